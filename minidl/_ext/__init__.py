@@ -1,0 +1,38 @@
+"""The compiled kernels, in the build for the best instruction set that this processor has.
+
+`MINIDL_ISA` (v2, v3, v4, generic, debug) chooses another; see meson.build for how they are compiled. Nothing here
+knows tensors; `minidl.kernels` is the only importer.
+"""
+
+import os
+from importlib import import_module
+from importlib.util import find_spec
+
+from minidl._ext._cpu import has_openmp, x86_64_level
+from minidl.errors import ArgumentError
+
+_LEVELS = {"generic": 0, "v2": 2, "v3": 3, "v4": 4, "debug": 0}
+
+available = [
+    name
+    for name, level in _LEVELS.items()
+    if level <= x86_64_level() and find_spec(f"minidl._ext.conv_{name}") is not None
+]
+
+
+def _choose() -> str:
+    wanted = os.environ.get("MINIDL_ISA", "")
+    if not wanted:
+        return max((name for name in available if name != "debug"), key=lambda name: _LEVELS[name])
+    if wanted not in available:
+        raise ArgumentError(f"MINIDL_ISA: this build and processor have {', '.join(available)}, got {wanted!r}")
+    return wanted
+
+
+instruction_set = _choose()
+conv, pool, matmul, elementwise, loss, optim = (
+    import_module(f"minidl._ext.{name}_{instruction_set}")
+    for name in ("conv", "pool", "matmul", "elementwise", "loss", "optim")
+)
+
+__all__ = ["available", "conv", "elementwise", "has_openmp", "instruction_set", "loss", "matmul", "optim", "pool"]

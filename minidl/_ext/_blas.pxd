@@ -1,0 +1,29 @@
+"""Row-major matrix products over SciPy's BLAS, which is column-major.
+
+A row-major matrix is the transpose of the same memory read column-major, so C = op(A) op(B) in rows is
+C^T = op(B)^T op(A)^T in columns: the operands change places and keep their flags. BLAS counts in int, so the caller
+keeps each of M, N, K and the row lengths below 2^31 (`kernels.check_blas_sizes`).
+"""
+
+from scipy.linalg.cython_blas cimport dgemm, sgemm
+
+from minidl._ext._types cimport real
+
+
+cdef inline void gemm(
+    bint transpose_a, bint transpose_b, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
+    const real* a, Py_ssize_t row_length_a, const real* b, Py_ssize_t row_length_b,
+    real beta, real* c, Py_ssize_t row_length_c,
+) noexcept nogil:
+    """c = op(a) op(b) + beta c, with op(a) of shape (M, K), op(b) of (K, N), c of (M, N)."""
+    cdef int m = <int>M, n = <int>N, k = <int>K
+    cdef int lda = <int>max(row_length_a, 1), ldb = <int>max(row_length_b, 1), ldc = <int>max(row_length_c, 1)
+    cdef char flag_a = c"T" if transpose_a else c"N"
+    cdef char flag_b = c"T" if transpose_b else c"N"
+    cdef real alpha = 1
+    if m == 0 or n == 0:
+        return
+    if real is float:
+        sgemm(&flag_b, &flag_a, &n, &m, &k, &alpha, <float*>b, &ldb, <float*>a, &lda, &beta, c, &ldc)
+    else:
+        dgemm(&flag_b, &flag_a, &n, &m, &k, &alpha, <double*>b, &ldb, <double*>a, &lda, &beta, c, &ldc)

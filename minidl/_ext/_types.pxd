@@ -1,0 +1,5 @@
+"""The element types that every kernel is compiled for."""
+
+ctypedef fused real:
+    float
+    double

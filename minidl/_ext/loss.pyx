@@ -1,0 +1,73 @@
+"""Softmax, its logarithm and their gradients over rows; cross-entropy with class numbers, forward and backward.
+
+Every row is shifted by its maximum first, so that no exponential overflows; sums run in double precision.
+"""
+
+from cython.parallel cimport prange
+from libc.math cimport exp, expf, log
+
+from minidl._ext._threads cimport slot_start
+from minidl._ext._types cimport real
+
+
+cdef inline real exponential(real x) noexcept nogil:
+    if real is float:
+        return expf(x)
+    else:
+        return exp(x)
+
+
+cdef double row_log_sum(const real[:, ::1] x_rc, Py_ssize_t r, real* maximum) noexcept nogil:
+    """log(sum(exp(x - max(x)))), and max(x)."""
+    cdef real highest = x_rc[r, 0]
+    cdef double total = 0
+    cdef Py_ssize_t c
+    for c in range(1, x_rc.shape[1]):
+        if x_rc[r, c] > highest or x_rc[r, c] != x_rc[r, c]:
+            highest = x_rc[r, c]
+    for c in range(x_rc.shape[1]):
+        total += exponential(x_rc[r, c] - highest)
+    maximum[0] = highest
+    return log(total)
+
+
+def log_softmax(const real[:, ::1] x_rc, real[:, ::1] y_rc, int threads):
+    """y = x - log(sum(exp(x))) over each row."""
+    cdef Py_ssize_t R = x_rc.shape[0], slot, r, c
+    cdef real maximum
+    cdef double log_sum
+    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
+        for r in range(slot_start(R, slot, threads), slot_start(R, slot + 1, threads)):
+            maximum = 0
+            log_sum = row_log_sum(x_rc, r, &maximum)
+            for c in range(x_rc.shape[1]):
+                y_rc[r, c] = <real>((x_rc[r, c] - maximum) - log_sum)
+
+
+def cross_entropy(
+    const real[:, ::1] x_rc, const long long[::1] target_r, long long ignore_index, real[:, ::1] log_probability_rc,
+    real[::1] loss_r, int threads,
+):
+    """log_probability = log_softmax(x); loss[r] = -log_probability[r, target[r]], 0 for ignored rows."""
+    cdef Py_ssize_t R = x_rc.shape[0], slot, r
+    log_softmax(x_rc, log_probability_rc, threads)
+    with nogil:
+        for r in range(R):
+            loss_r[r] = 0 if target_r[r] == ignore_index else -log_probability_rc[r, target_r[r]]
+
+
+def cross_entropy_gradient(
+    const real[:, ::1] log_probability_rc, const long long[::1] target_r, long long ignore_index,
+    const real[::1] scale_r, real[:, ::1] grad_rc, int threads,
+):
+    """grad[r] = (exp(log_probability[r]) - onehot(target[r])) * scale[r], 0 for ignored rows."""
+    cdef Py_ssize_t R = grad_rc.shape[0], slot, r, c
+    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
+        for r in range(slot_start(R, slot, threads), slot_start(R, slot + 1, threads)):
+            if target_r[r] == ignore_index:
+                for c in range(grad_rc.shape[1]):
+                    grad_rc[r, c] = 0
+            else:
+                for c in range(grad_rc.shape[1]):
+                    grad_rc[r, c] = exponential(log_probability_rc[r, c]) * scale_r[r]
+                grad_rc[r, target_r[r]] -= scale_r[r]

@@ -1,0 +1,234 @@
+"""Batches out of a data set, in an order that a seed fixes and a saved state continues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minidl.data.transforms import Transform
+from minidl.errors import ArgumentError, DTypeError, ShapeError, StateDictError
+from minidl.tensor import Tensor
+
+
+class DataLoader:
+    """Iterate over a data set in batches.
+
+    All happens in this process and in memory: a batch is `dataset[indices]` with an array of indices for a data set
+    that takes one (`Dataset.array_indexing`), else single samples stacked. Batches are copies, never views.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Anything with `__len__` and `__getitem__`.
+    batch_size : int, optional
+        Samples in a batch; the last one may have fewer.
+    shuffle : bool, optional
+        Draw a new order for every epoch.
+    drop_last : bool, optional
+        Leave out a last batch that is not full.
+    generator : numpy.random.Generator or int, optional
+        Where order and transforms draw from, or its seed. By default seeded from what `minidl.manual_seed` set.
+    transform : callable, optional
+        Called for each batch as `transform(*arrays, generator=generator)`, returns a tuple of arrays; see
+        `minidl.data.transforms`.
+
+    Attributes
+    ----------
+    epoch : int
+        How many epochs have ended, or been left early for a new one.
+    position : int
+        How many batches of the current epoch have been handed out.
+
+    Raises
+    ------
+    ArgumentError
+        If `batch_size` is not positive, or a seed is negative.
+    DTypeError
+        If an argument has a wrong type.
+
+    Notes
+    -----
+    `state_dict()` may be taken at any time, also within the loop. The next `iter()` of a loader that loaded it goes
+    on with the batch after the last one handed out, and everything random is as if it had never stopped. Without
+    that, each `iter()` begins a new epoch. The state follows the iterator that was used last.
+
+    Examples
+    --------
+    >>> from minidl.data import ArrayDataset, DataLoader
+    >>> loader = DataLoader(ArrayDataset(np.arange(5)), batch_size=2)
+    >>> [batch.shape for (batch,) in loader]
+    [(2,), (2,), (1,)]
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        *,
+        drop_last: bool = False,
+        generator: np.random.Generator | int | None = None,
+        transform: Transform | None = None,
+    ) -> None:
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
+            raise DTypeError(f"DataLoader: batch_size must be a whole number, got {batch_size!r}")
+        if batch_size <= 0:
+            raise ArgumentError(f"DataLoader: batch_size must be positive, got {batch_size}")
+        if transform is not None and not callable(transform):
+            raise DTypeError(f"DataLoader: transform must be callable, got {transform!r}")
+        self.dataset = dataset
+        self.batch_size = int(batch_size)
+        self.shuffle = bool(shuffle)
+        self.drop_last = bool(drop_last)
+        self.generator = _make_generator(generator)
+        self.transform = transform
+        self.epoch = 0
+        self.position = 0
+        # The generator's state before it drew the order of the epoch that runs; None between epochs.
+        self._epoch_start: dict[str, Any] | None = None
+        self._loaded = False
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        samples = len(self.dataset)
+        return samples // self.batch_size if self.drop_last else -(-samples // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        """Begin an epoch, or go on with the one whose state was loaded."""
+        if self._loaded and self._epoch_start is not None:
+            now = self._random_state()
+            self.generator.bit_generator.state = self._epoch_start
+            order = self._draw_order()
+            self.generator.bit_generator.state = now
+        else:
+            self.epoch += self._epoch_start is not None
+            self.position = 0
+            self._epoch_start = self._random_state()
+            order = self._draw_order()
+        self._loaded = False
+        return self._batches(order, self.position)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the loader stands, in values that JSON knows.
+
+        Returns
+        -------
+        dict
+            Epoch, position, the generator's state now and at the start of the epoch, and what it belongs to.
+        """
+        return {
+            "epoch": self.epoch,
+            "position": self.position,
+            "generator": self._random_state(),
+            "epoch_start": self._epoch_start,
+            **self._identity(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Stand where another loader over the same data stood when it gave this state.
+
+        Parameters
+        ----------
+        state : dict
+            What `state_dict()` returned, also after a way through JSON.
+
+        Raises
+        ------
+        StateDictError
+            If keys are missing or unexpected, or the state is of a loader over other data or with other settings.
+        """
+        where = "DataLoader.load_state_dict"
+        expected = {"epoch", "position", "generator", "epoch_start", *self._identity()}
+        if not isinstance(state, dict) or set(state) != expected:
+            keys = set(state) if isinstance(state, dict) else set()
+            raise StateDictError(
+                f"{where}: missing keys {sorted(expected - keys)}, unexpected keys {sorted(map(str, keys - expected))}"
+            )
+        for key, value in self._identity().items():
+            if state[key] != value:
+                raise StateDictError(f"{where}: {key} is {state[key]!r} in the state, {value!r} in this loader")
+        for key, most in (("epoch", 2**63), ("position", len(self))):
+            if not isinstance(state[key], int) or not 0 <= state[key] <= most:
+                raise StateDictError(f"{where}: {key} is {state[key]!r}, expected a whole number from 0 to {most}")
+        if state["epoch_start"] is None and state["position"]:
+            raise StateDictError(f"{where}: position is {state['position']} between epochs, expected 0")
+        before = self._random_state()
+        key = "epoch_start"
+        try:
+            if state[key] is not None:
+                self.generator.bit_generator.state = state[key]
+            key = "generator"
+            self.generator.bit_generator.state = state[key]
+        except (IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+            self.generator.bit_generator.state = before
+            raise StateDictError(
+                f"{where}: {key} is no state of a {before['bit_generator']} generator ({error})"
+            ) from error
+        self.epoch, self.position = state["epoch"], state["position"]
+        self._epoch_start = state["epoch_start"]
+        self._loaded = True
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "samples": len(self.dataset),
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "drop_last": self.drop_last,
+        }
+
+    def _random_state(self) -> dict[str, Any]:
+        return _plain(self.generator.bit_generator.state)
+
+    def _draw_order(self) -> np.ndarray:
+        samples = len(self.dataset)
+        return self.generator.permutation(samples) if self.shuffle else np.arange(samples)
+
+    def _batches(self, order: np.ndarray, position: int) -> Iterator[tuple[Tensor, ...]]:
+        for number in range(position, len(self)):
+            arrays = self._gather(order[number * self.batch_size : (number + 1) * self.batch_size])
+            if self.transform is not None:
+                arrays = self.transform(*arrays, generator=self.generator)
+                if not isinstance(arrays, tuple | list):
+                    raise DTypeError(
+                        f"DataLoader: transform returned {type(arrays).__name__}, expected a tuple of arrays"
+                    )
+            batch = tuple(Tensor(array) for array in arrays)
+            self.position = number + 1
+            yield batch
+        self.epoch += 1
+        self.position = 0
+        self._epoch_start = None
+
+    def _gather(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
+        if getattr(self.dataset, "array_indexing", False):
+            batch = self.dataset[indices]
+            return tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+        samples = [self.dataset[int(index)] for index in indices]
+        columns = zip(*samples, strict=True) if isinstance(samples[0], tuple | list) else [samples]
+        try:
+            return tuple(np.stack([np.asarray(item) for item in column]) for column in columns)
+        except ValueError as error:
+            raise ShapeError(f"DataLoader: samples {indices.tolist()} do not stack into a batch: {error}") from error
+
+
+def _make_generator(generator: np.random.Generator | int | None) -> np.random.Generator:
+    if generator is None:
+        from minidl.runtime import default_generator
+
+        return np.random.default_rng(default_generator().integers(2**63))
+    if isinstance(generator, np.random.Generator):
+        return generator
+    if isinstance(generator, bool) or not isinstance(generator, int | np.integer):
+        raise DTypeError(f"DataLoader: generator must be a numpy Generator or a seed, got {generator!r}")
+    if generator < 0:
+        raise ArgumentError(f"DataLoader: a seed must not be negative, got {generator}")
+    return np.random.default_rng(int(generator))
+
+
+def _plain(value: Any) -> Any:
+    """Return a bit generator's state with lists in the place of arrays."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

@@ -1,0 +1,98 @@
+"""The exceptions that minidl raises, and how they read.
+
+Every message starts with the operation and names the argument, what was expected and what came:
+
+    conv2d: input has 3 channels (axis 1 of (8, 3, 28, 28)), weight expects 4 (axis 1 of (6, 4, 5, 5))
+
+Raised inside a model, the path of the layer follows. A layer that an error passes through adds itself to
+it (`Module.__call__`), and its parent then adds the name it knows it by, so that a forward pass that succeeds
+pays nothing for this.
+"""
+
+from __future__ import annotations
+
+
+class MinidlError(Exception):
+    """Base class of all errors that minidl raises on purpose."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self._path: list[str] = []
+        self._layer: object = None
+        self._layer_type = ""
+
+    def pass_through(self, layer: object, name_of_child: str | None) -> None:
+        """Record that the error left `layer`, which knows the layer below it as `name_of_child`."""
+        if self._layer is None:
+            self._layer_type = type(layer).__name__
+        elif name_of_child is not None:
+            self._path.insert(0, name_of_child)
+        self._layer = layer
+
+    @property
+    def layer(self) -> object:
+        """The outermost layer that the error has left so far, or None."""
+        return self._layer
+
+    def __str__(self) -> str:
+        if not self._layer_type:
+            return self.message
+        return f"{self.message}\n  in layer {'.'.join(self._path) or '(the model itself)'} ({self._layer_type})"
+
+
+class ShapeError(MinidlError, ValueError):
+    """An array has the wrong number of axes or a wrong size along one."""
+
+
+class DTypeError(MinidlError, TypeError):
+    """An array has a dtype, or an argument a type, that the operation does not take."""
+
+
+class ArgumentError(MinidlError, ValueError):
+    """An argument has a value that the operation does not take."""
+
+
+class OutOfRangeError(MinidlError, IndexError):
+    """An index or a class number lies outside its range."""
+
+
+class GraphError(MinidlError, RuntimeError):
+    """The recorded graph can't do what was asked of it (freed, modified, or nothing recorded)."""
+
+
+class StateDictError(MinidlError, ValueError):
+    """A state dict does not fit the object that it is loaded into."""
+
+
+class CheckpointError(MinidlError, ValueError):
+    """A checkpoint file is damaged, or holds something other than what was asked for."""
+
+
+class DataFileError(MinidlError, ValueError):
+    """A data file is truncated, altered, or not of the format that its name promises."""
+
+
+class DataNotFoundError(MinidlError, FileNotFoundError):
+    """A data set is neither on this machine nor to be downloaded."""
+
+
+class GradcheckError(MinidlError, AssertionError):
+    """An analytic gradient disagrees with the numeric one."""
+
+
+class MissingExtraError(MinidlError, ImportError):
+    """A package outside minidl's core is needed; the message names the extra that installs it."""
+
+
+def import_extra(package: str, extra: str, purpose: str):
+    """Import an optional package, or say which extra of minidl installs it."""
+    from importlib import import_module
+
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{purpose}: needs the package {package.partition('.')[0]}, which is not installed; "
+            f'"pip install minidl[{extra}]" installs it'
+        ) from error

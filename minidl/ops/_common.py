@@ -1,0 +1,103 @@
+"""What the families of ops share: reading operands, dimensions and shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minidl.autograd import TensorBase, wrap
+from minidl.dtypes import result_dtype, scalar_dtype, to_array
+from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
+
+
+def as_tensor(op: str, name: str, value: Any) -> Any:
+    """A tensor as it is; an array, list or number as a tensor without history."""
+    if isinstance(value, TensorBase):
+        return value
+    if value is None or isinstance(value, str | dict | set):
+        raise DTypeError(f"{op}: {name} must be a tensor or an array, got {type(value).__name__}")
+    return wrap(to_array(op, value))
+
+
+def cast(x: Any, dtype: np.dtype) -> Any:
+    """`x` in another dtype, itself if it has it."""
+    from minidl.ops.shapes import Cast
+
+    return x if x.data.dtype == dtype else Cast(dtype)(x)
+
+
+def promoted(op: str, a: Any, b: Any) -> tuple[Any, Any]:
+    """Two operands as tensors of one dtype. Python numbers take the other's dtype where that holds their kind."""
+    if isinstance(a, TensorBase) and isinstance(b, TensorBase):
+        if a.data.dtype == b.data.dtype:
+            return a, b
+    elif isinstance(b, bool | int | float) and not isinstance(b, np.generic):
+        a = as_tensor(op, "input", a)
+        b = wrap(np.asarray(b, scalar_dtype(b, a.data.dtype)))
+    elif isinstance(a, bool | int | float) and not isinstance(a, np.generic):
+        b = as_tensor(op, "other", b)
+        a = wrap(np.asarray(a, scalar_dtype(a, b.data.dtype)))
+    a, b = as_tensor(op, "input", a), as_tensor(op, "other", b)
+    dtype = result_dtype(a.data.dtype, a.data.ndim == 0, b.data.dtype, b.data.ndim == 0)
+    return cast(a, dtype), cast(b, dtype)
+
+
+def check_broadcast(op: str, a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    """Refuse shapes that don't broadcast, naming the axis."""
+    for axis in range(1, min(len(a), len(b)) + 1):
+        if a[-axis] != b[-axis] and 1 not in (a[-axis], b[-axis]):
+            raise ShapeError(
+                f"{op}: input of shape {a} and other of shape {b} don't broadcast: axis -{axis} has {a[-axis]} and "
+                f"{b[-axis]} entries"
+            )
+
+
+def normal_dims(op: str, dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+    """One, several or (None) all dimensions as non-negative numbers."""
+    if dim is None:
+        return tuple(range(ndim))
+    dims = (dim,) if isinstance(dim, int | np.integer) else tuple(dim)
+    out = []
+    for d in dims:
+        if isinstance(d, bool) or not isinstance(d, int | np.integer):
+            raise ArgumentError(f"{op}: dim must be an int or several, got {dim!r}")
+        if not -max(ndim, 1) <= d < max(ndim, 1):
+            raise OutOfRangeError(f"{op}: dim {d} is out of range for a tensor of {ndim} dimensions")
+        out.append(int(d) % max(ndim, 1))
+    if len(set(out)) != len(out):
+        raise ArgumentError(f"{op}: dim {dim!r} names a dimension twice")
+    return tuple(out) if ndim else ()
+
+
+def normal_dim(op: str, dim: int, ndim: int) -> int:
+    """One dimension as a non-negative number."""
+    if not isinstance(dim, int | np.integer):
+        raise ArgumentError(f"{op}: dim must be an int, got {dim!r}")
+    return (normal_dims(op, dim, ndim) or (0,))[0]
+
+
+def check_floating(op: str, name: str, x: Any) -> None:
+    """Refuse integers and booleans."""
+    if x.data.dtype.kind != "f":
+        raise DTypeError(f"{op}: {name} must be float32 or float64, got {x.data.dtype}")
+
+
+def check_same_dtype(op: str, **tensors: Any) -> None:
+    """Refuse to mix float32 and float64, and anything that isn't one of them."""
+    first = None
+    for name, x in tensors.items():
+        if x is None:
+            continue
+        check_floating(op, name, x)
+        if first is None:
+            first = name, x.data.dtype
+        elif x.data.dtype != first[1]:
+            raise DTypeError(f"{op}: {first[0]} is {first[1]} and {name} is {x.data.dtype}; convert one with astype()")
+
+
+def check_choice(op: str, name: str, value: Any, choices: Sequence[str]) -> None:
+    """Refuse an option that is none of the choices."""
+    if value not in choices:
+        raise ArgumentError(f"{op}: {name} must be one of {', '.join(map(repr, choices))}, got {value!r}")

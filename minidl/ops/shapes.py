@@ -1,0 +1,399 @@
+"""Ops that move values without changing them: views, indexing, joining, broadcasting; and sums over dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from minidl.autograd import Op, TensorBase, wrap
+from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
+from minidl.ops._common import as_tensor, cast, normal_dim, normal_dims
+
+Array = np.ndarray
+
+
+class Cast(Op):
+    """The same values in another dtype."""
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self.dtype = dtype
+
+    def forward(self, x):
+        self.before = x.dtype
+        return x.astype(self.dtype)
+
+    def __call__(self, *inputs):
+        # What is not floating has no gradient.
+        if self.dtype.kind != "f" or inputs[0].data.dtype.kind != "f":
+            return wrap(self.forward(inputs[0].data))
+        return super().__call__(*inputs)
+
+    def backward(self, grad):
+        return Cast(self.before)(grad)
+
+
+class Reshape(Op):
+    is_view = True
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.new_shape = shape
+
+    def forward(self, x):
+        self.before = x.shape
+        return x.reshape(self.new_shape)
+
+    def backward(self, grad):
+        return Reshape(self.before)(grad)
+
+
+class Permute(Op):
+    is_view = True
+
+    def __init__(self, dims: tuple[int, ...]) -> None:
+        self.dims = dims
+
+    def forward(self, x):
+        return x.transpose(self.dims)
+
+    def backward(self, grad):
+        return Permute(tuple(int(d) for d in np.argsort(self.dims)))(grad)
+
+
+class BroadcastTo(Op):
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.new_shape = shape
+
+    def forward(self, x):
+        self.before = x.shape
+        # A copy: a view with stride 0 would let one write change many elements.
+        return np.broadcast_to(x, self.new_shape).copy()
+
+    def backward(self, grad):
+        return sum_to(grad, self.before)
+
+
+class Sum(Op):
+    def __init__(self, dims: tuple[int, ...], keepdim: bool) -> None:
+        self.dims, self.keepdim = dims, keepdim
+
+    def forward(self, x):
+        self.before = x.shape
+        return np.asarray(x.sum(axis=self.dims, keepdims=self.keepdim, dtype=x.dtype if x.dtype.kind == "f" else None))
+
+    def backward(self, grad):
+        kept = tuple(1 if d in self.dims else size for d, size in enumerate(self.before))
+        return BroadcastTo(self.before)(Reshape(kept)(grad))
+
+
+class Extremum(Op):
+    """The largest or smallest value over dimensions; equal ones share the gradient evenly."""
+
+    def __init__(self, choose: Any, dims: tuple[int, ...], keepdim: bool) -> None:
+        self.choose, self.dims, self.keepdim = choose, dims, keepdim
+
+    def forward(self, x):
+        y = np.asarray(self.choose(x, axis=self.dims, keepdims=True))
+        chosen = x == y
+        self.share = chosen / np.maximum(chosen.sum(axis=self.dims, keepdims=True), 1)
+        return y if self.keepdim else np.asarray(y.squeeze(self.dims))
+
+    def backward(self, grad):
+        kept = tuple(1 if d in self.dims else size for d, size in enumerate(self.share.shape))
+        spread = BroadcastTo(self.share.shape)(Reshape(kept)(grad))
+        return _times(spread, self.share.astype(grad.data.dtype))
+
+
+def _times(x: Any, constant: Array) -> Any:
+    from minidl.ops.arithmetic import mul
+
+    return mul(x, wrap(constant))
+
+
+class GetItem(Op):
+    is_view = True
+
+    def __init__(self, index: Any) -> None:
+        self.index = index
+
+    def forward(self, x):
+        self.before = x.shape
+        return np.asarray(x[self.index])
+
+    def backward(self, grad):
+        return PutItem(self.before, self.index)(grad)
+
+
+class PutItem(Op):
+    """Zeros of a shape, with the input added at an index: the transpose of GetItem."""
+
+    owns_gradients = True
+
+    def __init__(self, shape: tuple[int, ...], index: Any) -> None:
+        self.new_shape, self.index = shape, index
+
+    def forward(self, grad):
+        result = np.zeros(self.new_shape, grad.dtype)
+        if _is_basic(self.index):
+            result[self.index] = grad
+        else:
+            np.add.at(result, self.index, grad)
+        return result
+
+    def backward(self, grad):
+        return GetItem(self.index)(grad)
+
+
+class SetItem(Op):
+    """x with the values at an index replaced."""
+
+    owns_gradients = True
+
+    def __init__(self, index: Any) -> None:
+        self.index = index
+
+    def forward(self, x, values):
+        self.shape_of_values = values.shape
+        result = x.copy()
+        result[self.index] = values
+        return result
+
+    def backward(self, grad):
+        zero = wrap(np.zeros((), grad.data.dtype))
+        return (
+            SetItem(self.index)(grad, zero) if self.needs[0] else None,
+            sum_to(GetItem(self.index)(grad), self.shape_of_values) if self.needs[1] else None,
+        )
+
+
+class Concatenate(Op):
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+
+    def forward(self, *arrays):
+        self.ends = np.cumsum([a.shape[self.dim] for a in arrays]).tolist()
+        return np.concatenate(arrays, axis=self.dim)
+
+    def backward(self, grad):
+        starts = [0, *self.ends[:-1]]
+        before = (slice(None),) * self.dim
+        return tuple(
+            GetItem((*before, slice(start, end)))(grad) if need else None
+            for start, end, need in zip(starts, self.ends, self.needs, strict=True)
+        )
+
+
+def _is_basic(index: Any) -> bool:
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(part is None or part is Ellipsis or isinstance(part, slice | int | np.integer) for part in parts)
+
+
+def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """Sum what broadcasting had repeated, so that `x` has `shape` again."""
+    if x.data.shape == shape:
+        return x
+    extra = x.data.ndim - len(shape)
+    dims = tuple(d for d in range(x.data.ndim) if d < extra or (shape[d - extra] == 1 and x.data.shape[d] != 1))
+    return Reshape(shape)(Sum(dims, True)(x) if dims else x)
+
+
+def _shape_argument(op: str, shape: tuple) -> tuple[int, ...]:
+    values = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
+    if not all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in values):
+        raise ArgumentError(f"{op}: sizes must be ints, got {values!r}")
+    return tuple(int(v) for v in values)
+
+
+def reshape(input: Any, *shape: Any) -> Any:
+    """The same values in another shape, sharing memory where that is possible; one size may be -1."""
+    x = as_tensor("reshape", "input", input)
+    sizes = _shape_argument("reshape", shape)
+    known = prod(v for v in sizes if v != -1)
+    if sizes.count(-1) > 1 or min(sizes, default=0) < -1:
+        raise ShapeError(f"reshape: at most one size may be -1, and none less, got {sizes}")
+    fits = x.data.size == known if -1 not in sizes else known != 0 and x.data.size % known == 0
+    if not fits:
+        raise ShapeError(f"reshape: input of shape {x.data.shape} has {x.data.size} values, which don't fit {sizes}")
+    return Reshape(sizes)(x)
+
+
+def permute(input: Any, *dims: Any) -> Any:
+    """The dimensions in another order, as a view."""
+    x = as_tensor("permute", "input", input)
+    order = normal_dims("permute", _shape_argument("permute", dims), x.data.ndim)
+    if len(order) != x.data.ndim:
+        raise ShapeError(f"permute: input has {x.data.ndim} dimensions, but {len(order)} are named")
+    return Permute(order)(x)
+
+
+def transpose(input: Any, dim0: int, dim1: int) -> Any:
+    """Two dimensions exchanged, as a view."""
+    x = as_tensor("transpose", "input", input)
+    order = list(range(x.data.ndim))
+    a, b = normal_dim("transpose", dim0, len(order)), normal_dim("transpose", dim1, len(order))
+    if order:
+        order[a], order[b] = order[b], order[a]
+    return Permute(tuple(order))(x)
+
+
+def broadcast_to(input: Any, *shape: Any) -> Any:
+    """`input` repeated along dimensions of size 1, and along new ones in front."""
+    x = as_tensor("broadcast_to", "input", input)
+    sizes = _shape_argument("broadcast_to", shape)
+    try:
+        fits = np.broadcast_shapes(x.data.shape, sizes) == sizes
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(f"broadcast_to: input of shape {x.data.shape} does not broadcast to {sizes}")
+    return BroadcastTo(sizes)(x)
+
+
+def squeeze(input: Any, dim: int | Sequence[int] | None = None) -> Any:
+    """Without the dimensions of size 1: all, or those among `dim`."""
+    x = as_tensor("squeeze", "input", input)
+    dims = normal_dims("squeeze", dim, x.data.ndim)
+    return Reshape(tuple(s for d, s in enumerate(x.data.shape) if s != 1 or d not in dims))(x)
+
+
+def unsqueeze(input: Any, dim: int) -> Any:
+    """With a new dimension of size 1 at `dim`."""
+    x = as_tensor("unsqueeze", "input", input)
+    at = normal_dim("unsqueeze", dim, x.data.ndim + 1)
+    return Reshape((*x.data.shape[:at], 1, *x.data.shape[at:]))(x)
+
+
+def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """The dimensions from start_dim to end_dim, both included, as one."""
+    x = as_tensor("flatten", "input", input)
+    if x.data.ndim == 0:
+        return Reshape((1,))(x)
+    first = normal_dim("flatten", start_dim, x.data.ndim)
+    last = normal_dim("flatten", end_dim, x.data.ndim)
+    if first > last:
+        raise ArgumentError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+    shape = x.data.shape
+    return Reshape((*shape[:first], prod(shape[first : last + 1]), *shape[last + 1 :]))(x)
+
+
+def _read_index(index: Any) -> Any:
+    """An index with its tensors and lists as arrays."""
+    parts = index if isinstance(index, tuple) else (index,)
+    read = tuple(part.data if isinstance(part, TensorBase) else part for part in parts)
+    read = tuple(np.asarray(part, None if part else np.intp) if isinstance(part, list) else part for part in read)
+    for part in read:
+        if isinstance(part, Array | np.generic) and part.dtype.kind not in "biu":
+            raise DTypeError(f"indexing: indices must be integers or booleans, got {part.dtype}")
+    return read if isinstance(index, tuple) else read[0]
+
+
+def get_item(input: Any, index: Any) -> Any:
+    """NumPy's indexing: a view for slices and ints, a copy for arrays of indices and masks."""
+    x = as_tensor("indexing", "input", input)
+    try:
+        return GetItem(_read_index(index))(x)
+    except IndexError as error:
+        raise OutOfRangeError(f"indexing: {error} (the tensor has shape {x.data.shape})") from None
+
+
+def set_item(input: Any, index: Any, value: Any) -> Any:
+    """A copy of `input` with the values at an index, NumPy's, replaced."""
+    try:
+        return SetItem(_read_index(index))(input, value)
+    except IndexError as error:
+        raise OutOfRangeError(f"indexing: {error} (the tensor has shape {input.data.shape})") from None
+    except ValueError as error:
+        raise ShapeError(f"indexing: {error}") from None
+
+
+def concatenate(tensors: Sequence[Any], dim: int = 0) -> Any:
+    """Tensors joined along a dimension that they have; all other sizes agree."""
+    parts = [as_tensor("concatenate", f"tensors[{i}]", t) for i, t in enumerate(tensors)]
+    if not parts:
+        raise ArgumentError("concatenate: tensors must hold at least one tensor")
+    first = parts[0].data
+    if first.ndim == 0:
+        raise ShapeError("concatenate: tensors without dimensions can't be joined; stack() does it")
+    at = normal_dim("concatenate", dim, first.ndim)
+    for i, part in enumerate(parts):
+        shape = part.data.shape
+        if len(shape) != first.ndim or shape[:at] + shape[at + 1 :] != first.shape[:at] + first.shape[at + 1 :]:
+            raise ShapeError(
+                f"concatenate: tensors[{i}] has shape {shape}, tensors[0] {first.shape}; they may differ along {at} only"
+            )
+    dtype = np.result_type(*(part.data.dtype for part in parts))
+    return Concatenate(at)(*(cast(part, dtype) for part in parts))
+
+
+def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
+    """Tensors of one shape, joined along a new dimension."""
+    parts = [as_tensor("stack", f"tensors[{i}]", t) for i, t in enumerate(tensors)]
+    for i, part in enumerate(parts):
+        if part.data.shape != parts[0].data.shape:
+            raise ShapeError(f"stack: tensors[{i}] has shape {part.data.shape}, tensors[0] {parts[0].data.shape}")
+    return concatenate([unsqueeze(part, dim) for part in parts], dim)
+
+
+def sum(input: Any, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Any:
+    """The sum over dimensions, all by default."""
+    x = as_tensor("sum", "input", input)
+    return Sum(normal_dims("sum", dim, x.data.ndim), keepdim)(x)
+
+
+def mean(input: Any, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Any:
+    """The mean over dimensions, all by default; NaN over nothing."""
+    x = as_tensor("mean", "input", input)
+    if x.data.dtype.kind != "f":
+        raise DTypeError(f"mean: input must be float32 or float64, got {x.data.dtype}")
+    dims = normal_dims("mean", dim, x.data.ndim)
+    count = prod(x.data.shape[d] for d in dims)
+    return _times(Sum(dims, keepdim)(x), np.asarray(1 / count if count else np.nan, x.data.dtype))
+
+
+def var(input: Any, dim: int | Sequence[int] | None = None, *, correction: int = 1, keepdim: bool = False) -> Any:
+    """The variance over dimensions, divided by their count less `correction` (Bessel's, 1 by default)."""
+    x = as_tensor("var", "input", input)
+    dims = normal_dims("var", dim, x.data.ndim)
+    centred = x - mean(x, dims, True)
+    rest = prod(x.data.shape[d] for d in dims) - correction
+    return _times(Sum(dims, keepdim)(centred * centred), np.asarray(1 / rest if rest > 0 else np.nan, x.data.dtype))
+
+
+def amax(input: Any, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Any:
+    """The largest value over dimensions, all by default; equal ones share the gradient evenly."""
+    return _extremum("amax", np.max, input, dim, keepdim)
+
+
+def amin(input: Any, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Any:
+    """The smallest value over dimensions, all by default; equal ones share the gradient evenly."""
+    return _extremum("amin", np.min, input, dim, keepdim)
+
+
+def _extremum(op: str, choose: Any, input: Any, dim: Any, keepdim: bool) -> Any:
+    x = as_tensor(op, "input", input)
+    dims = normal_dims(op, dim, x.data.ndim)
+    if prod(x.data.shape[d] for d in dims) == 0:
+        raise ShapeError(f"{op}: no value to choose over dimensions {dims} of an input of shape {x.data.shape}")
+    return Extremum(choose, dims, keepdim)(x)
+
+
+def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The position of the first largest value, in the flattened tensor or along `dim`, as int64."""
+    return _position("argmax", np.argmax, input, dim, keepdim)
+
+
+def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The position of the first smallest value, in the flattened tensor or along `dim`, as int64."""
+    return _position("argmin", np.argmin, input, dim, keepdim)
+
+
+def _position(op: str, find: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
+    x = as_tensor(op, "input", input)
+    axis = None if dim is None else normal_dim(op, dim, x.data.ndim)
+    if (x.data.size if axis is None or x.data.ndim == 0 else x.data.shape[axis]) == 0:
+        raise ShapeError(f"{op}: no value to choose in an input of shape {x.data.shape}")
+    if x.data.ndim == 0:
+        return wrap(np.zeros((), np.int64))
+    return wrap(np.asarray(find(x.data, axis=axis, keepdims=keepdim)))

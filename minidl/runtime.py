@@ -1,0 +1,261 @@
+"""Threads, BLAS's threads, workspace and random numbers: what a process has one of."""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import lru_cache
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minidl.errors import ArgumentError
+
+# Work below this many multiply-adds is over before a second thread has woken up.
+_WORK_FOR_A_SECOND_THREAD = 40_000
+
+WORKSPACE_PER_THREAD = 8 * 1024**2
+
+
+def _cgroup_cores() -> float:
+    """The processor quota of this process's control group (version 2, then 1), in cores."""
+    root = Path("/sys/fs/cgroup")
+    limits = [float("inf")]
+    try:
+        groups = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return limits[0]
+    folders = {root, root / "cpu", *(root / line.split(":", 2)[2].lstrip("/") for line in groups if ":" in line)}
+    for folder in folders:
+        try:
+            quota, period = (folder / "cpu.max").read_text().split()
+            limits.append(float(quota) / float(period))
+        except (OSError, ValueError):
+            pass
+        try:
+            quota = (folder / "cpu.cfs_quota_us").read_text()
+            if int(quota) > 0:
+                limits.append(int(quota) / int((folder / "cpu.cfs_period_us").read_text()))
+        except (OSError, ValueError):
+            pass
+    return min(limits)
+
+
+def available_cores() -> int:
+    """The number of cores that this process may use, by affinity and by control group."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, ceil(min(_cgroup_cores(), 2**20))))
+
+
+class _Threads:
+    wanted: int | None = None
+    in_forked_child = False
+
+
+def set_num_threads(threads: int) -> None:
+    """Set how many threads minidl's kernels use.
+
+    The results do not depend on it. A process forked from one that has used minidl always uses one thread.
+
+    Parameters
+    ----------
+    threads : int
+        At least 1.
+
+    Raises
+    ------
+    ArgumentError
+        If `threads` is not an integer of at least 1.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> before = minidl.get_num_threads()
+    >>> minidl.set_num_threads(1)
+    >>> minidl.get_num_threads()
+    1
+    >>> minidl.set_num_threads(before)
+    """
+    if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= 1024:
+        raise ArgumentError(f"set_num_threads: threads must be an integer from 1 to 1024, got {threads!r}")
+    _Threads.wanted = threads
+
+
+def get_num_threads() -> int:
+    """How many threads minidl's kernels use; by default the cores that this process may use."""
+    if _Threads.in_forked_child:
+        return 1
+    if _Threads.wanted is None:
+        _Threads.wanted = available_cores()
+    return _Threads.wanted
+
+
+def threads_for(work: int) -> int:
+    """The number of threads for a kernel of `work` multiply-adds: small work stays on one."""
+    return 1 if work < _WORK_FOR_A_SECOND_THREAD else get_num_threads()
+
+
+@lru_cache(maxsize=1)
+def _blas_libraries() -> list[Any]:
+    """The controllers of the BLAS that SciPy calls; found once, since looking costs milliseconds."""
+    import scipy
+    from threadpoolctl import ThreadpoolController
+
+    found = ThreadpoolController().select(user_api="blas").lib_controllers
+    folder = Path(scipy.__file__).parent
+    own = [library for library in found if Path(library.filepath).is_relative_to(folder)
+           or "scipy.libs" in Path(library.filepath).parts]
+    return own or found
+
+
+class _SingleThreadedBlas:
+    """Holds SciPy's BLAS at one thread while any of minidl's kernels runs.
+
+    The first one in remembers the counts and sets one thread, the last one out restores them. Only a count is kept
+    under the lock, so kernels of several Python threads run at the same time.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before: list[int] = []
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                libraries = _blas_libraries()
+                self._before = [library.get_num_threads() for library in libraries]
+                for library, before in zip(libraries, self._before, strict=True):
+                    if before != 1:
+                        library.set_num_threads(1)
+
+    def __exit__(self, *exc_info: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                for library, before in zip(_blas_libraries(), self._before, strict=True):
+                    if before != 1:
+                        library.set_num_threads(before)
+
+
+single_threaded_blas = _SingleThreadedBlas()
+
+
+class _WorkspacePool:
+    """Scratch memory that is kept from call to call. A call leases one buffer, with a part for each of its slots."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._free: list[np.ndarray] = []
+
+    def take(self, size: int) -> np.ndarray:
+        with self._lock:
+            fitting = [buffer for buffer in self._free if buffer.nbytes >= size]
+            chosen = min(fitting, key=lambda buffer: buffer.nbytes, default=None)
+            if chosen is None and self._free:
+                self._remove(max(self._free, key=lambda buffer: buffer.nbytes))
+            elif chosen is not None:
+                self._remove(chosen)
+        return np.empty(size, np.uint8) if chosen is None else chosen
+
+    def _remove(self, buffer: np.ndarray) -> None:
+        self._free = [other for other in self._free if other is not buffer]
+
+    def give(self, buffer: np.ndarray) -> None:
+        with self._lock:
+            self._free.append(buffer)
+
+    def empty(self) -> None:
+        with self._lock:
+            self._free = []
+
+    @property
+    def held(self) -> int:
+        return sum(buffer.nbytes for buffer in self._free)
+
+
+workspace_pool = _WorkspacePool()
+
+
+class workspace:
+    """Lease `slots` rows of `elements` scratch values, each row starting on a cache line of its own.
+
+    Use as ``with workspace(slots, elements, dtype) as rows:``.
+    """
+
+    __slots__ = ("_buffer", "_dtype", "_elements", "_slots")
+
+    def __init__(self, slots: int, elements: int, dtype: np.dtype) -> None:
+        self._slots = slots
+        self._elements = elements + -elements % (64 // dtype.itemsize)
+        self._dtype = dtype
+
+    def __enter__(self) -> np.ndarray:
+        size = self._slots * self._elements * self._dtype.itemsize
+        self._buffer = workspace_pool.take(size + 64)
+        start = -self._buffer.__array_interface__["data"][0] % 64
+        return self._buffer[start : start + size].view(self._dtype).reshape(self._slots, self._elements)
+
+    def __exit__(self, *exc_info: object) -> None:
+        workspace_pool.give(self._buffer)
+
+
+def empty_cache() -> None:
+    """Return the scratch memory that minidl keeps from call to call to the system.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> minidl.empty_cache()
+    """
+    workspace_pool.empty()
+
+
+class _Random:
+    generator = np.random.default_rng()
+
+
+def default_generator() -> np.random.Generator:
+    """The generator that everything random uses which was not given one of its own."""
+    return _Random.generator
+
+
+def manual_seed(seed: int) -> np.random.Generator:
+    """Seed minidl's default generator: initialisation, dropout and shuffling follow from it.
+
+    Parameters
+    ----------
+    seed : int
+        Any non-negative integer.
+
+    Returns
+    -------
+    numpy.random.Generator
+        The default generator, seeded.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> generator = minidl.manual_seed(0)
+    >>> minidl.default_generator() is generator
+    True
+    """
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ArgumentError(f"manual_seed: seed must be a non-negative integer, got {seed!r}")
+    # The same object, so that whoever holds it sees the new state.
+    _Random.generator.bit_generator.state = np.random.default_rng(int(seed)).bit_generator.state
+    return _Random.generator
+
+
+def _after_fork_in_child() -> None:
+    # GNU OpenMP's threads do not survive a fork, and a lock may have been held by a thread that did not either.
+    _Threads.in_forked_child = True
+    single_threaded_blas.__init__()  # type: ignore[misc]
+    workspace_pool.__init__()  # type: ignore[misc]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

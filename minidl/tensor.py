@@ -1,0 +1,431 @@
+"""`Tensor`: an array with a gradient, and the operators and methods that act on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minidl import dtypes
+from minidl.autograd import TensorBase, is_grad_enabled, set_tensor_class, wrap
+from minidl.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from minidl.ops import arithmetic, shapes
+from minidl.ops.matmul import matmul as _matmul
+from minidl.ops._common import as_tensor, cast
+
+
+class Tensor(TensorBase):
+    """An array of numbers that remembers how it was computed.
+
+    Parameters
+    ----------
+    data : array_like
+        An array's memory is shared (`minidl.tensor` copies) and its dtype kept, as far as minidl has it: bool,
+        integers, float32, float64. Lists and Python floats take the default dtype.
+    dtype : numpy dtype or str, optional
+        Convert to this one.
+    requires_grad : bool
+        Whether gradients are to flow to this tensor.
+
+    Attributes
+    ----------
+    data : numpy.ndarray
+        The values. Writing to them goes unnoticed by the graph, as does writing to an array that a tensor shares.
+    grad : Tensor or None
+        The sum of the gradients that `backward` brought here.
+
+    Raises
+    ------
+    DTypeError
+        If the data are not real numbers or booleans.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> x = minidl.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4., 6.])
+    """
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+    # NumPy leaves array + tensor to Tensor.__radd__, instead of adding the tensor's elements one by one.
+    __array_ufunc__ = None
+
+    # What it is
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size of each dimension."""
+        return self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return self.data.ndim
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of the elements."""
+        return self.data.dtype
+
+    @property
+    def T(self) -> Tensor:
+        """The dimensions in reverse order."""
+        return shapes.permute(self, tuple(range(self.data.ndim))[::-1])
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two dimensions exchanged."""
+        return shapes.transpose(self, -2, -1)
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one dimension."""
+        return self.data.shape if dim is None else self.data.shape[dim]
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return self.data.ndim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return self.data.size
+
+    def __len__(self) -> int:
+        if self.data.ndim == 0:
+            raise DTypeError("len: a tensor without dimensions has no length")
+        return len(self.data)
+
+    def __iter__(self) -> Any:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        text = np.array2string(self.data, separator=", ", prefix="tensor(", precision=4, threshold=1000)
+        if self.data.dtype not in (dtypes.get_default_dtype(), np.int64, np.bool_):
+            text += f", dtype={self.data.dtype}"
+        return f"tensor({text}{', requires_grad=True' if self._requires_grad else ''})"
+
+    def item(self) -> Any:
+        """The value of a tensor with one element as a Python number."""
+        if self.data.size != 1:
+            raise ShapeError(f"item: only a tensor of one element is a number, this one has shape {self.data.shape}")
+        return self.data.item()
+
+    def tolist(self) -> Any:
+        """The values as nested lists."""
+        return self.data.tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.data.dtype.kind not in "iu" or self.data.size != 1:
+            raise DTypeError(f"index: only an integer tensor of one element is an index, got {self.data.dtype}")
+        return int(self.data.item())
+
+    def __bool__(self) -> bool:
+        if self.data.size != 1:
+            raise ShapeError(f"bool: the truth of a tensor of shape {self.data.shape} is ambiguous; use any() or all()")
+        return bool(self.data.item())
+
+    # To and from other libraries
+
+    def numpy(self) -> np.ndarray:
+        """The values as an array that shares memory: read-only if the tensor requires gradients."""
+        view = self.data.view()
+        if self._requires_grad:
+            view.flags.writeable = False
+        return view
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if dtype is not None and np.dtype(dtype) != self.data.dtype:
+            if copy is False:
+                raise DTypeError(f"__array__: {self.data.dtype} as {np.dtype(dtype)} needs a copy")
+            return self.data.astype(dtype)
+        return self.data.copy() if copy else self.numpy()
+
+    def __dlpack__(self, **options: Any) -> Any:
+        if self._requires_grad:
+            raise GraphError("__dlpack__: a tensor that requires gradients is not handed out; use detach()")
+        return self.data.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.data.__dlpack_device__()
+
+    # Copies
+
+    def detach(self) -> Tensor:
+        """The same memory, without history."""
+        return wrap(self.data, None, self._version)
+
+    def clone(self) -> Tensor:
+        """A copy of the values, with history."""
+        return shapes.Cast(self.data.dtype)(self) if self.data.dtype.kind == "f" else wrap(self.data.copy())
+
+    def astype(self, dtype: Any) -> Tensor:
+        """The values in another dtype; gradients flow between floating ones."""
+        return cast(self, dtypes.to_dtype("astype", dtype))
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set `requires_grad` in place."""
+        self.requires_grad = requires_grad
+        return self
+
+    def __copy__(self) -> Tensor:
+        return self.__deepcopy__({})
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        if self._op is not None:
+            raise GraphError("deepcopy: a recorded result can't be copied; use detach() or clone()")
+        copy = type(self).__new__(type(self))
+        TensorBase.__init__(copy, self.data.copy())
+        copy._requires_grad = self._requires_grad
+        copy.grad = None if self.grad is None else self.grad.detach().clone()
+        memo[id(self)] = copy
+        return copy
+
+    def __reduce__(self) -> Any:
+        raise DTypeError("pickle: tensors are not pickled; minidl.save_checkpoint writes safetensors files")
+
+    # Changes in place
+
+    def _assign(self, op: str, result: Any) -> Tensor:
+        """Take over the values and the history of `result`, computed from this tensor."""
+        recorded = is_grad_enabled() and (self._requires_grad or result._requires_grad)
+        if recorded and self._op is None and self._requires_grad:
+            raise GraphError(f"{op}: a leaf that requires gradients can't be changed in place; do it under no_grad()")
+        if recorded and self._version[1]:
+            raise GraphError(f"{op}: memory that recorded views share can't be changed in place; clone() first")
+        if result.data.shape != self.data.shape:
+            raise ShapeError(f"{op}: a result of shape {result.data.shape} doesn't fit in place of {self.data.shape}")
+        if not np.can_cast(result.data.dtype, self.data.dtype, "same_kind"):
+            raise DTypeError(f"{op}: a result of {result.data.dtype} doesn't fit in place of {self.data.dtype}")
+        if not self.data.flags.writeable:
+            raise GraphError(f"{op}: the memory of this tensor is read-only")
+        np.copyto(self.data, result.data, casting="same_kind")
+        self._version[0] += 1
+        if recorded:
+            self._op = result._op
+            self._requires_grad = True
+        return self
+
+    def add_(self, other: Any) -> Tensor:
+        """Add in place."""
+        return self._assign("add_", arithmetic.add(self, other))
+
+    def sub_(self, other: Any) -> Tensor:
+        """Subtract in place."""
+        return self._assign("sub_", arithmetic.sub(self, other))
+
+    def mul_(self, other: Any) -> Tensor:
+        """Multiply in place."""
+        return self._assign("mul_", arithmetic.mul(self, other))
+
+    def div_(self, other: Any) -> Tensor:
+        """Divide in place."""
+        return self._assign("div_", arithmetic.div(self, other))
+
+    def copy_(self, other: Any) -> Tensor:
+        """Take over the values of another tensor, broadcast."""
+        source = as_tensor("copy_", "other", other)
+        return self._assign("copy_", shapes.broadcast_to(cast(source, self.data.dtype), self.data.shape))
+
+    def fill_(self, value: float) -> Tensor:
+        """Set every element."""
+        return self.copy_(value)
+
+    def zero_(self) -> Tensor:
+        """Set every element to 0."""
+        return self.copy_(0)
+
+    __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        source = cast(as_tensor("indexing", "value", value), self.data.dtype)
+        self._assign("indexing", shapes.set_item(self, index, source))
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return shapes.get_item(self, index)
+
+    # Comparisons, which have no gradient
+
+    def __eq__(self, other: Any) -> Any:
+        return _compare("eq", np.equal, self, other)
+
+    def __ne__(self, other: Any) -> Any:
+        return _compare("ne", np.not_equal, self, other)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return _compare("lt", np.less, self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return _compare("le", np.less_equal, self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return _compare("gt", np.greater, self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return _compare("ge", np.greater_equal, self, other)
+
+    def __invert__(self) -> Tensor:
+        return _logical("invert", np.logical_not, self)
+
+    def __and__(self, other: Any) -> Tensor:
+        return _logical("and", np.logical_and, self, other)
+
+    def __or__(self, other: Any) -> Tensor:
+        return _logical("or", np.logical_or, self, other)
+
+    def __xor__(self, other: Any) -> Tensor:
+        return _logical("xor", np.logical_xor, self, other)
+
+    def any(self) -> Tensor:
+        """Whether any element is not 0."""
+        return wrap(np.asarray(self.data.any()))
+
+    def all(self) -> Tensor:
+        """Whether no element is 0."""
+        return wrap(np.asarray(self.data.all()))
+
+    def max(self, dim: int | None = None, keepdim: bool = False) -> Any:
+        """The largest element; along `dim`, the largest values and the positions of the first of each."""
+        return _extremum(shapes.amax, shapes.argmax, self, dim, keepdim)
+
+    def min(self, dim: int | None = None, keepdim: bool = False) -> Any:
+        """The smallest element; along `dim`, the smallest values and the positions of the first of each."""
+        return _extremum(shapes.amin, shapes.argmin, self, dim, keepdim)
+
+    def std(self, dim: Any = None, *, correction: int = 1, keepdim: bool = False) -> Tensor:
+        """The standard deviation over dimensions; see `var`."""
+        return arithmetic.sqrt(shapes.var(self, dim, correction=correction, keepdim=keepdim))
+
+    # Arithmetic
+
+    __add__ = __radd__ = add = arithmetic.add
+    __mul__ = __rmul__ = mul = arithmetic.mul
+    __sub__ = sub = arithmetic.sub
+    __truediv__ = div = arithmetic.div
+    __pow__ = pow = arithmetic.power
+    __matmul__ = matmul = _matmul
+    __neg__ = neg = arithmetic.neg
+    __abs__ = abs = arithmetic.absolute
+    exp, log, sqrt, clip = arithmetic.exp, arithmetic.log, arithmetic.sqrt, arithmetic.clip
+    sum, mean, var = shapes.sum, shapes.mean, shapes.var
+    amax, amin, argmax, argmin = shapes.amax, shapes.amin, shapes.argmax, shapes.argmin
+    reshape = view = shapes.reshape
+    permute, transpose, flatten = shapes.permute, shapes.transpose, shapes.flatten
+    squeeze, unsqueeze, expand = shapes.squeeze, shapes.unsqueeze, shapes.broadcast_to
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return arithmetic.sub(other, self)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return arithmetic.div(other, self)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return arithmetic.power(other, self)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return _matmul(other, self)
+
+
+set_tensor_class(Tensor)
+
+
+def _compare(op: str, function: Any, a: Tensor, b: Any) -> Any:
+    if not isinstance(b, TensorBase | np.ndarray | np.generic | bool | int | float | list):
+        return NotImplemented
+    left, right = arithmetic.promoted(op, a.detach(), b.detach() if isinstance(b, Tensor) else b)
+    arithmetic.check_broadcast(op, left.data.shape, right.data.shape)
+    return wrap(np.asarray(function(left.data, right.data)))
+
+
+def _logical(op: str, function: Any, *operands: Any) -> Tensor:
+    arrays = [as_tensor(op, "other", x).data for x in operands]
+    for array in arrays:
+        if array.dtype.kind != "b":
+            raise DTypeError(f"{op}: only booleans combine, got {array.dtype}")
+    if len(arrays) == 2:
+        arithmetic.check_broadcast(op, arrays[0].shape, arrays[1].shape)
+    return wrap(np.asarray(function(*arrays)))
+
+
+def _extremum(value: Any, position: Any, x: Tensor, dim: int | None, keepdim: bool) -> Any:
+    if dim is None:
+        return value(x)
+    at = position(x, dim, True)
+    picked = take_along_dim(x, at, dim)
+    return (picked, at) if keepdim else (shapes.squeeze(picked, dim), shapes.squeeze(at, dim))
+
+
+def take_along_dim(input: Any, indices: Any, dim: int) -> Tensor:
+    """The elements at `indices` along a dimension; indices has the shape of input in all others."""
+    x, at = as_tensor("take_along_dim", "input", input), as_tensor("take_along_dim", "indices", indices).data
+    if x.data.ndim == 0:
+        return x
+    axis = shapes.normal_dim("take_along_dim", dim, x.data.ndim)
+    if at.dtype.kind not in "iu":
+        raise DTypeError(f"take_along_dim: indices must be integers, got {at.dtype}")
+    if at.ndim != x.data.ndim:
+        raise ShapeError(f"take_along_dim: indices has {at.ndim} dimensions, input {x.data.ndim}")
+    index = [np.arange(n).reshape([-1 if d == a else 1 for a in range(at.ndim)]) for d, n in enumerate(at.shape)]
+    index[axis] = at
+    return shapes.get_item(x, tuple(index))
+
+
+def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Make a tensor with memory of its own; see `Tensor`, which shares an array's.
+
+    Parameters
+    ----------
+    data : array_like
+        What to copy.
+    dtype : numpy dtype or str, optional
+        Convert to this one.
+    requires_grad : bool
+        Whether gradients are to flow to it.
+
+    Returns
+    -------
+    Tensor
+        Without history.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> minidl.tensor([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    source = data.data if isinstance(data, TensorBase) else data
+    return Tensor(dtypes.to_array("tensor", source, dtype, copy=True), requires_grad=requires_grad)
+
+
+def from_dlpack(external: Any) -> Tensor:
+    """Wrap an array of another library (PyTorch, JAX, CuPy on the CPU) that speaks DLPack, sharing its memory."""
+    try:
+        return Tensor(np.from_dlpack(external))
+    except (AttributeError, TypeError, BufferError, RuntimeError, ValueError) as error:
+        raise ArgumentError(f"from_dlpack: {error}") from None
+
+
+def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros of a shape, in the default dtype or the one given."""
+    return full(shapes._shape_argument("zeros", size), 0, dtype, requires_grad)
+
+
+def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones of a shape, in the default dtype or the one given."""
+    return full(shapes._shape_argument("ones", size), 1, dtype, requires_grad)
+
+
+def full(size: tuple[int, ...], value: float, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """One value in every element of a shape, in the default dtype or the one given."""
+    if min(size, default=0) < 0:
+        raise ShapeError(f"full: sizes must not be negative, got {size}")
+    kind = dtypes.get_default_dtype() if dtype is None else dtypes.to_dtype("full", dtype)
+    return Tensor(np.full(size, value, kind), requires_grad=requires_grad)
