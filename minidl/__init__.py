@@ -4,11 +4,14 @@ The functions here make and combine tensors; `minidl.functional` has the operati
 `minidl.optim` what trains them, and `minidl.data` what feeds them.
 """
 
-from minidl import functional, nn, optim
-from minidl.autograd import enable_grad, grad, is_grad_enabled, no_grad, set_grad_enabled
+from minidl import data, functional, nn, optim
+from minidl.backward import grad
+from minidl.config import show_config
+from minidl.creation import from_dlpack, full, ones, tensor, zeros
 from minidl.dtypes import get_default_dtype, set_default_dtype
 from minidl.errors import MinidlError
 from minidl.geometry import Padding
+from minidl.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from minidl.ops.arithmetic import absolute as abs
 from minidl.ops.arithmetic import add, clip, div, exp, log, maximum, minimum, mul, neg, sqrt, sub, where
 from minidl.ops.arithmetic import power as pow
@@ -32,8 +35,70 @@ from minidl.ops.shapes import (
     var,
 )
 from minidl.runtime import default_generator, empty_cache, get_num_threads, manual_seed, set_num_threads
-from minidl.tensor import Tensor, from_dlpack, full, ones, take_along_dim, tensor, zeros
+from minidl.tensor import Tensor, take_along_dim
 
 __version__ = "0.1.0"
 
 cat = concatenate
+
+__all__ = [
+    "MinidlError",
+    "Padding",
+    "Tensor",
+    "__version__",
+    "abs",
+    "add",
+    "amax",
+    "amin",
+    "argmax",
+    "argmin",
+    "broadcast_to",
+    "cat",
+    "clip",
+    "concatenate",
+    "data",
+    "default_generator",
+    "div",
+    "empty_cache",
+    "enable_grad",
+    "exp",
+    "flatten",
+    "from_dlpack",
+    "full",
+    "functional",
+    "get_default_dtype",
+    "get_num_threads",
+    "grad",
+    "is_grad_enabled",
+    "log",
+    "manual_seed",
+    "matmul",
+    "maximum",
+    "mean",
+    "minimum",
+    "mul",
+    "neg",
+    "nn",
+    "no_grad",
+    "ones",
+    "optim",
+    "permute",
+    "pow",
+    "reshape",
+    "set_default_dtype",
+    "set_grad_enabled",
+    "set_num_threads",
+    "show_config",
+    "sqrt",
+    "squeeze",
+    "stack",
+    "sub",
+    "sum",
+    "take_along_dim",
+    "tensor",
+    "transpose",
+    "unsqueeze",
+    "var",
+    "where",
+    "zeros",
+]

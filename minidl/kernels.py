@@ -39,6 +39,26 @@ def check_blas_sizes(op: str, *sizes: int) -> None:
         raise ShapeError(f"{op}: a matrix dimension of {max(sizes)} is more than BLAS counts (2^31 - 1)")
 
 
+def instruction_set() -> str:
+    """The build of the kernels that was chosen at import."""
+    return _ext.instruction_set
+
+
+def instruction_sets() -> list[str]:
+    """The builds that there are and that this processor runs."""
+    return list(_ext.available)
+
+
+def has_openmp() -> bool:
+    """Whether the kernels were built to run on several threads."""
+    return _ext.has_openmp()
+
+
+def x86_64_level() -> int:
+    """The processor's x86-64 level, 1 to 4, or 0 on others."""
+    return _ext.x86_64_level()
+
+
 # Convolution
 
 
@@ -169,9 +189,7 @@ def fold(columns: Array, channels: int, window: Window) -> Array:
     N = columns.shape[0]
     output = np.zeros((N, channels, *window.input_size), columns.dtype)
     if columns.size:
-        _fold[columns.dtype](
-            contiguous(columns).reshape(N, -1), window.packed, output, threads_for(columns.size)
-        )
+        _fold[columns.dtype](contiguous(columns).reshape(N, -1), window.packed, output, threads_for(columns.size))
     return output
 
 
@@ -342,9 +360,7 @@ def cross_entropy(x: Array, target: Array, ignore_index: int) -> tuple[Array, Ar
     """The losses (R,) of logits (R, C) for class numbers (R,), and the log-probabilities (R, C)."""
     log_probability, loss = np.empty(x.shape, x.dtype), np.empty(x.shape[0], x.dtype)
     if x.size:
-        _cross_entropy[x.dtype](
-            contiguous(x), target, ignore_index, log_probability, loss, threads_for(x.size * 8)
-        )
+        _cross_entropy[x.dtype](contiguous(x), target, ignore_index, log_probability, loss, threads_for(x.size * 8))
     return loss, log_probability
 
 
@@ -361,7 +377,9 @@ def cross_entropy_gradient(log_probability: Array, target: Array, ignore_index: 
 # Optimiser steps: lists of arrays, one call for all
 
 
-def sgd_step(grads: list[Array], parameters: list[Array], velocities: list[Array], first: Array, **options: Any) -> None:
+def sgd_step(
+    grads: list[Array], parameters: list[Array], velocities: list[Array], first: Array, **options: Any
+) -> None:
     """Update the parameters and velocities in place."""
     _ext.optim.sgd(
         grads, parameters, velocities, first, threads=threads_for(sum(p.size for p in parameters)), **options

@@ -98,15 +98,18 @@ def threads_for(work: int) -> int:
 
 
 @lru_cache(maxsize=1)
-def _blas_libraries() -> list[Any]:
+def blas_libraries() -> list[Any]:
     """The controllers of the BLAS that SciPy calls; found once, since looking costs milliseconds."""
     import scipy
     from threadpoolctl import ThreadpoolController
 
     found = ThreadpoolController().select(user_api="blas").lib_controllers
     folder = Path(scipy.__file__).parent
-    own = [library for library in found if Path(library.filepath).is_relative_to(folder)
-           or "scipy.libs" in Path(library.filepath).parts]
+    own = [
+        library
+        for library in found
+        if Path(library.filepath).is_relative_to(folder) or "scipy.libs" in Path(library.filepath).parts
+    ]
     return own or found
 
 
@@ -126,7 +129,7 @@ class _SingleThreadedBlas:
         with self._lock:
             self._inside += 1
             if self._inside == 1:
-                libraries = _blas_libraries()
+                libraries = blas_libraries()
                 self._before = [library.get_num_threads() for library in libraries]
                 for library, before in zip(libraries, self._before, strict=True):
                     if before != 1:
@@ -136,7 +139,7 @@ class _SingleThreadedBlas:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                for library, before in zip(_blas_libraries(), self._before, strict=True):
+                for library, before in zip(blas_libraries(), self._before, strict=True):
                     if before != 1:
                         library.set_num_threads(before)
 

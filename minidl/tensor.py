@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from minidl import dtypes
-from minidl.autograd import TensorBase, is_grad_enabled, set_tensor_class, wrap
-from minidl.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from minidl.autograd import TensorBase, set_tensor_class, wrap
+from minidl.backward import run_backward
+from minidl.errors import DTypeError, GraphError, ShapeError
+from minidl.grad_mode import is_grad_enabled
 from minidl.ops import arithmetic, shapes
-from minidl.ops.matmul import matmul as _matmul
 from minidl.ops._common import as_tensor, cast
+from minidl.ops.matmul import matmul as _matmul
 
 
 class Tensor(TensorBase):
@@ -190,6 +192,34 @@ class Tensor(TensorBase):
 
     def __reduce__(self) -> Any:
         raise DTypeError("pickle: tensors are not pickled; minidl.save_checkpoint writes safetensors files")
+
+    # Gradients
+
+    def backward(
+        self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
+    ) -> None:
+        """Add the gradient of this tensor to `grad` of every leaf that it was computed from.
+
+        Parameters
+        ----------
+        gradient : Tensor, optional
+            The gradient of the final result with respect to this tensor, of its shape; 1 for a single number.
+        retain_graph : bool, optional
+            Keep what was saved, so that backward can run again (default: `create_graph`).
+        create_graph : bool
+            Record the backward pass, so that gradients can be differentiated again.
+        inputs : Tensor or sequence of Tensor, optional
+            Only these leaves get gradients; all by default.
+
+        Raises
+        ------
+        GraphError
+            If nothing was recorded, or the graph was used and freed.
+        ShapeError
+            If `gradient` has another shape, or is missing for more than one number.
+        """
+        only = None if inputs is None else ([inputs] if isinstance(inputs, TensorBase) else list(inputs))
+        run_backward([self], [gradient], "backward", retain_graph, create_graph, accumulate=True, targets=only)
 
     # Changes in place
 
@@ -375,57 +405,3 @@ def take_along_dim(input: Any, indices: Any, dim: int) -> Tensor:
     index = [np.arange(n).reshape([-1 if d == a else 1 for a in range(at.ndim)]) for d, n in enumerate(at.shape)]
     index[axis] = at
     return shapes.get_item(x, tuple(index))
-
-
-def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Make a tensor with memory of its own; see `Tensor`, which shares an array's.
-
-    Parameters
-    ----------
-    data : array_like
-        What to copy.
-    dtype : numpy dtype or str, optional
-        Convert to this one.
-    requires_grad : bool
-        Whether gradients are to flow to it.
-
-    Returns
-    -------
-    Tensor
-        Without history.
-
-    Examples
-    --------
-    >>> import minidl
-    >>> minidl.tensor([[1, 2], [3, 4]])
-    tensor([[1, 2],
-            [3, 4]])
-    """
-    source = data.data if isinstance(data, TensorBase) else data
-    return Tensor(dtypes.to_array("tensor", source, dtype, copy=True), requires_grad=requires_grad)
-
-
-def from_dlpack(external: Any) -> Tensor:
-    """Wrap an array of another library (PyTorch, JAX, CuPy on the CPU) that speaks DLPack, sharing its memory."""
-    try:
-        return Tensor(np.from_dlpack(external))
-    except (AttributeError, TypeError, BufferError, RuntimeError, ValueError) as error:
-        raise ArgumentError(f"from_dlpack: {error}") from None
-
-
-def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Zeros of a shape, in the default dtype or the one given."""
-    return full(shapes._shape_argument("zeros", size), 0, dtype, requires_grad)
-
-
-def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Ones of a shape, in the default dtype or the one given."""
-    return full(shapes._shape_argument("ones", size), 1, dtype, requires_grad)
-
-
-def full(size: tuple[int, ...], value: float, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """One value in every element of a shape, in the default dtype or the one given."""
-    if min(size, default=0) < 0:
-        raise ShapeError(f"full: sizes must not be negative, got {size}")
-    kind = dtypes.get_default_dtype() if dtype is None else dtypes.to_dtype("full", dtype)
-    return Tensor(np.full(size, value, kind), requires_grad=requires_grad)

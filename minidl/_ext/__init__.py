@@ -35,4 +35,15 @@ conv, pool, matmul, elementwise, loss, optim = (
     for name in ("conv", "pool", "matmul", "elementwise", "loss", "optim")
 )
 
-__all__ = ["available", "conv", "elementwise", "has_openmp", "instruction_set", "loss", "matmul", "optim", "pool"]
+__all__ = [
+    "available",
+    "conv",
+    "elementwise",
+    "has_openmp",
+    "instruction_set",
+    "loss",
+    "matmul",
+    "optim",
+    "pool",
+    "x86_64_level",
+]

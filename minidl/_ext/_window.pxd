@@ -40,7 +40,9 @@ cdef inline Py_ssize_t first_inside(Py_ssize_t offset, Py_ssize_t stride) noexce
     return (-offset + stride - 1) // stride if offset < 0 else 0
 
 
-cdef inline Py_ssize_t end_inside(Py_ssize_t offset, Py_ssize_t stride, Py_ssize_t size, Py_ssize_t outputs) noexcept nogil:
+cdef inline Py_ssize_t end_inside(
+    Py_ssize_t offset, Py_ssize_t stride, Py_ssize_t size, Py_ssize_t outputs,
+) noexcept nogil:
     """One past the last output position o with o*stride + offset < size."""
     return min((size - offset + stride - 1) // stride, outputs) if size > offset else 0
 

@@ -137,7 +137,7 @@ def weight_gradient(
     Py_ssize_t groups, real[:, :, ::1] partial_sfk, real[:, ::1] workspace,
     Py_ssize_t tile, Py_ssize_t k_block, int threads,
 ):
-    """partial[s] = the sum over chunk s of grad columns(input)^T; then the chunks are added up, in order, to partial[0].
+    """partial[s] = the sum over chunk s of grad columns(input)^T; then all chunks are added, in order, to partial[0].
 
     There are never more chunks than (sample, tile) pairs, unless the batch is empty and there is one.
     """

@@ -18,12 +18,8 @@ def relu_gradient(const real[::1] grad, const real[::1] y, real[::1] grad_x, int
     """grad_x = grad where relu's result y is not 0."""
     cdef Py_ssize_t slot, i
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        for i in range(slot_start(x_size(y), slot, threads), slot_start(x_size(y), slot + 1, threads)):
+        for i in range(slot_start(y.shape[0], slot, threads), slot_start(y.shape[0], slot + 1, threads)):
             grad_x[i] = 0 if y[i] <= 0 else grad[i]
-
-
-cdef inline Py_ssize_t x_size(const real[::1] x) noexcept nogil:
-    return x.shape[0]
 
 
 cdef inline double row_sum(const real[:, :, ::1] x_ncp, Py_ssize_t n, Py_ssize_t c) noexcept nogil:

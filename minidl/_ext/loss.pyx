@@ -49,7 +49,7 @@ def cross_entropy(
     real[::1] loss_r, int threads,
 ):
     """log_probability = log_softmax(x); loss[r] = -log_probability[r, target[r]], 0 for ignored rows."""
-    cdef Py_ssize_t R = x_rc.shape[0], slot, r
+    cdef Py_ssize_t R = x_rc.shape[0], r
     log_softmax(x_rc, log_probability_rc, threads)
     with nogil:
         for r in range(R):

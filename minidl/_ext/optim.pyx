@@ -137,7 +137,7 @@ cdef void adam_run(
     const real* grad, real* parameter, real* mean, real* square, real* highest, Py_ssize_t start, Py_ssize_t stop,
     const AdamOptions* options, double correction1, double correction2,
 ) noexcept nogil:
-    cdef real beta1 = <real>options.beta1, beta2 = <real>options.beta2, eps = <real>options.eps
+    cdef real beta2 = <real>options.beta2, eps = <real>options.eps
     cdef real rest1 = <real>(1 - options.beta1), rest2 = <real>(1 - options.beta2)
     cdef real step_size = <real>(options.lr / correction1), root = <real>(1 / correction2)
     cdef real shrink = <real>(1 - options.lr * options.weight_decay) if options.decoupled else 1

@@ -56,7 +56,9 @@ def cross_entropy(input: Any, target: Any, *, ignore_index: int = -100, reductio
     check_choice("cross_entropy", "reduction", reduction, ("mean", "sum", "none"))
     shape = x.data.shape
     if len(shape) not in (1, 2) or shape[-1] == 0:
-        raise ShapeError(f"cross_entropy: input must have 2 dimensions (N, C) or 1 (C,), and classes, got shape {shape}")
+        raise ShapeError(
+            f"cross_entropy: input must have 2 dimensions (N, C) or 1 (C,), and classes, got shape {shape}"
+        )
     if t.size == 0 and shape[0] == 0:
         t = t.astype(np.int64)
     if t.dtype.kind not in "iu":

@@ -59,9 +59,7 @@ def max_pool2d(
     return per_image("max_pool2d", input, compute)
 
 
-def avg_pool2d(
-    input: Any, kernel_size: IntOrPair, stride: IntOrPair | None = None, padding: IntOrPair = 0
-) -> Any:
+def avg_pool2d(input: Any, kernel_size: IntOrPair, stride: IntOrPair | None = None, padding: IntOrPair = 0) -> Any:
     """Keep the mean of each position of a sliding window.
 
     Parameters
@@ -110,9 +108,7 @@ def _pooling_window(
         raise ArgumentError(f"{op}: padding must be an int or a pair of ints, got {padding!r}")
     around = pair(op, "padding", (window.padding.top, window.padding.left), 0)
     if any(2 * p > k for p, k in zip(around, window.kernel_size, strict=True)):
-        raise ArgumentError(
-            f"{op}: padding must be at most half of kernel_size {window.kernel_size}, got {around}"
-        )
+        raise ArgumentError(f"{op}: padding must be at most half of kernel_size {window.kernel_size}, got {around}")
     return window
 
 

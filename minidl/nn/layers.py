@@ -23,7 +23,9 @@ def _check_size(layer: str, name: str, value: Any, optional: bool = False) -> in
     if value is None and optional:
         return None
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ArgumentError(f"{layer}: {name} must be an int of at least 1{' or None' if optional else ''}, got {value!r}")
+        raise ArgumentError(
+            f"{layer}: {name} must be an int of at least 1{' or None' if optional else ''}, got {value!r}"
+        )
     return int(value)
 
 
@@ -43,7 +45,7 @@ class Affine(Module):
         self.weight = Parameter(None)
         self.bias = Parameter(np.zeros(out, dtype)) if bias else None
         if getattr(self, self._input_name) is not None:
-            self.weight.initialise(np.empty(self._weight_shape(), dtype))
+            self.weight.initialise(np.empty(self._weight_shape(), dtype))  # type: ignore[arg-type]
             self.reset_parameters()
 
     def _weight_shape(self) -> tuple[int | None, ...]:
@@ -263,9 +265,7 @@ class MaxPool2d(Module):
 
     def extra_repr(self) -> str:
         """The window."""
-        return (
-            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, dilation={self.dilation}"
-        )
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, dilation={self.dilation}"
 
 
 class AvgPool2d(Module):

@@ -291,7 +291,9 @@ class Module:
         if problems:
             raise StateDictError(f"load_state_dict: {type(self).__name__} does not fit; " + "\n  ".join(problems))
         for path, module in self.named_modules():
-            module._infer_sizes({n: arrays[k] for n in module.__dict__ if (k := f"{path}.{n}" if path else n) in arrays})
+            module._infer_sizes(
+                {n: arrays[k] for n in module.__dict__ if (k := f"{path}.{n}" if path else n) in arrays}
+            )
         for key, tensor in own.items():
             if key in arrays:
                 np.copyto(tensor.data, arrays[key], casting="unsafe")

@@ -199,7 +199,7 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
     return Reshape(shape)(Sum(dims, True)(x) if dims else x)
 
 
-def _shape_argument(op: str, shape: tuple) -> tuple[int, ...]:
+def size_argument(op: str, shape: tuple) -> tuple[int, ...]:
     values = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
     if not all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in values):
         raise ArgumentError(f"{op}: sizes must be ints, got {values!r}")
@@ -209,7 +209,7 @@ def _shape_argument(op: str, shape: tuple) -> tuple[int, ...]:
 def reshape(input: Any, *shape: Any) -> Any:
     """The same values in another shape, sharing memory where that is possible; one size may be -1."""
     x = as_tensor("reshape", "input", input)
-    sizes = _shape_argument("reshape", shape)
+    sizes = size_argument("reshape", shape)
     known = prod(v for v in sizes if v != -1)
     if sizes.count(-1) > 1 or min(sizes, default=0) < -1:
         raise ShapeError(f"reshape: at most one size may be -1, and none less, got {sizes}")
@@ -222,7 +222,7 @@ def reshape(input: Any, *shape: Any) -> Any:
 def permute(input: Any, *dims: Any) -> Any:
     """The dimensions in another order, as a view."""
     x = as_tensor("permute", "input", input)
-    order = normal_dims("permute", _shape_argument("permute", dims), x.data.ndim)
+    order = normal_dims("permute", size_argument("permute", dims), x.data.ndim)
     if len(order) != x.data.ndim:
         raise ShapeError(f"permute: input has {x.data.ndim} dimensions, but {len(order)} are named")
     return Permute(order)(x)
@@ -241,7 +241,7 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
 def broadcast_to(input: Any, *shape: Any) -> Any:
     """`input` repeated along dimensions of size 1, and along new ones in front."""
     x = as_tensor("broadcast_to", "input", input)
-    sizes = _shape_argument("broadcast_to", shape)
+    sizes = size_argument("broadcast_to", shape)
     try:
         fits = np.broadcast_shapes(x.data.shape, sizes) == sizes
     except ValueError:
@@ -321,7 +321,7 @@ def concatenate(tensors: Sequence[Any], dim: int = 0) -> Any:
         shape = part.data.shape
         if len(shape) != first.ndim or shape[:at] + shape[at + 1 :] != first.shape[:at] + first.shape[at + 1 :]:
             raise ShapeError(
-                f"concatenate: tensors[{i}] has shape {shape}, tensors[0] {first.shape}; they may differ along {at} only"
+                f"concatenate: tensors[{i}] has shape {shape}, tensors[0] {first.shape}; only dimension {at} may differ"
             )
     dtype = np.result_type(*(part.data.dtype for part in parts))
     return Concatenate(at)(*(cast(part, dtype) for part in parts))

@@ -12,9 +12,7 @@ from minidl.autograd import TensorBase, wrap
 from minidl.errors import ArgumentError
 
 
-def clip_grad_norm_(
-    parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
-) -> Any:
+def clip_grad_norm_(parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False) -> Any:
     """Scale the gradients of all parameters together so that their norm is at most max_norm.
 
     Parameters

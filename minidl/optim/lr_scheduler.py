@@ -18,7 +18,9 @@ class LRScheduler:
 
     def __init__(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
-            raise ArgumentError(f"{type(self).__name__}: optimizer must be an Optimizer, got {type(optimizer).__name__}")
+            raise ArgumentError(
+                f"{type(self).__name__}: optimizer must be an Optimizer, got {type(optimizer).__name__}"
+            )
         self.optimizer = optimizer
         self.last_epoch = 0
         self.base_lrs = [float(group["lr"]) for group in optimizer.param_groups]

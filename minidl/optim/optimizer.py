@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minidl.autograd import TensorBase, enable_grad
+from minidl.autograd import TensorBase
 from minidl.errors import ArgumentError, DTypeError, GraphError, ShapeError, StateDictError
+from minidl.grad_mode import enable_grad
 from minidl.tensor import Tensor
 
 
@@ -77,7 +78,9 @@ class Optimizer:
             if not isinstance(p, Tensor):
                 raise DTypeError(f"{self._name}: params[{i}] must be a tensor, got {type(p).__name__}")
             if not p.is_leaf:
-                raise GraphError(f"{self._name}: params[{i}] was computed by an operation; only leaves can be optimised")
+                raise GraphError(
+                    f"{self._name}: params[{i}] was computed by an operation; only leaves can be optimised"
+                )
             if id(p) in held:
                 raise ArgumentError(f"{self._name}: params[{i}] is there twice")
             held.add(id(p))
@@ -153,7 +156,9 @@ class Optimizer:
             groups, state = list(state_dict["param_groups"]), dict(state_dict["state"])
             sizes = [len(g["params"]) for g in groups]
         except (KeyError, TypeError) as error:
-            raise StateDictError(f"{self._name}: not an optimiser's state dict: {error!r} is missing or wrong") from None
+            raise StateDictError(
+                f"{self._name}: not an optimiser's state dict: {error!r} is missing or wrong"
+            ) from None
         if sizes != [len(g["params"]) for g in self.param_groups]:
             raise StateDictError(
                 f"{self._name}: the state dict has groups of {sizes} parameters, "
@@ -163,7 +168,8 @@ class Optimizer:
             unknown, lacking = set(group) - set(self.param_groups[i]), set(self.param_groups[i]) - set(group)
             if unknown or lacking:
                 raise StateDictError(
-                    f"{self._name}: group {i} of the state dict lacks {sorted(lacking)} and has unknown {sorted(unknown)}"
+                    f"{self._name}: group {i} of the state dict lacks {sorted(lacking)}, and has "
+                    f"unknown {sorted(unknown)}"
                 )
         numbered = [p for g in self.param_groups for p in g["params"]]
         loaded: dict[Tensor, dict[str, Any]] = {}
@@ -177,7 +183,8 @@ class Optimizer:
                     array = np.array(value, dtype=p.data.dtype)
                     if p.data.size and array.shape != p.data.shape:
                         raise StateDictError(
-                            f"{self._name}: {name} of parameter {key} has shape {array.shape}, the parameter {p.data.shape}"
+                            f"{self._name}: {name} of parameter {key} has shape {array.shape}, "
+                            f"the parameter {p.data.shape}"
                         )
                     value = array
                 loaded[p][name] = value
@@ -195,6 +202,10 @@ class Optimizer:
 
 def check_number(optimizer: str, name: str, value: Any, low: float, below: float | None = None) -> None:
     """Refuse what is no number from `low` on, below `below`."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not low <= value < (below or np.inf):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float | np.number)
+        or not low <= value < (below or np.inf)
+    ):
         limit = f" and below {below}" if below is not None else ""
         raise ArgumentError(f"{optimizer}: {name} must be a number of at least {low}{limit}, got {value!r}")

@@ -1,0 +1,234 @@
+"""The backward pass.
+
+Ops are numbered in the order of their recording, and an op is always recorded after those that made its inputs. The
+pass therefore takes the op with the highest number that has a gradient waiting: all those that use its result have
+been done. It needs no recursion and no counting.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minidl.autograd import Op, TensorBase, wrap
+from minidl.dtypes import to_array
+from minidl.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from minidl.grad_mode import state
+
+Array = np.ndarray
+
+
+def _start_gradient(op: str, output: TensorBase, gradient: Any) -> Array | TensorBase:
+    if gradient is None:
+        if output.data.size != 1:
+            raise ShapeError(
+                f"{op}: a gradient must be given for a result of shape {output.data.shape}; only a single number has 1"
+            )
+        return np.ones(output.data.shape, output.data.dtype)
+    given = gradient if isinstance(gradient, TensorBase) else wrap(to_array(op, gradient, output.data.dtype))
+    if given.data.shape != output.data.shape:
+        raise ShapeError(f"{op}: gradient has shape {given.data.shape}, the result {output.data.shape}")
+    if given.data.dtype != output.data.dtype:
+        raise DTypeError(f"{op}: gradient has dtype {given.data.dtype}, the result {output.data.dtype}")
+    return given
+
+
+def _needed(roots: Iterable[Op], targets: Iterable[Op | TensorBase]) -> set[int]:
+    """The ids of the ops through which a target is reached."""
+    reached: dict[int, Op] = {}
+    waiting = list(roots)
+    while waiting:
+        op = waiting.pop()
+        if id(op) not in reached:
+            reached[id(op)] = op
+            waiting += [edge for edge in op.edges if isinstance(edge, Op)]
+    wanted = {id(target) for target in targets}
+    for op in sorted(reached.values(), key=lambda op: op.order):
+        if any(edge is not None and id(edge) in wanted for edge in op.edges):
+            wanted.add(id(op))
+    return wanted
+
+
+def _call_hooks(hooks: list[Callable] | None, grad: Any) -> Any:
+    for hook in list(hooks or ()):
+        tensor = grad if isinstance(grad, TensorBase) else wrap(grad)
+        replaced = hook(tensor)
+        if replaced is not None:
+            grad = replaced if isinstance(grad, TensorBase) else replaced.data
+    return grad
+
+
+def run_backward(
+    outputs: Sequence[TensorBase],
+    gradients: Sequence[Any],
+    name: str,
+    retain_graph: bool | None,
+    create_graph: bool,
+    *,
+    accumulate: bool,
+    targets: Sequence[TensorBase] | None = None,
+) -> dict[int, Any]:
+    """Carry gradients from outputs to leaves, or to `targets` alone; returns them by id of their op or leaf.
+
+    Gradients are arrays, or tensors where the pass itself is recorded.
+    """
+    retain = create_graph if retain_graph is None else retain_graph
+    pending: dict[int, Any] = {}
+    owned: set[int] = set()
+    finished: dict[int, Any] = {}
+    queue: list[tuple[int, Op]] = []
+    leaves: dict[int, TensorBase] = {}
+
+    def send(edge: Op | TensorBase, grad: Any, is_new: bool) -> None:
+        key = id(edge)
+        if key in pending:
+            total = pending[key] + grad
+            pending[key] = np.asarray(total) if isinstance(total, np.generic) else total
+            owned.add(key)
+            return
+        pending[key] = grad
+        if is_new:
+            owned.add(key)
+        if isinstance(edge, Op):
+            heapq.heappush(queue, (-edge.order, edge))
+        else:
+            leaves[key] = edge
+
+    for output, gradient in zip(outputs, gradients, strict=True):
+        if not output._requires_grad:
+            raise GraphError(f"{name}: the result does not require gradients: nothing was recorded for it")
+        start = _start_gradient(name, output, gradient)
+        if create_graph:
+            start = start if isinstance(start, TensorBase) else wrap(start)
+        else:
+            start = start.data if isinstance(start, TensorBase) else start
+        send(output._op or output, start, False)
+
+    wanted_ids = None
+    target_keys: set[int] = set()
+    if targets is not None:
+        target_keys = {id(t._op or t) for t in targets}
+        roots = [o._op for o in outputs if o._op is not None]
+        wanted_ids = _needed(roots, [t._op or t for t in targets])
+
+    before = state.recording
+    state.recording = create_graph
+    try:
+        while queue:
+            op = heapq.heappop(queue)[1]
+            grad = pending.pop(id(op))
+            if op.hooks:
+                grad = _call_hooks(op.hooks, grad)
+            if id(op) in target_keys:
+                finished[id(op)] = grad
+            if wanted_ids is not None and not any(e is not None and id(e) in wanted_ids for e in op.edges):
+                continue
+            grads = op.backward(grad) if create_graph else op.backward_arrays(grad)
+            if type(grads) is not tuple:
+                grads = (grads,)
+            for edge, part in zip(op.edges, grads, strict=True):
+                if edge is None or part is None or (wanted_ids is not None and id(edge) not in wanted_ids):
+                    continue
+                if isinstance(edge, Op) and edge.shape != (part.data if create_graph else part).shape:
+                    raise GraphError(f"{op.name}: backward gave a gradient of shape {part.shape} for {edge.shape}")
+                send(edge, part, op.owns_gradients)
+            if not retain:
+                op.free()
+        for key, leaf in leaves.items():
+            if wanted_ids is not None and key not in target_keys:
+                continue
+            grad = _call_hooks(leaf._hooks, pending[key]) if leaf._hooks else pending[key]
+            if accumulate:
+                _accumulate(leaf, grad, key in owned and not leaf._hooks)
+            finished[key] = grad
+    finally:
+        state.recording = before
+    if accumulate and targets is not None:
+        for target in targets:
+            if target._op is not None and id(target._op) in finished:
+                _accumulate(target, finished[id(target._op)], False)
+    return finished
+
+
+def _accumulate(leaf: TensorBase, grad: Any, owned: bool) -> None:
+    shape = (grad.data if isinstance(grad, TensorBase) else grad).shape
+    if shape != leaf.data.shape:
+        raise GraphError(f"backward: a gradient of shape {shape} came to a tensor of shape {leaf.data.shape}")
+    if isinstance(grad, TensorBase):
+        leaf.grad = grad if leaf.grad is None else leaf.grad + grad
+    elif leaf.grad is None:
+        leaf.grad = wrap(grad if owned else grad.copy())
+    elif leaf.grad._op is None and leaf.grad.data.flags.writeable:
+        leaf.grad.data += grad
+        leaf.grad._version[0] += 1
+    else:
+        leaf.grad = wrap(leaf.grad.data + grad)
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple:
+    """Compute the gradients of outputs with respect to inputs, and return them.
+
+    Parameters
+    ----------
+    outputs : Tensor or sequence of Tensor
+        What to differentiate.
+    inputs : Tensor or sequence of Tensor
+        With respect to what; leaves or results.
+    grad_outputs : Tensor or sequence of Tensor, optional
+        The gradients of the outputs, of their shapes; 1 for single numbers.
+    retain_graph : bool, optional
+        Keep the graph for another pass (default: `create_graph`).
+    create_graph : bool
+        Record the pass, so that the gradients can be differentiated again.
+    allow_unused : bool
+        Give None for an input that the outputs don't depend on, instead of raising.
+
+    Returns
+    -------
+    tuple of Tensor
+        One an input.
+
+    Raises
+    ------
+    GraphError
+        If an input was not used, does not require gradients, or nothing was recorded.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> x = minidl.tensor(3.0, requires_grad=True)
+    >>> (slope,) = minidl.grad(x**3, x, create_graph=True)
+    >>> slope
+    tensor(27., requires_grad=True)
+    >>> minidl.grad(slope, x)
+    (tensor(18.),)
+    """
+    outs = [outputs] if isinstance(outputs, TensorBase) else list(outputs)
+    ins = [inputs] if isinstance(inputs, TensorBase) else list(inputs)
+    if grad_outputs is None:
+        grads: list = [None] * len(outs)
+    else:
+        grads = [grad_outputs] if isinstance(grad_outputs, TensorBase | Array) else list(grad_outputs)
+    if len(grads) != len(outs):
+        raise ArgumentError(f"grad: {len(outs)} outputs, but {len(grads)} grad_outputs")
+    for i, tensor in enumerate(ins):
+        if not isinstance(tensor, TensorBase) or not tensor._requires_grad:
+            raise GraphError(f"grad: inputs[{i}] does not require gradients")
+    found = run_backward(outs, grads, "grad", retain_graph, create_graph, accumulate=False, targets=ins)
+    results = []
+    for i, tensor in enumerate(ins):
+        result = found.get(id(tensor._op or tensor))
+        if result is None and not allow_unused:
+            raise GraphError(f"grad: inputs[{i}] was not used in computing the outputs; allow_unused=True gives None")
+        results.append(result if result is None or isinstance(result, TensorBase) else wrap(result))
+    return tuple(results)

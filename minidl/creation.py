@@ -1,0 +1,67 @@
+"""Functions that make tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minidl import dtypes
+from minidl.autograd import TensorBase
+from minidl.errors import ArgumentError, ShapeError
+from minidl.ops.shapes import size_argument
+from minidl.tensor import Tensor
+
+
+def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Make a tensor with memory of its own; see `Tensor`, which shares an array's.
+
+    Parameters
+    ----------
+    data : array_like
+        What to copy.
+    dtype : numpy dtype or str, optional
+        Convert to this one.
+    requires_grad : bool
+        Whether gradients are to flow to it.
+
+    Returns
+    -------
+    Tensor
+        Without history.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> minidl.tensor([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    source = data.data if isinstance(data, TensorBase) else data
+    return Tensor(dtypes.to_array("tensor", source, dtype, copy=True), requires_grad=requires_grad)
+
+
+def from_dlpack(external: Any) -> Tensor:
+    """Wrap an array of another library (PyTorch, JAX, CuPy on the CPU) that speaks DLPack, sharing its memory."""
+    try:
+        return Tensor(np.from_dlpack(external))
+    except (AttributeError, TypeError, BufferError, RuntimeError, ValueError) as error:
+        raise ArgumentError(f"from_dlpack: {error}") from None
+
+
+def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros of a shape, in the default dtype or the one given."""
+    return full(size_argument("zeros", size), 0, dtype, requires_grad)
+
+
+def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones of a shape, in the default dtype or the one given."""
+    return full(size_argument("ones", size), 1, dtype, requires_grad)
+
+
+def full(size: tuple[int, ...], value: float, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """One value in every element of a shape, in the default dtype or the one given."""
+    if min(size, default=0) < 0:
+        raise ShapeError(f"full: sizes must not be negative, got {size}")
+    kind = dtypes.get_default_dtype() if dtype is None else dtypes.to_dtype("full", dtype)
+    return Tensor(np.full(size, value, kind), requires_grad=requires_grad)

@@ -1,0 +1,97 @@
+"""Whether operations are recorded: a switch for each Python thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+
+class _Mode(threading.local):
+    recording = True
+
+
+state = _Mode()
+
+
+class set_grad_enabled:
+    """Turn recording on or off in this Python thread, at once and as a context manager or decorator.
+
+    Parameters
+    ----------
+    mode : bool
+        Whether operations are recorded.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> with minidl.set_grad_enabled(False):
+    ...     minidl.is_grad_enabled()
+    False
+    """
+
+    _at_once = True
+
+    def __init__(self, mode: bool) -> None:
+        self._wanted = bool(mode)
+        self._before = [state.recording]
+        if self._at_once:
+            state.recording = self._wanted
+
+    def __enter__(self) -> None:
+        if not self._at_once:
+            self._before.append(state.recording)
+        state.recording = self._wanted
+
+    def __exit__(self, *exc_info: object) -> None:
+        state.recording = self._before.pop()
+
+    def __call__(self, function: Callable) -> Callable:
+        """Decorate a function, which then runs in this mode."""
+        if self._at_once:
+            state.recording = self._before.pop()
+
+        @wraps(function)
+        def decorated(*args: Any, **kwargs: Any) -> Any:
+            before = state.recording
+            state.recording = self._wanted
+            try:
+                return function(*args, **kwargs)
+            finally:
+                state.recording = before
+
+        return decorated
+
+
+class no_grad(set_grad_enabled):
+    """A context manager and decorator under which nothing is recorded.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> x = minidl.tensor([1.0, 2.0], requires_grad=True)
+    >>> with minidl.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+    _at_once = False
+
+    def __init__(self) -> None:
+        super().__init__(False)
+
+
+class enable_grad(set_grad_enabled):
+    """A context manager and decorator under which operations are recorded, inside `no_grad` too."""
+
+    _at_once = False
+
+    def __init__(self) -> None:
+        super().__init__(True)
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded in this Python thread."""
+    return state.recording
