@@ -29,11 +29,15 @@ class RemovableHandle:
 
     def __init__(self, hooks: list[Callable], hook: Callable) -> None:
         self._hooks = hooks
-        self._hook = hook
+        self._hook: Callable | None = hook
 
     def remove(self) -> None:
         """Take the hook away; doing so twice is no error."""
-        self._hooks[:] = [hook for hook in self._hooks if hook is not self._hook]
+        at = next((i for i, hook in enumerate(self._hooks) if hook is self._hook), None)
+        if at is not None:
+            del self._hooks[at]
+        # One registration, one removal: the same function may have been registered again.
+        self._hook = None
 
 
 class TensorBase:
@@ -45,7 +49,7 @@ class TensorBase:
     grad: Any
     _op: Op | None
     _hooks: list[Callable] | None
-    # [number of in-place changes, whether a recorded view shares the memory]; views share the list itself.
+    # [number of in-place changes, whether a view shares the memory]; views share the list itself.
     _version: list
 
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False) -> None:
@@ -53,7 +57,8 @@ class TensorBase:
         self.grad = None
         self._op = None
         self._hooks = None
-        self._version = [0, False]
+        is_shared = isinstance(data, TensorBase) and np.may_share_memory(self.data, data.data)
+        self._version = data._version if is_shared else [0, False]
         self._requires_grad = False
         if requires_grad:
             self.requires_grad = True
@@ -101,7 +106,9 @@ class TensorBase:
             def keep(grad: TensorBase) -> None:
                 tensor = target()
                 if tensor is not None:
-                    tensor.grad = grad if tensor.grad is None else tensor.grad + grad
+                    # A copy, since the gradients of views of each other share memory on their way.
+                    own = grad if grad._op is not None else wrap(grad.data.copy())
+                    tensor.grad = own if tensor.grad is None else tensor.grad + own
 
             self.register_hook(keep)
 
@@ -186,8 +193,8 @@ class Op:
                 self.needs = needs
                 return self._record(inputs, arrays, self.forward(*arrays))
         result = wrap(self.forward(*arrays))
-        if self.is_view and np.may_share_memory(result.data, arrays[0]):
-            result._version = inputs[0]._version
+        if self.is_view:
+            self._share_version(result, inputs[0])
         return result
 
     def _record(self, inputs: tuple, arrays: list, data: Array) -> Any:
@@ -195,9 +202,8 @@ class Op:
         self.order = next(_order)
         self.shape = data.shape
         result = wrap(data, self)
-        if self.is_view and np.may_share_memory(data, arrays[0]):
-            result._version = inputs[0]._version
-            result._version[1] = True
+        if self.is_view:
+            self._share_version(result, inputs[0])
         sources = []
         for array in self._to_save or ():
             source, version = None, None
@@ -211,6 +217,13 @@ class Op:
             sources.append((source, version, version[0] if version is not None else 0))
         self._saved_sources = sources
         return result
+
+    @staticmethod
+    def _share_version(result: TensorBase, base: TensorBase) -> None:
+        if np.may_share_memory(result.data, base.data):
+            result._version = base._version
+            # A recorded change to one of them would be missing from the history of the other.
+            result._version[1] = True
 
     def saved_arrays(self) -> tuple:
         """What `save` kept, as arrays.
@@ -246,8 +259,12 @@ class Op:
                 tensors.append(None)
             elif edge is None:
                 tensors.append(wrap(array, None, version))
+            elif isinstance(edge, Op):
+                tensors.append(wrap(array, edge, version))
+            elif edge.data is array:
+                tensors.append(edge)
             else:
-                tensors.append(wrap(array, edge, version) if isinstance(edge, Op) else edge)
+                raise GraphError(f"{self.name}: the data of a leaf were replaced after the forward pass")
         return tuple(tensors)
 
     def free(self) -> None:

@@ -57,6 +57,13 @@ def _call_hooks(hooks: list[Callable] | None, grad: Any) -> Any:
         tensor = grad if isinstance(grad, TensorBase) else wrap(grad)
         replaced = hook(tensor)
         if replaced is not None:
+            # Kernels trust the shape and dtype of a gradient.
+            if not isinstance(replaced, TensorBase):
+                raise DTypeError(f"hook: must return a tensor or None, got {type(replaced).__name__}")
+            if replaced.data.shape != tensor.data.shape:
+                raise ShapeError(f"hook: returned shape {replaced.data.shape} for a gradient of {tensor.data.shape}")
+            if replaced.data.dtype != tensor.data.dtype:
+                raise DTypeError(f"hook: returned {replaced.data.dtype} for a gradient of {tensor.data.dtype}")
             grad = replaced if isinstance(grad, TensorBase) else replaced.data
     return grad
 
@@ -110,6 +117,11 @@ def run_backward(
     wanted_ids = None
     target_keys: set[int] = set()
     if targets is not None:
+        if not targets:
+            raise ArgumentError(f"{name}: inputs is empty")
+        for i, target in enumerate(targets):
+            if not isinstance(target, TensorBase) or not target._requires_grad:
+                raise GraphError(f"{name}: inputs[{i}] does not require gradients")
         target_keys = {id(t._op or t) for t in targets}
         roots = [o._op for o in outputs if o._op is not None]
         wanted_ids = _needed(roots, [t._op or t for t in targets])
@@ -158,7 +170,8 @@ def _accumulate(leaf: TensorBase, grad: Any, owned: bool) -> None:
     if shape != leaf.data.shape:
         raise GraphError(f"backward: a gradient of shape {shape} came to a tensor of shape {leaf.data.shape}")
     if isinstance(grad, TensorBase):
-        leaf.grad = grad if leaf.grad is None else leaf.grad + grad
+        # A copy, since the gradient of several leaves may be one tensor.
+        leaf.grad = grad.clone() if leaf.grad is None else leaf.grad + grad  # type: ignore[attr-defined]
     elif leaf.grad is None:
         leaf.grad = wrap(grad if owned else grad.copy())
     elif leaf.grad._op is None and leaf.grad.data.flags.writeable:
@@ -221,9 +234,6 @@ def grad(
         grads = [grad_outputs] if isinstance(grad_outputs, TensorBase | Array) else list(grad_outputs)
     if len(grads) != len(outs):
         raise ArgumentError(f"grad: {len(outs)} outputs, but {len(grads)} grad_outputs")
-    for i, tensor in enumerate(ins):
-        if not isinstance(tensor, TensorBase) or not tensor._requires_grad:
-            raise GraphError(f"grad: inputs[{i}] does not require gradients")
     found = run_backward(outs, grads, "grad", retain_graph, create_graph, accumulate=False, targets=ins)
     results = []
     for i, tensor in enumerate(ins):

@@ -57,10 +57,13 @@ def set_default_dtype(dtype: Any) -> None:
 def to_dtype(op: str, dtype: Any) -> np.dtype:
     """Read a dtype argument; only those that minidl supports pass."""
     try:
+        if dtype is None:
+            # NumPy would read it as float64.
+            raise TypeError
         found = np.dtype(dtype)
-    except TypeError:
+    except (TypeError, ValueError):
         raise DTypeError(f"{op}: dtype must name a NumPy dtype, got {dtype!r}") from None
-    if found not in _SUPPORTED:
+    if found.newbyteorder("=") not in _SUPPORTED:
         raise DTypeError(f"{op}: dtype must be bool, an integer, float32 or float64, got {found}")
     return found.newbyteorder("=")
 
@@ -90,7 +93,8 @@ def to_array(op: str, data: Any, dtype: Any = None, copy: bool = False) -> np.nd
         dtype = dtype.newbyteorder("=")
     elif array.dtype.kind not in "biuf":
         raise DTypeError(f"{op}: data must be real numbers or booleans, got dtype {array.dtype}")
-    result = array.astype(dtype, copy=copy, order="K")
+    # Compiled code may rely on the alignment of its elements.
+    result = array.astype(dtype, copy=copy or not array.flags.aligned, order="K")
     return result if type(result) is np.ndarray else np.asarray(result)
 
 

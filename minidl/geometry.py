@@ -103,21 +103,29 @@ def sliding_window(
     ShapeError
         If the window is larger than the padded image.
     """
-    key = (kernel_size, stride, padding, dilation)
-    return _window(op, *input_size, *(tuple(v) if isinstance(v, list) else v for v in key))
+    values = [tuple(v) if type(v) is list else v for v in (kernel_size, stride, padding, dilation)]
+    # True and 1.0 are equal to 1, so the cache must be told their types, or it would let them pass after a 1.
+    types = tuple([tuple(map(type, v)) if isinstance(v, tuple) else None for v in values])
+    try:
+        return _window(op, *input_size, *values, types)
+    except TypeError:
+        # Something that can't be a key of the cache can't be right either, and is refused by name here.
+        return _window.__wrapped__(op, *input_size, *values, types)
 
 
-@lru_cache(maxsize=4096)
-def _window(op: str, height: int, width: int, kernel_size, stride, padding, dilation) -> Window:
+@lru_cache(maxsize=4096, typed=True)
+def _window(op: str, height: int, width: int, kernel_size, stride, padding, dilation, types: tuple) -> Window:
     kernel = pair(op, "kernel_size", kernel_size, 1)
     step = pair(op, "stride", stride, 1)
     spread = pair(op, "dilation", dilation, 1)
     if isinstance(padding, Padding):
-        around = padding
-    elif padding == "same":
+        if not all(isinstance(p, int | np.integer) and not isinstance(p, bool) and p >= 0 for p in padding):
+            raise ArgumentError(f"{op}: padding must be four ints of at least 0, got {padding!r}")
+        around = Padding(*map(int, padding))
+    elif isinstance(padding, str) and padding == "same":
         sides = [_same_padding(*axis) for axis in zip((height, width), kernel, step, spread, strict=True)]
         around = Padding(*sides[0], *sides[1])
-    elif padding == "valid":
+    elif isinstance(padding, str) and padding == "valid":
         around = Padding(0, 0, 0, 0)
     elif isinstance(padding, str):
         raise ArgumentError(f"{op}: padding must be an int, a pair of ints, 'same' or 'valid', got {padding!r}")

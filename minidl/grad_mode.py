@@ -35,13 +35,17 @@ class set_grad_enabled:
 
     def __init__(self, mode: bool) -> None:
         self._wanted = bool(mode)
-        self._before = [state.recording]
+        # What to go back to; what was before a constructor that switches already is the first one's.
+        self._before: list[bool] = []
+        self._has_switched = self._at_once
         if self._at_once:
+            self._before.append(state.recording)
             state.recording = self._wanted
 
     def __enter__(self) -> None:
-        if not self._at_once:
+        if not self._has_switched:
             self._before.append(state.recording)
+        self._has_switched = False
         state.recording = self._wanted
 
     def __exit__(self, *exc_info: object) -> None:
@@ -49,8 +53,9 @@ class set_grad_enabled:
 
     def __call__(self, function: Callable) -> Callable:
         """Decorate a function, which then runs in this mode."""
-        if self._at_once:
+        if self._has_switched:
             state.recording = self._before.pop()
+            self._has_switched = False
 
         @wraps(function)
         def decorated(*args: Any, **kwargs: Any) -> Any:

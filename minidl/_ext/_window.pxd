@@ -4,9 +4,13 @@ H, W is the image, KH, KW the kernel, SH, SW the stride, DH, DW the dilation, OH
 the rows of the columns and P = OH*OW their positions.
 """
 
-from libc.string cimport memcpy, memset
-
 from minidl._ext._types cimport real
+
+
+cdef extern from "runs.h" nogil:
+    void copy_run "minidl_copy_run" (void* target, const void* source, size_t bytes)
+    void add_run_float "minidl_add_run_float" (float* target, const float* source, Py_ssize_t count)
+    void add_run_double "minidl_add_run_double" (double* target, const double* source, Py_ssize_t count)
 
 
 cdef struct Window:
@@ -48,7 +52,26 @@ cdef inline Py_ssize_t end_inside(
 
 
 # Loop order: row of the columns outermost, then output rows, then the run of positions in one output row. A run reads
-# one image row left to right and writes one column row left to right, so for stride 1 it is a memcpy.
+# one image row left to right and writes one column row left to right, so for stride 1 it is a copy of memory.
+
+cdef struct Tap:
+    # One row of the columns: which channel it reads, its offset in the image, and which output columns stay inside.
+    Py_ssize_t channel
+    Py_ssize_t row_offset
+    Py_ssize_t offset
+    Py_ssize_t first
+    Py_ssize_t end
+
+
+cdef inline Tap tap_of(Py_ssize_t k, const Window* window) noexcept nogil:
+    cdef Tap tap
+    tap.channel = k // (window.KH * window.KW)
+    tap.row_offset = k // window.KW % window.KH * window.DH - window.top
+    tap.offset = k % window.KW * window.DW - window.left
+    tap.first = first_inside(tap.offset, window.SW)
+    tap.end = end_inside(tap.offset, window.SW, window.W, window.OW)
+    return tap
+
 
 cdef inline void im2col(
     const real[:, :, :, ::1] image_nchw, Py_ssize_t n, Py_ssize_t channel,
@@ -59,39 +82,44 @@ cdef inline void im2col(
 
     Writes rows k_start to k_stop (counted from `channel`) of positions p_start to p_stop to columns[slot], densely.
     """
-    cdef Py_ssize_t k, p, c, kh, kw, oh, ow, stop, h, offset, first, end, start, inside, i
-    cdef Py_ssize_t SW = window.SW
+    cdef Py_ssize_t k, p, oh, ow, stop, h, start, inside, i
+    cdef Py_ssize_t SW = window.SW, OW = window.OW
     cdef Py_ssize_t at = 0
+    cdef Tap tap
     for k in range(k_start, k_stop):
-        c = channel + k // (window.KH * window.KW)
-        kh = k // window.KW % window.KH
-        kw = k % window.KW
-        offset = kw * window.DW - window.left
-        first = first_inside(offset, SW)
-        end = end_inside(offset, SW, window.W, window.OW)
+        tap = tap_of(k, window)
         p = p_start
+        oh = p_start // OW
+        ow = p_start - oh * OW
         while p < p_stop:
-            oh = p // window.OW
-            ow = p - oh * window.OW
-            stop = min(window.OW, ow + p_stop - p)
-            h = oh * window.SH + kh * window.DH - window.top
-            start = min(max(ow, first), stop)
-            inside = max(min(stop, end), start)
-            if h < 0 or h >= window.H or inside == start:
-                memset(&columns[slot, at], 0, <size_t>(stop - ow) * sizeof(real))
-            else:
-                if start > ow:
-                    memset(&columns[slot, at], 0, <size_t>(start - ow) * sizeof(real))
+            stop = min(OW, ow + p_stop - p)
+            h = oh * window.SH + tap.row_offset
+            start = min(max(ow, tap.first), stop)
+            inside = max(min(stop, tap.end), start)
+            if h < 0 or h >= window.H:
+                start = inside = stop
+            for i in range(ow, start):
+                columns[slot, at + i - ow] = 0
+            if inside > start:
                 if SW == 1:
-                    memcpy(&columns[slot, at + start - ow], &image_nchw[n, c, h, start + offset],
-                           <size_t>(inside - start) * sizeof(real))
+                    copy_run(&columns[slot, at + start - ow], &image_nchw[n, channel + tap.channel, h, start + tap.offset],
+                             <size_t>(inside - start) * sizeof(real))
                 else:
                     for i in range(start, inside):
-                        columns[slot, at + i - ow] = image_nchw[n, c, h, i * SW + offset]
-                if inside < stop:
-                    memset(&columns[slot, at + inside - ow], 0, <size_t>(stop - inside) * sizeof(real))
+                        columns[slot, at + i - ow] = image_nchw[n, channel + tap.channel, h, i * SW + tap.offset]
+            for i in range(inside, stop):
+                columns[slot, at + i - ow] = 0
             at += stop - ow
             p += stop - ow
+            oh += 1
+            ow = 0
+
+
+cdef inline void add_run(real* target, const real* source, Py_ssize_t count) noexcept nogil:
+    if real is float:
+        add_run_float(target, source, count)
+    else:
+        add_run_double(target, source, count)
 
 
 cdef inline void col2im(
@@ -100,34 +128,28 @@ cdef inline void col2im(
     real[:, :, :, ::1] image_nchw, Py_ssize_t n, Py_ssize_t channel, const Window* window,
 ) noexcept nogil:
     """The transpose of im2col: image[c, h, w] += the sum of the columns' entries that were copied from there."""
-    cdef Py_ssize_t k, p, c, kh, kw, oh, ow, stop, h, offset, first, end, start, inside, i
-    cdef Py_ssize_t SW = window.SW
+    cdef Py_ssize_t k, p, oh, ow, stop, h, start, inside, i
+    cdef Py_ssize_t SW = window.SW, OW = window.OW
     cdef Py_ssize_t at = 0
-    cdef const real* source
-    cdef real* target
+    cdef Tap tap
     for k in range(k_start, k_stop):
-        c = channel + k // (window.KH * window.KW)
-        kh = k // window.KW % window.KH
-        kw = k % window.KW
-        offset = kw * window.DW - window.left
-        first = first_inside(offset, SW)
-        end = end_inside(offset, SW, window.W, window.OW)
+        tap = tap_of(k, window)
         p = p_start
+        oh = p_start // OW
+        ow = p_start - oh * OW
         while p < p_stop:
-            oh = p // window.OW
-            ow = p - oh * window.OW
-            stop = min(window.OW, ow + p_stop - p)
-            h = oh * window.SH + kh * window.DH - window.top
-            start = min(max(ow, first), stop)
-            inside = max(min(stop, end), start)
+            stop = min(OW, ow + p_stop - p)
+            h = oh * window.SH + tap.row_offset
+            start = min(max(ow, tap.first), stop)
+            inside = max(min(stop, tap.end), start)
             if 0 <= h < window.H and inside > start:
                 if SW == 1:
-                    source = &columns[slot, at + start - ow]
-                    target = &image_nchw[n, c, h, start + offset]
-                    for i in range(inside - start):
-                        target[i] += source[i]
+                    add_run(&image_nchw[n, channel + tap.channel, h, start + tap.offset],
+                            &columns[slot, at + start - ow], inside - start)
                 else:
                     for i in range(start, inside):
-                        image_nchw[n, c, h, i * SW + offset] += columns[slot, at + i - ow]
+                        image_nchw[n, channel + tap.channel, h, i * SW + tap.offset] += columns[slot, at + i - ow]
             at += stop - ow
             p += stop - ow
+            oh += 1
+            ow = 0

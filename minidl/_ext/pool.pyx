@@ -1,7 +1,8 @@
 """Max and mean pooling and their gradients, over planes (sample times channel) of an image.
 
-Loop order: a row of the output at a time, the taps of the window outside, the row's positions inside: the inner loop
-compares or adds two rows and vectorises, and positions in the padding are never visited. Mean pooling's backward pass
+Loop order of mean pooling: a row of the output at a time, the taps of the window outside, the row's positions inside,
+so the inner loop adds two rows, and positions in the padding are never visited. Max pooling keeps the best values of
+neighbouring windows in registers while the taps go by (max_pool.h). Mean pooling's backward pass
 and max pooling's scatter write to their own plane only, so planes are what is shared among threads.
 """
 
@@ -13,37 +14,72 @@ from minidl._ext._types cimport real
 from minidl._ext._window cimport Window, end_inside, first_inside, unpack
 
 
+cdef extern from "max_pool.h" nogil:
+    ctypedef struct Taps "minidl_taps":
+        Py_ssize_t kernel_height
+        Py_ssize_t kernel_width
+        Py_ssize_t row_step
+        Py_ssize_t column_step
+        Py_ssize_t stride
+
+    void max_run_float "minidl_max_run_float" (
+        const float* first, int position, const Taps* taps, Py_ssize_t count, float* output, int* argmax)
+    void max_run_double "minidl_max_run_double" (
+        const double* first, int position, const Taps* taps, Py_ssize_t count, double* output, int* argmax)
+
+
+cdef void max_window(
+    const real[:, :, ::1] image_qhw, real[:, :, ::1] output_qhw, int[:, :, ::1] argmax_qhw, Py_ssize_t q,
+    Py_ssize_t oh, Py_ssize_t ow, const Window* window,
+) noexcept nogil:
+    """The maximum of one window, whatever lies outside: the first of equal ones, NaN over everything."""
+    cdef Py_ssize_t kh, kw, h, w
+    cdef real value, best = -INFINITY
+    cdef int index = -1
+    for kh in range(window.KH):
+        h = oh * window.SH + kh * window.DH - window.top
+        if h < 0 or h >= window.H:
+            continue
+        for kw in range(window.KW):
+            w = ow * window.SW + kw * window.DW - window.left
+            if w < 0 or w >= window.W:
+                continue
+            value = image_qhw[q, h, w]
+            if value > best or value != value or index < 0:
+                best = value
+                index = <int>(h * window.W + w)
+    output_qhw[q, oh, ow] = best
+    argmax_qhw[q, oh, ow] = index
+
+
 cdef void max_plane(
     const real[:, :, ::1] image_qhw, real[:, :, ::1] output_qhw, int[:, :, ::1] argmax_qhw, Py_ssize_t q,
     const Window* window,
 ) noexcept nogil:
-    """The first maximum wins, and NaN wins over everything."""
-    cdef Py_ssize_t oh, ow, kh, kw, h, offset, SW = window.SW, W = window.W
-    cdef int position
-    cdef real value
-    cdef bint wins
-    cdef const real* row
-    cdef real* best
-    cdef int* index
+    """Runs of windows inside the image in vector lanes, the others one by one."""
+    cdef Py_ssize_t SW = window.SW, oh, ow, h, w
+    cdef Py_ssize_t start = first_inside(-window.left, SW)
+    cdef Py_ssize_t stop = max(end_inside((window.KW - 1) * window.DW - window.left, SW, window.W, window.OW), start)
+    cdef Taps taps = Taps(window.KH, window.KW, window.DH * window.W, window.DW, SW)
+    if SW > 2 or stop - start < 4:
+        start = stop = 0
     for oh in range(window.OH):
-        best = &output_qhw[q, oh, 0]
-        index = &argmax_qhw[q, oh, 0]
-        for ow in range(window.OW):
-            best[ow] = -INFINITY
-            index[ow] = -1
-        for kh in range(window.KH):
-            h = oh * window.SH + kh * window.DH - window.top
-            if h < 0 or h >= window.H:
-                continue
-            row = &image_qhw[q, h, 0]
-            for kw in range(window.KW):
-                offset = kw * window.DW - window.left
-                for ow in range(first_inside(offset, SW), end_inside(offset, SW, W, window.OW)):
-                    value = row[ow * SW + offset]
-                    position = <int>(h * W + ow * SW + offset)
-                    wins = (value > best[ow]) | (value != value) | (index[ow] < 0)
-                    best[ow] = value if wins else best[ow]
-                    index[ow] = position if wins else index[ow]
+        h = oh * window.SH - window.top
+        if start == stop or h < 0 or h + (window.KH - 1) * window.DH >= window.H:
+            for ow in range(window.OW):
+                max_window(image_qhw, output_qhw, argmax_qhw, q, oh, ow, window)
+            continue
+        for ow in range(start):
+            max_window(image_qhw, output_qhw, argmax_qhw, q, oh, ow, window)
+        w = start * SW - window.left
+        if real is float:
+            max_run_float(&image_qhw[q, h, w], <int>(h * window.W + w), &taps, stop - start,
+                          &output_qhw[q, oh, start], &argmax_qhw[q, oh, start])
+        else:
+            max_run_double(&image_qhw[q, h, w], <int>(h * window.W + w), &taps, stop - start,
+                           &output_qhw[q, oh, start], &argmax_qhw[q, oh, start])
+        for ow in range(stop, window.OW):
+            max_window(image_qhw, output_qhw, argmax_qhw, q, oh, ow, window)
 
 
 def max_forward(

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minidl.errors import ArgumentError
+from minidl.errors import ArgumentError, ShapeError
 from minidl.functional._images import per_image
-from minidl.geometry import IntOrPair, Window, pair, sliding_window
+from minidl.geometry import IntOrPair, Window, sliding_window
 from minidl.ops.pooling import AvgPool2d, MaxPool2d
 
 
@@ -106,10 +106,28 @@ def _pooling_window(
     )
     if isinstance(padding, str):
         raise ArgumentError(f"{op}: padding must be an int or a pair of ints, got {padding!r}")
-    around = pair(op, "padding", (window.padding.top, window.padding.left), 0)
-    if any(2 * p > k for p, k in zip(around, window.kernel_size, strict=True)):
-        raise ArgumentError(f"{op}: padding must be at most half of kernel_size {window.kernel_size}, got {around}")
+    (rows, columns), around = window.kernel_size, window.padding
+    if 2 * max(around.top, around.bottom) > rows or 2 * max(around.left, around.right) > columns or min(around) < 0:
+        raise ArgumentError(
+            f"{op}: padding must be at most half of kernel_size {window.kernel_size}, and not negative, got {padding!r}"
+        )
+    if window.dilation != (1, 1) and any(around):
+        _check_that_windows_see_the_input(op, window)
     return window
+
+
+@lru_cache(maxsize=256)
+def _check_that_windows_see_the_input(op: str, window: Window) -> None:
+    """Refuse a dilated window whose taps all fall into the padding somewhere: there is no value to choose there."""
+    around = window.padding
+    for axis, before in enumerate((around.top, around.left)):
+        starts = np.arange(window.output_size[axis]) * window.stride[axis] - before
+        first_inside = np.where(starts < 0, starts % window.dilation[axis], starts)
+        if (first_inside >= window.input_size[axis]).any():
+            raise ShapeError(
+                f"{op}: kernel_size {window.kernel_size} with dilation {window.dilation} and padding {tuple(around)} "
+                f"sees nothing but padding at some positions of an input of {window.input_size}"
+            )
 
 
 @lru_cache(maxsize=256)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, overload
 
-from minidl.errors import DTypeError, OutOfRangeError
+from minidl.errors import ArgumentError, DTypeError, OutOfRangeError
 from minidl.nn.module import Module
 
 
@@ -38,6 +38,8 @@ class Sequential(Module):
         else:
             named = {str(i): module for i, module in enumerate(modules)}
         for name, module in named.items():
+            if not isinstance(name, str) or not name or "." in name:
+                raise ArgumentError(f"Sequential: a name must be a word without a dot, got {name!r}")
             if not isinstance(module, Module):
                 raise DTypeError(f"Sequential: module {name} must be a Module, got {type(module).__name__}")
             setattr(self, name, module)
@@ -52,7 +54,11 @@ class Sequential(Module):
         """Add a module at the end."""
         if not isinstance(module, Module):
             raise DTypeError(f"Sequential: append takes a Module, got {type(module).__name__}")
-        setattr(self, str(len(self)), module)
+        # A slice of another one keeps its names, so the next number may be taken.
+        number = len(self)
+        while hasattr(self, str(number)):
+            number += 1
+        setattr(self, str(number), module)
         return self
 
     def __len__(self) -> int:

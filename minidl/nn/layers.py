@@ -41,8 +41,10 @@ class Affine(Module):
 
     def _create(self, out: int, bias: bool, dtype: Any, generator: np.random.Generator | None) -> None:
         dtype = get_default_dtype() if dtype is None else to_dtype(type(self).__name__, dtype)
-        self._dtype, self._generator = dtype, generator
+        self._generator = generator
         self.weight = Parameter(None)
+        # Its dtype, until it has a shape; Module.to may change it meanwhile.
+        self.weight.data = np.empty(0, dtype)
         self.bias = Parameter(np.zeros(out, dtype)) if bias else None
         if getattr(self, self._input_name) is not None:
             self.weight.initialise(np.empty(self._weight_shape(), dtype))  # type: ignore[arg-type]
@@ -63,7 +65,7 @@ class Affine(Module):
 
     def _set_input_size(self, size: int) -> None:
         object.__setattr__(self, self._input_name, size)
-        self.weight.initialise(np.empty(self._weight_shape(), self._dtype))  # type: ignore[arg-type]
+        self.weight.initialise(np.empty(self._weight_shape(), self.weight.data.dtype))  # type: ignore[arg-type]
         self.reset_parameters()
 
     def _infer_sizes(self, arrays: dict[str, np.ndarray]) -> None:
@@ -71,7 +73,7 @@ class Affine(Module):
             self._set_input_size(self._input_size_from(arrays["weight"].shape))
 
     def _shape_of(self, name: str, tensor: Tensor) -> tuple[int | None, ...]:
-        return self._weight_shape() if name == "weight" else tensor.data.shape
+        return self._weight_shape() if name == "weight" and not self.weight.is_initialised else tensor.data.shape
 
 
 class Conv2d(Affine):

@@ -77,6 +77,10 @@ class Module:
             raise DTypeError(
                 f"{type(self).__name__}: {name} is a parameter; assign a Parameter or None, not {type(value).__name__}"
             )
+        if name in self._buffers and value is not None and not isinstance(value, TensorBase):
+            raise DTypeError(
+                f"{type(self).__name__}: {name} is a buffer; assign a tensor or None, not {type(value).__name__}"
+            )
         object.__setattr__(self, name, value)
 
     # What it holds
@@ -97,8 +101,8 @@ class Module:
             raise ArgumentError(f"register_buffer: name must be a word without a dot, got {name!r}")
         if tensor is not None and not isinstance(tensor, TensorBase):
             raise DTypeError(f"register_buffer: {name} must be a tensor or None, got {type(tensor).__name__}")
-        self._buffers = {**self._buffers, name: persistent}
         setattr(self, name, tensor)
+        self._buffers = {**self._buffers, name: persistent}
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules that are attributes of this one, with their names."""
@@ -198,7 +202,7 @@ class Module:
         if wanted.kind != "f":
             raise DTypeError(f"Module.to: dtype must be float32 or float64, got {wanted}")
         for tensor in (*self.parameters(), *self.buffers()):
-            if tensor.data.dtype.kind == "f":
+            if tensor.data.dtype.kind == "f" and tensor.data.dtype != wanted:
                 tensor.data = tensor.data.astype(wanted)
                 tensor._version = [tensor._version[0] + 1, False]
                 tensor.grad = None if tensor.grad is None else tensor.grad.astype(wanted)
@@ -216,7 +220,10 @@ class Module:
 
     def register_forward_pre_hook(self, hook: Callable[[Module, tuple], Any]) -> RemovableHandle:
         """Call `hook(module, args)` before `forward`; what it returns, if anything, replaces the arguments."""
-        self._forward_pre_hooks = hooks = [*(self._forward_pre_hooks or ()), hook]
+        hooks = self._forward_pre_hooks
+        if hooks is None:
+            self._forward_pre_hooks = hooks = []
+        hooks.append(hook)
         return RemovableHandle(hooks, hook)
 
     def register_forward_hook(self, hook: Callable[[Module, tuple, Any], Any]) -> RemovableHandle:

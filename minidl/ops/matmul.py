@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -80,13 +81,13 @@ def matmul(input: Any, other: Any) -> Any:
     (M, K), N = left.data.shape[-2:], right.data.shape[-1]
     if right.data.ndim == 2:
         batch = left.data.shape[:-2]
-        result = MatMul()(left if left.data.ndim == 2 else Reshape((-1, K) if K and M else (0, K))(left), right)
+        result = MatMul()(left if left.data.ndim == 2 else Reshape((M * prod(batch), K))(left), right)
     else:
         try:
             batch = np.broadcast_shapes(left.data.shape[:-2], right.data.shape[:-2])
         except ValueError:
             raise ShapeError(f"matmul: the leading dimensions of {shape_a} and {shape_b} don't broadcast") from None
-        count = int(np.prod(batch))
+        count = prod(batch)
         result = MatMul()(_batch(left, batch, (count, M, K)), _batch(right, batch, (count, K, N)))
     shape = (*batch, *(() if len(shape_a) == 1 else (M,)), *(() if len(shape_b) == 1 else (N,)))
     return result if result.data.shape == shape else Reshape(shape)(result)

@@ -73,7 +73,7 @@ class Adam(Optimizer):
             params,
             {
                 "lr": lr,
-                "betas": tuple(betas),
+                "betas": betas,
                 "eps": eps,
                 "weight_decay": weight_decay,
                 "amsgrad": amsgrad,
@@ -84,7 +84,7 @@ class Adam(Optimizer):
     def _check(self, group):
         for name in ("lr", "eps", "weight_decay"):
             check_number(self._name, name, group[name], 0)
-        if len(group["betas"]) != 2:
+        if not isinstance(group["betas"], tuple | list) or len(group["betas"]) != 2:
             raise ArgumentError(f"{self._name}: betas must be two numbers, got {group['betas']!r}")
         for i, beta in enumerate(group["betas"]):
             check_number(self._name, f"betas[{i}]", beta, 0, below=1)

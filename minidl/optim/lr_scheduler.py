@@ -189,11 +189,10 @@ class OneCycleLR(LRScheduler):
         return end + (start - end) / 2 * (1 + cos(pi * part))
 
     def _options(self, step, base_lr, group):
-        if step > self.total_steps - 1:
-            if step == self.total_steps:
-                # The step after the last one, which a loop that always steps both makes, keeps the last value.
-                return {}
+        if step > self.total_steps:
             raise ArgumentError(f"OneCycleLR: step {step} of a cycle of {self.total_steps} steps")
+        # The step after the last one, which a loop that always steps both makes, keeps the last value.
+        step = min(step, self.total_steps - 1)
         first = base_lr / self.div_factor
         peak_at = self.pct_start * self.total_steps - 1
         last = self.total_steps - 1

@@ -151,11 +151,14 @@ class Optimizer:
         ------
         StateDictError
             If the groups or the shapes are other ones.
+        ArgumentError
+            If an option is out of range.
         """
         try:
-            groups, state = list(state_dict["param_groups"]), dict(state_dict["state"])
+            groups = list(state_dict["param_groups"])
+            state = {int(key): dict(values) for key, values in state_dict["state"].items()}
             sizes = [len(g["params"]) for g in groups]
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise StateDictError(
                 f"{self._name}: not an optimiser's state dict: {error!r} is missing or wrong"
             ) from None
@@ -174,9 +177,9 @@ class Optimizer:
         numbered = [p for g in self.param_groups for p in g["params"]]
         loaded: dict[Tensor, dict[str, Any]] = {}
         for key, values in state.items():
-            if not 0 <= int(key) < len(numbered):
+            if not 0 <= key < len(numbered):
                 raise StateDictError(f"{self._name}: the state dict has state for parameter {key} of {len(numbered)}")
-            p = numbered[int(key)]
+            p = numbered[key]
             loaded[p] = {}
             for name, value in values.items():
                 if isinstance(value, np.ndarray | TensorBase):
@@ -188,9 +191,15 @@ class Optimizer:
                         )
                     value = array
                 loaded[p][name] = value
+        # JSON, which checkpoints keep options in, turns tuples into lists.
+        options = [
+            {k: tuple(v) if isinstance(v, list) else v for k, v in group.items() if k != "params"} for group in groups
+        ]
+        for group in options:
+            self._check(group)
         self.state = loaded
-        for own, group in zip(self.param_groups, groups, strict=True):
-            own.update({k: tuple(v) if isinstance(v, list) else v for k, v in group.items() if k != "params"})
+        for own, group in zip(self.param_groups, options, strict=True):
+            own.update(group)
 
     def __repr__(self) -> str:
         lines = [f"{self._name} ("]

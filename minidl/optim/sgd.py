@@ -75,7 +75,7 @@ class SGD(Optimizer):
         )
 
     def _check(self, group):
-        for name in ("lr", "momentum", "weight_decay"):
+        for name in ("lr", "momentum", "dampening", "weight_decay"):
             check_number(self._name, name, group[name], 0)
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ArgumentError("SGD: nesterov needs momentum above 0 and dampening of 0")

@@ -1,0 +1,233 @@
+"""The runner: every check on every row of `op_cases.CASES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import op_cases
+import pytest
+from op_cases import CASES, Case
+from parity import assert_close
+
+import minidl
+import minidl.functional as F
+from minidl.autograd import Op
+from minidl.gradcheck import gradcheck, gradgradcheck
+
+Array = np.ndarray
+DTYPES = ("float32", "float64")
+
+every_row = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+rows_with_gradients = {name: case for name, case in CASES.items() if case.order}
+every_differentiable_row = pytest.mark.parametrize("case", rows_with_gradients.values(), ids=rows_with_gradients)
+small = {name: case for name, case in rows_with_gradients.items() if case.numeric}
+every_small_row = pytest.mark.parametrize("case", small.values(), ids=small)
+
+
+def is_floating(x: Array | None) -> bool:
+    return x is not None and x.dtype.kind == "f"
+
+
+def arrays_of(case: Case, dtype: str) -> list[Array | None]:
+    """Fresh copies of the row's inputs."""
+    return [x.astype(dtype) if is_floating(x) else None if x is None else x.copy() for x in case.inputs]
+
+
+def tensors_of(arrays: Iterable[Array | None], requires_grad: bool = True) -> list[Any]:
+    """Tensors that share the arrays' memory where they can."""
+    return [None if x is None else minidl.Tensor(x, requires_grad=requires_grad and is_floating(x)) for x in arrays]
+
+
+def upstream(y: Any) -> Array:
+    """A fixed gradient for the result to start from."""
+    return np.random.default_rng(11).uniform(-1, 1, y.shape).astype(y.dtype)
+
+
+def value_and_gradients(case: Case, arrays: Iterable[Array | None]) -> list[Array]:
+    """The result, and by `.backward()` the gradients of all floating inputs."""
+    tensors = tensors_of(arrays, requires_grad=case.order > 0)
+    y = case.function(*tensors, **case.kwargs)
+    if not case.order:
+        return [y.data]
+    y.backward(upstream(y))
+    return [y.data, *(x.grad.data for x in tensors if x is not None and x.requires_grad)]
+
+
+def assert_same(found: list[Array], expected: list[Array], tolerance: float) -> None:
+    assert len(found) == len(expected)
+    for i, (f, e) in enumerate(zip(found, expected, strict=True)):
+        assert f.dtype == e.dtype
+        assert_close(f, e, tolerance, "the value" if i == 0 else f"gradient {i}")
+
+
+@every_dtype
+@every_row
+def test_values_equal_the_references(case: Case, dtype: str) -> None:
+    arrays = arrays_of(case, dtype)
+    y = case.function(*tensors_of(arrays, requires_grad=False), **case.kwargs)
+    wide = [x.astype(np.float64) if is_floating(x) else x for x in arrays]
+    expected = case.reference(*wide, **case.kwargs)
+    if y.dtype.kind == "f" and case.name != "clone":
+        assert y.dtype == dtype
+    assert_close(y.data, expected, case.tolerance[dtype])
+    for now, before in zip(arrays, arrays_of(case, dtype), strict=True):
+        assert now is None or np.array_equal(now, before), "an input was modified"
+
+
+@every_small_row
+def test_first_gradients_equal_numeric_ones(case: Case) -> None:
+    assert gradcheck(
+        lambda *inputs: case.function(*inputs, **case.kwargs), tensors_of(arrays_of(case, "float64")),
+        atol=1e-7, rtol=1e-6,
+    )  # fmt: skip
+
+
+@every_small_row
+def test_second_gradients_equal_numeric_ones(case: Case) -> None:
+    assert gradgradcheck(
+        lambda *inputs: case.function(*inputs, **case.kwargs), tensors_of(arrays_of(case, "float64")),
+        atol=1e-7, rtol=1e-6,
+    )  # fmt: skip
+
+
+@every_dtype
+@every_differentiable_row
+def test_fused_gradients_equal_differentiable_ones(case: Case, dtype: str) -> None:
+    arrays = arrays_of(case, dtype)
+    fused = value_and_gradients(case, arrays)[1:]
+    tensors = tensors_of(arrays)
+    y = case.function(*tensors, **case.kwargs)
+    leaves = [x for x in tensors if x is not None and x.requires_grad]
+    recorded = minidl.grad(y, leaves, minidl.Tensor(upstream(y)), create_graph=True)
+    assert_same(fused, [g.data for g in recorded], case.tolerance[dtype])
+    for now, before in zip(arrays, arrays_of(case, dtype), strict=True):
+        assert now is None or np.array_equal(now, before), "an input was modified"
+
+
+def fortran(x: Array) -> Array:
+    return np.array(x, order="F")
+
+
+def negative(x: Array) -> Array:
+    """The same values, every axis with a negative stride."""
+    backwards = (slice(None, None, -1),) * x.ndim
+    return np.asarray(x[backwards].copy()[backwards])
+
+
+def strided(x: Array) -> Array:
+    """The same values, with others between them along every axis."""
+    wide = np.full([2 * n + 1 for n in x.shape], 99, x.dtype)
+    view = wide[(*(slice(1, None, 2),) * x.ndim, ...)]
+    view[...] = x
+    return view
+
+
+def read_only(x: Array) -> Array:
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+def big_endian(x: Array) -> Array:
+    return x.astype(x.dtype.newbyteorder(">"))
+
+
+def unaligned(x: Array) -> Array:
+    """The same values, at addresses that are no multiple of their size."""
+    memory = np.zeros(x.nbytes + 1, np.uint8)
+    view = memory[1:].view(x.dtype).reshape(x.shape)
+    view[...] = x
+    return view
+
+
+LAYOUTS = (fortran, negative, strided, read_only, big_endian, unaligned)
+# Large rows meet one layout.
+laid_out = {
+    f"{name}-{layout.__name__}": (case, layout)
+    for name, case in CASES.items()
+    for layout in (LAYOUTS if case.numeric else LAYOUTS[:1])
+}
+
+
+@pytest.mark.parametrize(("case", "layout"), laid_out.values(), ids=laid_out)
+def test_memory_layout_does_not_matter(case: Case, layout: Callable[[Array], Array]) -> None:
+    plain = arrays_of(case, "float64")
+    other = [None if x is None else layout(x) for x in plain]
+    before = [None if x is None else x.tobytes() for x in other]
+    assert_same(value_and_gradients(case, other), value_and_gradients(case, plain), 1e-13)
+    assert [None if x is None else x.tobytes() for x in other] == before, "an input was modified"
+
+
+@every_dtype
+@every_row
+def test_any_number_of_threads_gives_the_same_bits(case: Case, dtype: str, threads_everywhere: None) -> None:
+    results = []
+    for threads in (1, 2, 3, 4):
+        minidl.set_num_threads(threads)
+        results.append([a.tobytes() for a in value_and_gradients(case, arrays_of(case, dtype))])
+    assert results[0] == results[1] == results[2] == results[3]
+
+
+batched = {name: case for name, case in CASES.items() if case.batched}
+
+
+@every_dtype
+@pytest.mark.parametrize("case", batched.values(), ids=batched)
+def test_empty_batches(case: Case, dtype: str) -> None:
+    arrays = [x[:0] if i in case.batched else x for i, x in enumerate(arrays_of(case, dtype))]
+    value, *gradients = value_and_gradients(case, arrays)
+    expected = case.reference(*arrays, **case.kwargs)
+    assert value.shape == expected.shape
+    assert np.array_equal(value, expected)
+    floating = [x for x in arrays if is_floating(x)]
+    for gradient, x in zip(gradients, floating, strict=True):
+        assert np.array_equal(gradient, np.zeros_like(x))
+
+
+def public_operations() -> dict[str, Callable[..., Any]]:
+    """Every function of `minidl.functional`, and every one of `minidl` that an op stands behind."""
+    named = {f"F.{name}": getattr(F, name) for name in F.__all__}
+    for name, value in vars(minidl).items():
+        module = getattr(value, "__module__", None) or ""
+        if callable(value) and not isinstance(value, type) and module.startswith("minidl.ops"):
+            named[f"minidl.{name}"] = value
+    return named
+
+
+def test_every_public_operation_has_a_row() -> None:
+    covered = {case.covers or case.function for case in CASES.values()}
+    missing = [name for name, function in public_operations().items() if function not in covered]
+    assert not missing, f"no row in tests/op_cases.py for {', '.join(missing)}"
+    assert len(public_operations()) >= 40
+
+
+def test_every_op_class_is_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    met: set[type] = set()
+    call = Op.__call__
+
+    def noting(self: Op, *inputs: Any) -> Any:
+        met.add(type(self))
+        return call(self, *inputs)
+
+    monkeypatch.setattr(Op, "__call__", noting)
+    for case in small.values():
+        tensors = tensors_of(arrays_of(case, "float64"))
+        y = case.function(*tensors, **case.kwargs)
+        leaves = [x for x in tensors if x is not None and x.requires_grad]
+        minidl.grad(y, leaves, minidl.Tensor(upstream(y)), create_graph=True)
+
+    def below(cls: type) -> set[type]:
+        return {cls}.union(*(below(c) for c in cls.__subclasses__()))
+
+    ops = {cls for cls in below(Op) if cls.__module__.startswith("minidl.ops") and "forward" in dir(cls)}
+    families = {cls for cls in ops if cls.__subclasses__()}
+    missing = {cls.__name__ for cls in ops - families - met}
+    assert not missing, f"no row meets {', '.join(sorted(missing))}"
+
+
+def test_the_table_is_large() -> None:
+    assert len(CASES) >= 300
+    assert len(op_cases.CASES) == len({id(case) for case in CASES.values()})

@@ -1,0 +1,344 @@
+"""Threads, BLAS's threads, workspace, forks, random numbers."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl
+import minidl.functional as F
+from minidl import kernels, runtime
+from minidl.errors import ArgumentError
+
+
+def run(program: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, env={**os.environ, **environment}
+    )
+
+
+def work() -> bytes:
+    """A convolution and a dense layer, both ways."""
+    generator = np.random.default_rng(0)
+    x = minidl.Tensor(generator.standard_normal((4, 3, 16, 16)).astype(np.float32), requires_grad=True)
+    w = minidl.Tensor(generator.standard_normal((8, 3, 3, 3)).astype(np.float32), requires_grad=True)
+    v = minidl.Tensor(generator.standard_normal((10, 8 * 14 * 14)).astype(np.float32), requires_grad=True)
+    F.cross_entropy(F.linear(F.conv2d(x, w).flatten(1), v), [0, 1, 2, 3]).backward()
+    return b"".join(t.grad.numpy().tobytes() for t in (x, w, v))
+
+
+class TestThreads:
+    def test_set_and_get(self) -> None:
+        before = minidl.get_num_threads()
+        assert before >= 1
+        minidl.set_num_threads(3)
+        assert minidl.get_num_threads() == 3
+        minidl.set_num_threads(before)
+
+    @pytest.mark.parametrize("threads", [0, -1, 1.0, "2", None, True, 2000])
+    def test_refused(self, threads: Any) -> None:
+        before = minidl.get_num_threads()
+        with pytest.raises(ArgumentError, match=r"set_num_threads: threads must be an integer from 1 to 1024, got"):
+            minidl.set_num_threads(threads)
+        assert minidl.get_num_threads() == before
+
+    @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+    def test_default_is_what_affinity_leaves(self) -> None:
+        program = (
+            "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); import minidl; "
+            "print(minidl.get_num_threads())"
+        )
+        result = run(program)
+        assert (result.returncode, result.stdout.strip()) == (0, "1"), result.stderr
+
+    def test_default_is_at_most_the_cores_of_this_process(self) -> None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        result = run("import minidl; print(minidl.get_num_threads())")
+        assert 1 <= int(result.stdout) <= cores
+
+
+class TestBlas:
+    """SciPy's BLAS runs one thread inside minidl's kernels, and what it ran before outside."""
+
+    @pytest.fixture
+    def blas(self) -> Any:
+        libraries = runtime.blas_libraries()
+        before = [library.get_num_threads() for library in libraries]
+        for library in libraries:
+            library.set_num_threads(2)
+        if any(library.get_num_threads() != 2 for library in libraries):
+            pytest.skip("this BLAS has one thread")
+        yield lambda: [library.get_num_threads() for library in libraries]
+        for library, count in zip(libraries, before, strict=True):
+            library.set_num_threads(count)
+
+    def test_the_library_is_scipys(self) -> None:
+        paths = [library.filepath for library in runtime.blas_libraries()]
+        assert paths and all("numpy.libs" not in path for path in paths)
+
+    def test_one_inside_and_as_before_outside(self, blas: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen: list = []
+        for table in (kernels._matmul, kernels._conv_forward, kernels._conv_input_gradient,
+                      kernels._conv_weight_gradient):  # fmt: skip
+            kernel = table[np.dtype("f4")]
+
+            def spy(*args: Any, kernel: Any = kernel) -> Any:
+                seen.append(blas())
+                return kernel(*args)
+
+            monkeypatch.setitem(table, np.dtype("f4"), spy)
+        work()
+        assert len(seen) >= 6 and all(count == 1 for counts in seen for count in counts)
+        assert set(blas()) == {2}
+
+    def test_as_before_after_an_error(self, blas: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*args: Any) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setitem(kernels._matmul, np.dtype("f4"), fail)
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                minidl.ones(2, 2) @ minidl.ones(2, 2)
+            assert set(blas()) == {2} and runtime.single_threaded_blas._inside == 0
+
+    def test_an_error_on_the_way_in_leaves_no_trace(self, blas: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = runtime.blas_libraries
+        monkeypatch.setattr(runtime, "blas_libraries", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            minidl.ones(2, 2) @ minidl.ones(2, 2)
+        monkeypatch.setattr(runtime, "blas_libraries", found)
+        assert runtime.single_threaded_blas._inside == 0
+
+    def test_nested(self, blas: Any) -> None:
+        with runtime.single_threaded_blas:
+            with runtime.single_threaded_blas:
+                assert set(blas()) == {1}
+            assert set(blas()) == {1}
+            work()
+            assert set(blas()) == {1}
+        assert set(blas()) == {2}
+
+    def test_from_several_threads_at_once(self, blas: Any) -> None:
+        inside, go, seen = threading.Event(), threading.Event(), []
+
+        def hold() -> None:
+            with runtime.single_threaded_blas:
+                inside.set()
+                go.wait(60)
+                seen.append(blas())
+
+        worker = threading.Thread(target=hold)
+        worker.start()
+        assert inside.wait(60)
+        with runtime.single_threaded_blas:
+            pass
+        assert set(blas()) == {1}, "the other one is still inside"
+        go.set()
+        worker.join()
+        assert set(seen[0]) == {1} and set(blas()) == {2}
+
+    def test_from_many_threads(self, blas: Any) -> None:
+        expected = work()
+        results: list = []
+        workers = [threading.Thread(target=lambda: results.extend(work() for _ in range(5))) for _ in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert len(results) == 20 and set(results) == {expected}
+        assert set(blas()) == {2}
+
+
+class TestWorkspace:
+    def test_leases(self) -> None:
+        minidl.empty_cache()
+        with runtime.workspace(3, 100, np.dtype("f4")) as rows:
+            assert rows.shape[0] == 3 and rows.shape[1] >= 100 and rows.dtype == np.float32
+            assert all(row.ctypes.data % 64 == 0 for row in rows)
+            with runtime.workspace(3, 100, np.dtype("f4")) as others:
+                assert not np.shares_memory(rows, others)
+        assert runtime.workspace_pool.held > 0
+        minidl.empty_cache()
+        assert runtime.workspace_pool.held == 0
+
+    def test_buffers_are_used_again_and_returned_after_errors(self) -> None:
+        minidl.empty_cache()
+        with pytest.raises(ZeroDivisionError), runtime.workspace(1, 1000, np.dtype("f8")) as rows:
+            address = rows.ctypes.data
+            raise ZeroDivisionError
+        with runtime.workspace(1, 900, np.dtype("f8")) as rows:
+            assert rows.ctypes.data == address
+
+    def test_two_threads_never_share_one(self) -> None:
+        barrier, addresses = threading.Barrier(2, timeout=60), []
+
+        def lease() -> None:
+            with runtime.workspace(1, 1000, np.dtype("f4")) as rows:
+                addresses.append(rows.ctypes.data)
+                barrier.wait()
+
+        workers = [threading.Thread(target=lease) for _ in range(2)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert len(set(addresses)) == 2
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_bounded_by_8_mib_a_thread(self, threads: int, dtype: str) -> None:
+        before = minidl.get_num_threads()
+        minidl.set_num_threads(threads)
+        minidl.empty_cache()
+        largest = 0
+        try:
+            for size, filters, kernel in (
+                ((1, 64, 48, 48), 16, 3), ((2, 512, 6, 6), 64, 5), ((1, 3, 300, 300), 4, 7), ((4, 16, 32, 32), 32, 3),
+                ((1, 1000, 4, 4), 300, 3), ((2, 8, 64, 64), 8, 11), ((1, 2000, 2, 2), 100, 2), ((16, 6, 14, 14), 16, 5),
+            ):  # fmt: skip
+                x = minidl.Tensor(np.ones(size, dtype), requires_grad=True)
+                w = minidl.Tensor(np.ones((filters, size[1], kernel, kernel), dtype), requires_grad=True)
+                F.conv2d(x, w, padding=kernel // 2).sum().backward()
+                largest = max(largest, runtime.workspace_pool.held)
+        finally:
+            minidl.set_num_threads(before)
+            minidl.empty_cache()
+        assert 0 < largest <= threads * runtime.WORKSPACE_PER_THREAD + 4096
+
+    def test_does_not_grow_from_step_to_step(self) -> None:
+        minidl.empty_cache()
+        for _ in range(3):
+            work()
+        held = runtime.workspace_pool.held
+        for _ in range(20):
+            work()
+        assert runtime.workspace_pool.held == held
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+class TestFork:
+    @pytest.fixture
+    def parent(self, threads_everywhere: None) -> bytes:
+        minidl.set_num_threads(2)
+        return work()
+
+    @staticmethod
+    def wait(child: int) -> int:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.01)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        pytest.fail("the child hangs")
+
+    def fork(self, function: Any) -> int:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                code = 0 if function() else 2
+            finally:
+                os._exit(code)
+        return self.wait(child)
+
+    def test_a_child_works_on_one_thread(self, parent: bytes) -> None:
+        assert self.fork(lambda: minidl.get_num_threads() == 1 and work() == parent) == 0
+        assert minidl.get_num_threads() == 2 and work() == parent
+
+    def test_a_child_cannot_ask_for_more(self, parent: bytes) -> None:
+        def child() -> bool:
+            minidl.set_num_threads(2)
+            return minidl.get_num_threads() == 1 and work() == parent
+
+        assert self.fork(child) == 0
+
+    def test_a_grandchild(self, parent: bytes) -> None:
+        assert self.fork(lambda: self.fork(lambda: work() == parent) == 0) == 0
+
+    def test_while_another_thread_is_inside(self, parent: bytes) -> None:
+        stop = threading.Event()
+
+        def keep_busy() -> None:
+            while not stop.is_set():
+                work()
+
+        worker = threading.Thread(target=keep_busy)
+        worker.start()
+        try:
+            codes = [self.fork(lambda: work() == parent) for _ in range(5)]
+        finally:
+            stop.set()
+            worker.join()
+        assert codes == [0] * 5
+
+    def test_multiprocessing(self, parent: bytes) -> None:
+        context = multiprocessing.get_context("fork")
+        queue = context.Queue()
+        child = context.Process(target=lambda: queue.put((minidl.get_num_threads(), work())))
+        child.start()
+        threads, result = queue.get(timeout=120)
+        child.join(120)
+        assert child.exitcode == 0 and threads == 1 and result == parent
+
+
+class TestInstructionSet:
+    def test_unknown(self) -> None:
+        result = run("import minidl", MINIDL_ISA="v9")
+        assert result.returncode == 1
+        assert "ArgumentError: MINIDL_ISA: this build and processor have" in result.stderr
+        assert result.stderr.rstrip().endswith("got 'v9'")
+
+    def test_each_that_is_there(self) -> None:
+        from minidl import _ext
+
+        expected = np.frombuffer(work(), np.float32)
+        for name in _ext.available:
+            program = (
+                "import sys, test_runtime, minidl._ext as e; "
+                f"assert e.instruction_set == {name!r}; sys.stdout.buffer.write(test_runtime.work())"
+            )
+            path = os.pathsep.join(filter(None, [os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")]))
+            result = subprocess.run(
+                [sys.executable, "-c", program], capture_output=True, timeout=300,
+                env={**os.environ, "MINIDL_ISA": name, "PYTHONPATH": path},
+            )  # fmt: skip
+            assert result.returncode == 0, result.stderr.decode()
+            np.testing.assert_allclose(np.frombuffer(result.stdout, np.float32), expected, rtol=1e-4, atol=1e-5)
+
+
+class TestRandom:
+    def test_a_seed_is_reproducible(self) -> None:
+        def draw() -> list:
+            layer = minidl.nn.Dense(3, 2)
+            return [layer.weight.tolist(), F.dropout(minidl.ones(50)).tolist(), minidl.default_generator().random()]
+
+        minidl.manual_seed(5)
+        first = draw()
+        minidl.manual_seed(5)
+        assert draw() == first
+        minidl.manual_seed(6)
+        assert draw() != first
+
+    def test_the_generator_stays_the_same_object(self) -> None:
+        held = minidl.default_generator()
+        assert minidl.manual_seed(3) is held
+        value = held.random()
+        minidl.manual_seed(np.int64(3))
+        assert held.random() == value
+
+    @pytest.mark.parametrize("seed", [-1, 1.5, "x", None])
+    def test_refused(self, seed: Any) -> None:
+        with pytest.raises(ArgumentError, match="manual_seed: seed must be a non-negative integer, got"):
+            minidl.manual_seed(seed)
