@@ -142,7 +142,11 @@ def _window(op: str, height: int, width: int, kernel_size, stride, padding, dila
         )
     output = (padded[0] - reach[0]) // step[0] + 1, (padded[1] - reach[1]) // step[1] + 1
     packed = (height, width, *kernel, *step, *spread, around.top, around.left, *output)
-    if max(padded) * max(step) >= 2**62 or output[0] * output[1] * kernel[0] * kernel[1] >= 2**62:
+    if (
+        max(padded) * max(step) >= 2**62
+        or max(spread) >= 2**62
+        or output[0] * output[1] * kernel[0] * kernel[1] >= 2**62
+    ):
         raise ShapeError(f"{op}: the window {kernel} over {padded} has more positions than a 64-bit size counts")
     array = np.array(packed, np.intp)
     array.setflags(write=False)

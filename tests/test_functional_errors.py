@@ -173,7 +173,20 @@ ROWS: list[tuple[str, Any, type[Exception], str]] = [
     ("reduction", lambda: F.cross_entropy(ones(2, 3), [0, 0], reduction="avg"), ArgumentError,
      r"cross_entropy: reduction must be one of 'mean', 'sum', 'none', got 'avg'"),
     ("integer logits", lambda: F.cross_entropy([[1, 2]], [0]), DTypeError, r"cross_entropy: input must be float32 or"),
+    ("ignore_index None", lambda: F.cross_entropy(ones(1, 3), [1], ignore_index=None), ArgumentError,
+     r"cross_entropy: ignore_index must be an int"),
+    ("ignore_index 0.5", lambda: F.cross_entropy(ones(1, 3), [1], ignore_index=0.5), ArgumentError,
+     r"cross_entropy: ignore_index must be an int"),
+    ("ignore_index 2**70", lambda: F.cross_entropy(ones(1, 3), [1], ignore_index=2**70), ArgumentError,
+     r"cross_entropy: ignore_index must be an int"),
+    ("huge unsigned target", lambda: F.cross_entropy(ones(1, 3), np.array([2**64 - 100], np.uint64)), OutOfRangeError,
+     r"cross_entropy: target\[0\] is 18446744073709551516"),
+    ("dropout's generator", lambda: F.dropout(ones(2), 0.5, generator=3), DTypeError, r"dropout: generator must be"),
     # arithmetic, shapes and indices
+    ("clip by a word", lambda: minidl.clip(ones(2), "a"), MinidlError, r"clip: min must be a number"),
+    ("clip by a tensor", lambda: minidl.clip(ones(2), max=minidl.ones(2)), MinidlError, r"clip: max must be a number"),
+    ("floating dim", lambda: minidl.ones(2).sum(1.5), ArgumentError, r"sum: dim must be an int or several, got 1\.5"),
+    ("concatenate a number", lambda: minidl.concatenate(3), MinidlError, r"concatenate: tensors must be"),
     ("broadcast", lambda: minidl.add(ones(2, 3), ones(2, 4)), ShapeError,
      r"add: input of shape \(2, 3\) and other of shape \(2, 4\) don't broadcast: axis -1 has 3 and 4 entries"),
     ("operators", lambda: minidl.ones(2, 3) * minidl.ones(3, 2), ShapeError,
@@ -223,30 +236,35 @@ ROWS: list[tuple[str, Any, type[Exception], str]] = [
 ]  # fmt: skip
 
 
-KNOWN = {"maximum", "minimum"}
+# Not yet right in the package; an entry goes as soon as its row passes.
+KNOWN: dict[str, str] = {
+    "maximum": "says 'extreme': ops/arithmetic.py, Extreme",
+    "minimum": "says 'extreme': ops/arithmetic.py, Extreme",
+    "ignore_index None": "functional/loss.py does not check ignore_index",
+    "ignore_index 0.5": "functional/loss.py does not check ignore_index",
+    "ignore_index 2**70": "functional/loss.py does not check ignore_index",
+    "huge unsigned target": "functional/loss.py casts targets before it checks them, 2**64 - 100 becomes -100",
+    "clip by a word": "ops/arithmetic.py does not check clip's limits",
+    "clip by a tensor": "ops/arithmetic.py does not check clip's limits",
+    "floating dim": "ops/_common.py, normal_dims takes the tuple of a float",
+    "concatenate a number": "ops/shapes.py iterates over whatever comes",
+    "dropout's generator": "functional/activation.py does not check generator",
+}
 
 
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        pytest.param(
-            *row[1:],
-            marks=[pytest.mark.xfail(reason="says 'extreme': ops/arithmetic.py, Extreme.name")] * (row[0] in KNOWN),
-        )
+def parameters() -> list[Any]:
+    return [
+        pytest.param(*row[1:], id=row[0], marks=[pytest.mark.xfail(reason=KNOWN[row[0]])] if row[0] in KNOWN else [])
         for row in ROWS
-    ],
-    ids=[row[0] for row in ROWS],
-)
+    ]
+
+
+@pytest.mark.parametrize(("call", "error", "message"), parameters())
 def test_bad_input_is_refused(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message) as caught:
         call()
     assert isinstance(caught.value, MinidlError)
-
-
-@pytest.mark.parametrize("call", [row[1] for row in ROWS], ids=[row[0] for row in ROWS])
-def test_errors_are_what_a_numpy_user_catches(call: Any) -> None:
-    with pytest.raises((ValueError, TypeError, IndexError)):
-        call()
+    assert isinstance(caught.value, ValueError | TypeError | IndexError), "not what a NumPy user would catch"
 
 
 def test_kinds_of_errors() -> None:

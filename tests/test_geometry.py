@@ -136,6 +136,11 @@ def test_a_window_larger_than_its_input_is_refused(size: Any, arguments: dict[st
         sliding_window("conv2d", size, **arguments)
 
 
+def test_a_dilation_that_overflows_is_refused() -> None:
+    with pytest.raises(ShapeError, match="more positions than"):
+        sliding_window("conv2d", (5, 6), 1, dilation=2**64)
+
+
 @pytest.mark.parametrize("arguments", [{"dilation": 2**61}, {"stride": 2**61, "padding": 2**10}, {"padding": 2**61}])
 def test_sizes_that_overflow_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ShapeError, match=r"larger than the input|more positions than"):

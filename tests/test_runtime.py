@@ -36,6 +36,12 @@ def work() -> bytes:
     return b"".join(t.grad.numpy().tobytes() for t in (x, w, v))
 
 
+def set_threads(libraries: list, counts: list[int]) -> None:
+    # threadpoolctl's public method listens to one Python thread only.
+    for library, count in zip(libraries, counts, strict=True):
+        getattr(library, "_real_set_num_threads", library.set_num_threads)(count)
+
+
 class TestThreads:
     def test_set_and_get(self) -> None:
         before = minidl.get_num_threads()
@@ -73,13 +79,11 @@ class TestBlas:
     def blas(self) -> Any:
         libraries = runtime.blas_libraries()
         before = [library.get_num_threads() for library in libraries]
-        for library in libraries:
-            library.set_num_threads(2)
+        set_threads(libraries, [2] * len(libraries))
         if any(library.get_num_threads() != 2 for library in libraries):
             pytest.skip("this BLAS has one thread")
         yield lambda: [library.get_num_threads() for library in libraries]
-        for library, count in zip(libraries, before, strict=True):
-            library.set_num_threads(count)
+        set_threads(libraries, before)
 
     def test_the_library_is_scipys(self) -> None:
         paths = [library.filepath for library in runtime.blas_libraries()]
@@ -145,6 +149,29 @@ class TestBlas:
         go.set()
         worker.join()
         assert set(seen[0]) == {1} and set(blas()) == {2}
+
+    def test_first_in_and_last_out_in_other_threads(self, blas: Any) -> None:
+        first_is_in, second_is_in, seen = threading.Event(), threading.Event(), []
+
+        def first() -> None:
+            with runtime.single_threaded_blas:
+                seen.append(blas())
+                first_is_in.set()
+                second_is_in.wait(60)
+
+        def second() -> None:
+            first_is_in.wait(60)
+            with runtime.single_threaded_blas:
+                second_is_in.set()
+                one.join()
+                seen.append(blas())
+
+        one, two = threading.Thread(target=first), threading.Thread(target=second)
+        one.start()
+        two.start()
+        two.join()
+        assert len(seen) == 2 and all(count == 1 for counts in seen for count in counts)
+        assert set(blas()) == {2}
 
     def test_from_many_threads(self, blas: Any) -> None:
         expected = work()

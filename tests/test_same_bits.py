@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -54,6 +55,15 @@ def train(seed: int = 0) -> str:
             for value in optimizer.state[p].values():
                 digest.update(np.asarray(value).tobytes())
     return digest.hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """One thread, where a test does not say otherwise."""
+    before = minidl.get_num_threads()
+    minidl.set_num_threads(1)
+    yield
+    minidl.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

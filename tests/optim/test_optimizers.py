@@ -117,11 +117,8 @@ def test_state_dict_round_trip(torch: Any, name: str, options: dict) -> None:
     saved = our.state_dict()
     values = {i: {k: np.array(v) for k, v in entry.items()} for i, entry in saved["state"].items()}
     copies = [nn.Parameter(p.numpy().copy()) for p in ours]
-    fresh = getattr(optim, name)(copies, lr=99.0)
-    fresh.load_state_dict(saved) if not options else None
-    if options:
-        fresh = getattr(optim, name)(copies, lr=99.0, **options)
-        fresh.load_state_dict(saved)
+    fresh = getattr(optim, name)(copies, lr=99.0, **options)
+    fresh.load_state_dict(saved)
     assert fresh.param_groups[0]["lr"] == 0.05
     drive(torch, copies, theirs, fresh, their, dtypes, range(30, 60))
     assert_same(copies, theirs, 1e-12)
@@ -227,7 +224,7 @@ class TestRefusals:
             ([p, p], ArgumentError, r"SGD: params\[1\] is there twice"),
             ([{"params": [p]}, {"params": [p]}], ArgumentError, r"SGD: params\[0\] is there twice"),
             ([p * 2], GraphError, r"SGD: params\[0\] was computed by an operation"),
-            ([{"params": [p], "learning_rate": 1}], ArgumentError, "unknown options in a parameter group: learning_rate"),
+            ([{"params": [p], "learning_rate": 1}], ArgumentError, "unknown options in .* group: learning_rate"),
             ([{"lr": 1}], ArgumentError, "a parameter group must be a dict with the key 'params'"),
             ([{"params": [p], "lr": -1}], ArgumentError, "SGD: lr must be"),
         ):

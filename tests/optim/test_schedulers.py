@@ -24,16 +24,15 @@ def both(torch: Any, name: str) -> tuple:
 
 
 def options(any_optimizer: Any) -> list:
-    return [
-        [g["lr"], *((g["momentum"],) if "momentum" in g else g["betas"])] for g in any_optimizer.param_groups
-    ]
+    return [[g["lr"], *((g["momentum"],) if "momentum" in g else g["betas"])] for g in any_optimizer.param_groups]
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
 @pytest.mark.parametrize(("schedule", "arguments", "steps"), [
     ("StepLR", {"step_size": 3}, 20), ("StepLR", {"step_size": 1, "gamma": 0.9}, 50),
     ("CosineAnnealingLR", {"T_max": 10}, 35), ("CosineAnnealingLR", {"T_max": 7, "eta_min": 0.005}, 7),
-    ("OneCycleLR", {"max_lr": 0.4, "total_steps": 50}, 49), ("OneCycleLR", {"max_lr": [0.4, 0.1], "total_steps": 10}, 9),
+    ("OneCycleLR", {"max_lr": 0.4, "total_steps": 50}, 49),
+    ("OneCycleLR", {"max_lr": [0.4, 0.1], "total_steps": 10}, 9),
     ("OneCycleLR", {"max_lr": 0.4, "epochs": 3, "steps_per_epoch": 7, "anneal_strategy": "linear"}, 20),
     ("OneCycleLR", {"max_lr": 0.4, "total_steps": 30, "cycle_momentum": False, "pct_start": 0.5}, 29),
     ("OneCycleLR", {"max_lr": 0.4, "total_steps": 30, "pct_start": 0.0, "div_factor": 10.0}, 29),
