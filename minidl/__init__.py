@@ -6,12 +6,14 @@ The functions here make and combine tensors; `minidl.functional` has the operati
 
 from minidl import data, functional, nn, optim
 from minidl.backward import grad
+from minidl.checkpoint import load_checkpoint, save_checkpoint
 from minidl.config import show_config
 from minidl.creation import from_dlpack, full, ones, tensor, zeros
 from minidl.dtypes import get_default_dtype, set_default_dtype
 from minidl.errors import MinidlError
 from minidl.geometry import Padding
 from minidl.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from minidl.gradcheck import gradcheck, gradgradcheck
 from minidl.ops.arithmetic import absolute as abs
 from minidl.ops.arithmetic import add, clip, div, exp, log, maximum, minimum, mul, neg, sqrt, sub, where
 from minidl.ops.arithmetic import power as pow
@@ -35,6 +37,7 @@ from minidl.ops.shapes import (
     var,
 )
 from minidl.runtime import default_generator, empty_cache, get_num_threads, manual_seed, set_num_threads
+from minidl.summary import summary
 from minidl.tensor import Tensor, take_along_dim
 
 __version__ = "0.1.0"
@@ -69,7 +72,10 @@ __all__ = [
     "get_default_dtype",
     "get_num_threads",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
     "is_grad_enabled",
+    "load_checkpoint",
     "log",
     "manual_seed",
     "matmul",
@@ -85,6 +91,7 @@ __all__ = [
     "permute",
     "pow",
     "reshape",
+    "save_checkpoint",
     "set_default_dtype",
     "set_grad_enabled",
     "set_num_threads",
@@ -94,6 +101,7 @@ __all__ = [
     "stack",
     "sub",
     "sum",
+    "summary",
     "take_along_dim",
     "tensor",
     "transpose",

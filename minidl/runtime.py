@@ -113,6 +113,12 @@ def blas_libraries() -> list[Any]:
     return own or found
 
 
+def _set_blas_threads(library: Any, threads: int) -> None:
+    # The method of threadpoolctl 3.8 silently does nothing in any Python thread but the first one that called it.
+    # Here a count under a lock says whose turn it is.
+    getattr(library, "_real_set_num_threads", library.set_num_threads)(threads)
+
+
 class _SingleThreadedBlas:
     """Holds SciPy's BLAS at one thread while any of minidl's kernels runs.
 
@@ -127,13 +133,14 @@ class _SingleThreadedBlas:
 
     def __enter__(self) -> None:
         with self._lock:
-            self._inside += 1
-            if self._inside == 1:
+            if self._inside == 0:
                 libraries = blas_libraries()
                 self._before = [library.get_num_threads() for library in libraries]
                 for library, before in zip(libraries, self._before, strict=True):
                     if before != 1:
-                        library.set_num_threads(1)
+                        _set_blas_threads(library, 1)
+            # Last, so that an error above leaves the count as it was.
+            self._inside += 1
 
     def __exit__(self, *exc_info: object) -> None:
         with self._lock:
@@ -141,7 +148,7 @@ class _SingleThreadedBlas:
             if self._inside == 0:
                 for library, before in zip(blas_libraries(), self._before, strict=True):
                     if before != 1:
-                        library.set_num_threads(before)
+                        _set_blas_threads(library, before)
 
 
 single_threaded_blas = _SingleThreadedBlas()

@@ -129,6 +129,9 @@ class Tensor(TensorBase):
             raise DTypeError(f"index: only an integer tensor of one element is an index, got {self.data.dtype}")
         return int(self.data.item())
 
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and self.data.ndim == 0 else format(repr(self), spec)
+
     def __bool__(self) -> bool:
         if self.data.size != 1:
             raise ShapeError(f"bool: the truth of a tensor of shape {self.data.shape} is ambiguous; use any() or all()")
@@ -312,6 +315,8 @@ class Tensor(TensorBase):
 
     def __xor__(self, other: Any) -> Tensor:
         return _logical("xor", np.logical_xor, self, other)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     def any(self) -> Tensor:
         """Whether any element is not 0."""

@@ -173,7 +173,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, generator: np.ran
     >>> import minidl
     >>> import minidl.functional as F
     >>> F.dropout(minidl.ones(4), 0.5, generator=numpy.random.default_rng(1))
-    tensor([2., 0., 2., 2.])
+    tensor([0., 2., 2., 2.])
     """
     x = _read("dropout", input)
     check_probability("dropout", p)

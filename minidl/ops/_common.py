@@ -28,6 +28,14 @@ def cast(x: Any, dtype: np.dtype) -> Any:
     return x if x.data.dtype == dtype else Cast(dtype)(x)
 
 
+def _scalar(op: str, value: bool | int | float, beside: np.dtype) -> Any:
+    dtype = scalar_dtype(value, beside)
+    try:
+        return wrap(np.asarray(value, dtype))
+    except OverflowError:
+        raise ArgumentError(f"{op}: the number {value} does not fit {dtype}; use astype()") from None
+
+
 def promoted(op: str, a: Any, b: Any) -> tuple[Any, Any]:
     """Two operands as tensors of one dtype. Python numbers take the other's dtype where that holds their kind."""
     if isinstance(a, TensorBase) and isinstance(b, TensorBase):
@@ -35,10 +43,10 @@ def promoted(op: str, a: Any, b: Any) -> tuple[Any, Any]:
             return a, b
     elif isinstance(b, bool | int | float) and not isinstance(b, np.generic):
         a = as_tensor(op, "input", a)
-        b = wrap(np.asarray(b, scalar_dtype(b, a.data.dtype)))
+        b = _scalar(op, b, a.data.dtype)
     elif isinstance(a, bool | int | float) and not isinstance(a, np.generic):
         b = as_tensor(op, "other", b)
-        a = wrap(np.asarray(a, scalar_dtype(a, b.data.dtype)))
+        a = _scalar(op, a, b.data.dtype)
     a, b = as_tensor(op, "input", a), as_tensor(op, "other", b)
     dtype = result_dtype(a.data.dtype, a.data.ndim == 0, b.data.dtype, b.data.ndim == 0)
     return cast(a, dtype), cast(b, dtype)

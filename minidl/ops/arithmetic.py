@@ -52,7 +52,9 @@ class Sub(Binary):
 
 class Mul(Binary):
     def compute(self, a, b):
-        self.save(a, b)
+        # A factor that no gradient reads may change in place.
+        if self.needs:
+            self.save(a if self.needs[1] else None, b if self.needs[0] else None)
         return a * b
 
     def backward(self, grad):
@@ -62,7 +64,8 @@ class Mul(Binary):
 
 class Div(Binary):
     def compute(self, a, b):
-        self.save(a, b)
+        if self.needs:
+            self.save(a if self.needs[1] else None, b)
         with np.errstate(divide="ignore", invalid="ignore"):
             return a / b
 
@@ -233,9 +236,9 @@ def div(input: Any, other: Any) -> Any:
 
 def power(input: Any, exponent: Any) -> Any:
     """input ** exponent, broadcast."""
-    if isinstance(exponent, int | float) and exponent == 2:
-        return mul(input, input)
     a, b = promoted("pow", input, exponent)
+    if isinstance(exponent, int | float) and exponent == 2:
+        return mul(a, a)
     if a.data.dtype.kind in "iu" and (b.data < 0).any():
         raise DTypeError("pow: integers to negative integer powers are not integers; convert input with astype()")
     return Pow()(a, b)
@@ -253,7 +256,10 @@ def minimum(input: Any, other: Any) -> Any:
 
 def neg(input: Any) -> Any:
     """-input."""
-    return Neg()(as_tensor("neg", "input", input))
+    x = as_tensor("neg", "input", input)
+    if x.data.dtype.kind == "b":
+        raise DTypeError("neg: booleans have no negative; use ~, or convert with astype()")
+    return Neg()(x)
 
 
 def exp(input: Any) -> Any:
@@ -284,7 +290,8 @@ def where(condition: Any, input: Any, other: Any) -> Any:
     a, b = promoted("where", input, other)
     check_broadcast("where", a.data.shape, b.data.shape)
     check_broadcast("where", mask.shape, np.broadcast_shapes(a.data.shape, b.data.shape))
-    return Where(mask)(a, b)
+    # A copy, since the mask may be changed before the backward pass.
+    return Where(mask.copy())(a, b)
 
 
 def clip(input: Any, min: float | None = None, max: float | None = None) -> Any:

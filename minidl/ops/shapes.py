@@ -120,7 +120,11 @@ class GetItem(Op):
 
     def forward(self, x):
         self.before = x.shape
-        return np.asarray(x[self.index])
+        result = x[self.index]
+        # A single element comes as a number of its own; with an ellipsis it is a view.
+        if isinstance(result, np.generic):
+            result = x[(*self.index, ...) if isinstance(self.index, tuple) else (self.index, ...)]
+        return np.asarray(result)
 
     def backward(self, grad):
         return PutItem(self.before, self.index)(grad)
@@ -128,8 +132,6 @@ class GetItem(Op):
 
 class PutItem(Op):
     """Zeros of a shape, with the input added at an index: the transpose of GetItem."""
-
-    owns_gradients = True
 
     def __init__(self, shape: tuple[int, ...], index: Any) -> None:
         self.new_shape, self.index = shape, index
@@ -148,8 +150,6 @@ class PutItem(Op):
 
 class SetItem(Op):
     """x with the values at an index replaced."""
-
-    owns_gradients = True
 
     def __init__(self, index: Any) -> None:
         self.index = index
@@ -281,7 +281,8 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 def _read_index(index: Any) -> Any:
     """An index with its tensors and lists as arrays."""
     parts = index if isinstance(index, tuple) else (index,)
-    read = tuple(part.data if isinstance(part, TensorBase) else part for part in parts)
+    # Copies, since indices and masks may be changed before the backward pass.
+    read = tuple(np.array(part) if isinstance(part, TensorBase | Array) else part for part in parts)
     read = tuple(np.asarray(part, None if part else np.intp) if isinstance(part, list) else part for part in read)
     for part in read:
         if isinstance(part, Array | np.generic) and part.dtype.kind not in "biu":
