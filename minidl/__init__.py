@@ -14,6 +14,7 @@ from minidl.errors import MinidlError
 from minidl.geometry import Padding
 from minidl.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from minidl.gradcheck import gradcheck, gradgradcheck
+from minidl.memory import empty_cache
 from minidl.ops.arithmetic import absolute as abs
 from minidl.ops.arithmetic import add, clip, div, exp, log, maximum, minimum, mul, neg, sqrt, sub, where
 from minidl.ops.arithmetic import power as pow
@@ -36,7 +37,7 @@ from minidl.ops.shapes import (
     unsqueeze,
     var,
 )
-from minidl.runtime import default_generator, empty_cache, get_num_threads, manual_seed, set_num_threads
+from minidl.runtime import default_generator, get_num_threads, manual_seed, set_num_threads
 from minidl.summary import summary
 from minidl.tensor import Tensor, take_along_dim
 

@@ -14,7 +14,8 @@ import numpy as np
 from minidl import _ext
 from minidl.errors import ShapeError
 from minidl.geometry import Window
-from minidl.runtime import WORKSPACE_PER_THREAD, single_threaded_blas, threads_for, workspace
+from minidl.memory import WORKSPACE_PER_THREAD, new_array, workspace
+from minidl.runtime import single_threaded_blas, threads_for
 
 Array = np.ndarray
 
@@ -125,7 +126,7 @@ def conv2d(x: Array, weight: Array, bias: Array | None, window: Window, groups: 
     N, C = x.shape[:2]
     F, dtype = weight.shape[0], x.dtype
     plan = _conv_plan(N, C, F, groups, window, dtype.itemsize)
-    output = np.empty((N, F, *window.output_size), dtype)
+    output = new_array((N, F, *window.output_size), dtype)
     threads = threads_for(plan.work)
     with single_threaded_blas, workspace(threads, plan.columns, dtype) as columns:
         _conv_forward[dtype](
@@ -140,7 +141,7 @@ def conv2d_input_gradient(grad: Array, weight: Array, window: Window, groups: in
     N, F = grad.shape[:2]
     C, dtype = weight.shape[1] * groups, grad.dtype
     plan = _conv_plan(N, C, F, groups, window, dtype.itemsize)
-    output = np.empty((N, C, *window.input_size), dtype)
+    output = new_array((N, C, *window.input_size), dtype)
     threads = threads_for(plan.work)
     with single_threaded_blas, workspace(threads, plan.gradient_columns, dtype) as columns:
         _conv_input_gradient[dtype](
@@ -156,7 +157,7 @@ def conv2d_weight_gradient(x: Array, grad: Array, window: Window, groups: int) -
     F, dtype = grad.shape[1], x.dtype
     plan = _conv_plan(N, C, F, groups, window, dtype.itemsize)
     K = C // groups * window.taps
-    output = np.empty((F, C // groups, *window.kernel_size), dtype)
+    output = new_array((F, C // groups, *window.kernel_size), dtype)
     threads = threads_for(plan.work)
     with (
         single_threaded_blas,
@@ -178,7 +179,7 @@ def conv2d_weight_gradient(x: Array, grad: Array, window: Window, groups: int) -
 def unfold(x: Array, window: Window) -> Array:
     """(N, C, H, W) to columns (N, C KH KW, OH OW)."""
     N, C = x.shape[:2]
-    columns = np.empty((N, C * window.taps, window.positions), x.dtype)
+    columns = new_array((N, C * window.taps, window.positions), x.dtype)
     if columns.size:
         _unfold[x.dtype](contiguous(x), window.packed, columns.reshape(N, -1), threads_for(columns.size))
     return columns
@@ -187,7 +188,8 @@ def unfold(x: Array, window: Window) -> Array:
 def fold(columns: Array, channels: int, window: Window) -> Array:
     """Columns (N, C KH KW, OH OW) to (N, C, H, W): the transpose of unfold, so overlaps are summed."""
     N = columns.shape[0]
-    output = np.zeros((N, channels, *window.input_size), columns.dtype)
+    output = new_array((N, channels, *window.input_size), columns.dtype)
+    output.fill(0)
     if columns.size:
         _fold[columns.dtype](contiguous(columns).reshape(N, -1), window.packed, output, threads_for(columns.size))
     return output
@@ -208,8 +210,8 @@ def max_pool2d(x: Array, window: Window) -> tuple[Array, Array]:
     height, width = window.input_size
     if height * width >= 2**31:
         raise ShapeError(f"max_pool2d: a plane of {height} x {width} has more positions than an int32 index counts")
-    output = np.empty((*x.shape[:2], *window.output_size), x.dtype)
-    argmax = np.empty(output.shape, np.int32)
+    output = new_array((*x.shape[:2], *window.output_size), x.dtype)
+    argmax = new_array(output.shape, np.dtype(np.int32))
     if output.size:
         planes = (-1, *window.output_size)
         _max_forward[x.dtype](
@@ -222,7 +224,7 @@ def max_pool2d(x: Array, window: Window) -> tuple[Array, Array]:
 def scatter_positions(grad: Array, positions: Array, size: tuple[int, int]) -> Array:
     """Add each value of (N, C, OH, OW) to zeros (N, C, H, W) at its flat position."""
     N, C = grad.shape[:2]
-    output = np.empty((N, C, *size), grad.dtype)
+    output = new_array((N, C, *size), grad.dtype)
     if output.size:
         _scatter[grad.dtype](
             contiguous(grad).reshape(N * C, -1), positions.reshape(N * C, -1), output.reshape(N * C, -1),
@@ -234,7 +236,7 @@ def scatter_positions(grad: Array, positions: Array, size: tuple[int, int]) -> A
 def gather_positions(x: Array, positions: Array) -> Array:
     """Read (N, C, H, W) at each flat position of (N, C, OH, OW): the transpose of `scatter_positions`."""
     N, C = x.shape[:2]
-    output = np.empty(positions.shape, x.dtype)
+    output = new_array(positions.shape, x.dtype)
     if output.size:
         _gather[x.dtype](
             contiguous(x).reshape(N * C, -1), positions.reshape(N * C, -1), output.reshape(N * C, -1),
@@ -245,7 +247,7 @@ def gather_positions(x: Array, positions: Array) -> Array:
 
 def avg_pool2d(x: Array, window: Window, scale: Array) -> Array:
     """The sum over each window times scale (OH, OW)."""
-    output = np.empty((*x.shape[:2], *window.output_size), x.dtype)
+    output = new_array((*x.shape[:2], *window.output_size), x.dtype)
     if output.size:
         _mean_forward[x.dtype](
             contiguous(x).reshape(-1, *window.input_size), window.packed, scale.astype(x.dtype, copy=False),
@@ -256,7 +258,7 @@ def avg_pool2d(x: Array, window: Window, scale: Array) -> Array:
 
 def avg_pool2d_gradient(grad: Array, window: Window, scale: Array) -> Array:
     """The transpose of `avg_pool2d`."""
-    output = np.empty((*grad.shape[:2], *window.input_size), grad.dtype)
+    output = new_array((*grad.shape[:2], *window.input_size), grad.dtype)
     if output.size:
         _mean_gradient[grad.dtype](
             contiguous(grad).reshape(-1, *window.output_size), window.packed, scale.astype(grad.dtype, copy=False),
@@ -289,7 +291,7 @@ def matmul(a: Array, b: Array, bias: Array | None = None) -> Array:
     left, transpose_a = _operand(a)
     right, transpose_b = _operand(b)
     M, N, K, dtype = a.shape[-2], b.shape[-1], a.shape[-1], a.dtype
-    output = np.empty((*a.shape[:-1], N), dtype)
+    output = new_array((*a.shape[:-1], N), dtype)
     if output.size == 0:
         return output
     check_blas_sizes("matmul", K, N, left.shape[2], right.shape[2])
@@ -318,14 +320,14 @@ _channel_sum = _by_dtype(_ext.elementwise.channel_sum)
 def relu(x: Array) -> Array:
     """max(x, 0)."""
     x = contiguous(x)
-    y = np.empty(x.shape, x.dtype)
+    y = new_array(x.shape, x.dtype)
     _relu[x.dtype](x.reshape(-1), y.reshape(-1), threads_for(x.size // 4))
     return y
 
 
 def relu_gradient(grad: Array, y: Array) -> Array:
     """grad where relu's result y is positive, else 0."""
-    grad_x = np.empty(y.shape, y.dtype)
+    grad_x = new_array(y.shape, y.dtype)
     _relu_gradient[y.dtype](
         contiguous(grad).reshape(-1), contiguous(y).reshape(-1), grad_x.reshape(-1), threads_for(y.size // 4)
     )
@@ -349,7 +351,7 @@ _cross_entropy_gradient = _by_dtype(_ext.loss.cross_entropy_gradient)
 
 def log_softmax(x: Array) -> Array:
     """x - log(sum(exp(x))) along the last axis."""
-    y = np.empty(x.shape, x.dtype)
+    y = new_array(x.shape, x.dtype)
     if x.size:
         rows = (-1, x.shape[-1])
         _log_softmax[x.dtype](contiguous(x).reshape(rows), y.reshape(rows), threads_for(x.size * 8))
@@ -358,7 +360,7 @@ def log_softmax(x: Array) -> Array:
 
 def cross_entropy(x: Array, target: Array, ignore_index: int) -> tuple[Array, Array]:
     """The losses (R,) of logits (R, C) for class numbers (R,), and the log-probabilities (R, C)."""
-    log_probability, loss = np.empty(x.shape, x.dtype), np.empty(x.shape[0], x.dtype)
+    log_probability, loss = new_array(x.shape, x.dtype), np.empty(x.shape[0], x.dtype)
     if x.size:
         _cross_entropy[x.dtype](contiguous(x), target, ignore_index, log_probability, loss, threads_for(x.size * 8))
     return loss, log_probability
@@ -366,7 +368,7 @@ def cross_entropy(x: Array, target: Array, ignore_index: int) -> tuple[Array, Ar
 
 def cross_entropy_gradient(log_probability: Array, target: Array, ignore_index: int, scale: Array) -> Array:
     """(softmax - onehot) * scale, row by row."""
-    grad = np.empty(log_probability.shape, log_probability.dtype)
+    grad = new_array(log_probability.shape, log_probability.dtype)
     if grad.size:
         _cross_entropy_gradient[grad.dtype](
             log_probability, target, ignore_index, contiguous(scale), grad, threads_for(grad.size * 8)

@@ -1,4 +1,4 @@
-"""Threads, BLAS's threads, workspace and random numbers: what a process has one of."""
+"""Threads, BLAS's threads and random numbers: what a process has one of."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from minidl.errors import ArgumentError
 
 # Work below this many multiply-adds is over before a second thread has woken up.
 _WORK_FOR_A_SECOND_THREAD = 40_000
-
-WORKSPACE_PER_THREAD = 8 * 1024**2
 
 
 def _cgroup_cores() -> float:
@@ -154,76 +152,6 @@ class _SingleThreadedBlas:
 single_threaded_blas = _SingleThreadedBlas()
 
 
-class _WorkspacePool:
-    """Scratch memory that is kept from call to call. A call leases one buffer, with a part for each of its slots."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._free: list[np.ndarray] = []
-
-    def take(self, size: int) -> np.ndarray:
-        with self._lock:
-            fitting = [buffer for buffer in self._free if buffer.nbytes >= size]
-            chosen = min(fitting, key=lambda buffer: buffer.nbytes, default=None)
-            if chosen is None and self._free:
-                self._remove(max(self._free, key=lambda buffer: buffer.nbytes))
-            elif chosen is not None:
-                self._remove(chosen)
-        return np.empty(size, np.uint8) if chosen is None else chosen
-
-    def _remove(self, buffer: np.ndarray) -> None:
-        self._free = [other for other in self._free if other is not buffer]
-
-    def give(self, buffer: np.ndarray) -> None:
-        with self._lock:
-            self._free.append(buffer)
-
-    def empty(self) -> None:
-        with self._lock:
-            self._free = []
-
-    @property
-    def held(self) -> int:
-        return sum(buffer.nbytes for buffer in self._free)
-
-
-workspace_pool = _WorkspacePool()
-
-
-class workspace:
-    """Lease `slots` rows of `elements` scratch values, each row starting on a cache line of its own.
-
-    Use as ``with workspace(slots, elements, dtype) as rows:``.
-    """
-
-    __slots__ = ("_buffer", "_dtype", "_elements", "_slots")
-
-    def __init__(self, slots: int, elements: int, dtype: np.dtype) -> None:
-        self._slots = slots
-        self._elements = elements + -elements % (64 // dtype.itemsize)
-        self._dtype = dtype
-
-    def __enter__(self) -> np.ndarray:
-        size = self._slots * self._elements * self._dtype.itemsize
-        self._buffer = workspace_pool.take(size + 64)
-        start = -self._buffer.__array_interface__["data"][0] % 64
-        return self._buffer[start : start + size].view(self._dtype).reshape(self._slots, self._elements)
-
-    def __exit__(self, *exc_info: object) -> None:
-        workspace_pool.give(self._buffer)
-
-
-def empty_cache() -> None:
-    """Return the scratch memory that minidl keeps from call to call to the system.
-
-    Examples
-    --------
-    >>> import minidl
-    >>> minidl.empty_cache()
-    """
-    workspace_pool.empty()
-
-
 class _Random:
     generator = np.random.default_rng()
 
@@ -264,7 +192,6 @@ def _after_fork_in_child() -> None:
     # GNU OpenMP's threads do not survive a fork, and a lock may have been held by a thread that did not either.
     _Threads.in_forked_child = True
     single_threaded_blas.__init__()  # type: ignore[misc]
-    workspace_pool.__init__()  # type: ignore[misc]
 
 
 if hasattr(os, "register_at_fork"):

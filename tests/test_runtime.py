@@ -188,28 +188,28 @@ class TestBlas:
 class TestWorkspace:
     def test_leases(self) -> None:
         minidl.empty_cache()
-        with runtime.workspace(3, 100, np.dtype("f4")) as rows:
+        with memory.workspace(3, 100, np.dtype("f4")) as rows:
             assert rows.shape[0] == 3 and rows.shape[1] >= 100 and rows.dtype == np.float32
             assert all(row.ctypes.data % 64 == 0 for row in rows)
-            with runtime.workspace(3, 100, np.dtype("f4")) as others:
+            with memory.workspace(3, 100, np.dtype("f4")) as others:
                 assert not np.shares_memory(rows, others)
-        assert runtime.workspace_pool.held > 0
+        assert memory.held_bytes() > 0
         minidl.empty_cache()
-        assert runtime.workspace_pool.held == 0
+        assert memory.held_bytes() == 0
 
     def test_buffers_are_used_again_and_returned_after_errors(self) -> None:
         minidl.empty_cache()
-        with pytest.raises(ZeroDivisionError), runtime.workspace(1, 1000, np.dtype("f8")) as rows:
+        with pytest.raises(ZeroDivisionError), memory.workspace(1, 1000, np.dtype("f8")) as rows:
             address = rows.ctypes.data
             raise ZeroDivisionError
-        with runtime.workspace(1, 900, np.dtype("f8")) as rows:
+        with memory.workspace(1, 900, np.dtype("f8")) as rows:
             assert rows.ctypes.data == address
 
     def test_two_threads_never_share_one(self) -> None:
         barrier, addresses = threading.Barrier(2, timeout=60), []
 
         def lease() -> None:
-            with runtime.workspace(1, 1000, np.dtype("f4")) as rows:
+            with memory.workspace(1, 1000, np.dtype("f4")) as rows:
                 addresses.append(rows.ctypes.data)
                 barrier.wait()
 
@@ -235,20 +235,20 @@ class TestWorkspace:
                 x = minidl.Tensor(np.ones(size, dtype), requires_grad=True)
                 w = minidl.Tensor(np.ones((filters, size[1], kernel, kernel), dtype), requires_grad=True)
                 F.conv2d(x, w, padding=kernel // 2).sum().backward()
-                largest = max(largest, runtime.workspace_pool.held)
+                largest = max(largest, memory.held_bytes())
         finally:
             minidl.set_num_threads(before)
             minidl.empty_cache()
-        assert 0 < largest <= threads * runtime.WORKSPACE_PER_THREAD + 4096
+        assert 0 < largest <= threads * memory.WORKSPACE_PER_THREAD + 4096
 
     def test_does_not_grow_from_step_to_step(self) -> None:
         minidl.empty_cache()
         for _ in range(3):
             work()
-        held = runtime.workspace_pool.held
+        held = memory.held_bytes()
         for _ in range(20):
             work()
-        assert runtime.workspace_pool.held == held
+        assert memory.held_bytes() == held
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

@@ -157,6 +157,7 @@ def _reason(error: BaseException) -> str:
     if status is not None:
         return f"HTTP status {status}"
     cause = str(error).rpartition(": ")[2].rstrip(")\"'")
+    cause += ")" * (cause.count("(") - cause.count(")"))
     return f"{type(error).__name__} ({cause})"
 
 

@@ -291,6 +291,11 @@ class Module:
             for key, expected in self._expected_shapes().items()
             if key in arrays and not _fits(arrays[key].shape, expected)
         ]
+        misshapen += [
+            f"{key} is {arrays[key].dtype}, the module's is {tensor.data.dtype}"
+            for key, tensor in own.items()
+            if key in arrays and not np.can_cast(arrays[key].dtype, tensor.data.dtype, "same_kind")
+        ]
         problems = [f"misshapen: {'; '.join(misshapen)}"] if misshapen else []
         if strict:
             problems += [f"missing: {', '.join(missing)}"] if missing else []
@@ -303,7 +308,7 @@ class Module:
             )
         for key, tensor in own.items():
             if key in arrays:
-                np.copyto(tensor.data, arrays[key], casting="unsafe")
+                np.copyto(tensor.data, arrays[key], casting="same_kind")
                 tensor._version[0] += 1
         return LoadResult(missing, unexpected)
 

@@ -43,27 +43,36 @@ class LRScheduler:
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the schedule is."""
-        return {"last_epoch": self.last_epoch, "base_lrs": list(self.base_lrs)}
+        """The schedule's settings, and where it is."""
+        return {key: value for key, value in self.__dict__.items() if key != "optimizer"}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go to where another schedule was.
+        """Take over another schedule's settings, and go to where it was.
 
         Raises
         ------
         StateDictError
             If it is no such state, or for another number of groups.
         """
+        own = self.state_dict()
+        if not isinstance(state_dict, Mapping) or set(state_dict) != set(own):
+            found = sorted(state_dict) if isinstance(state_dict, Mapping) else type(state_dict).__name__
+            raise StateDictError(
+                f"{type(self).__name__}: not a schedule's state dict: it has {sorted(own)}, got {found}"
+            )
+        for key, value in state_dict.items():
+            if isinstance(own[key], int | float) != isinstance(value, int | float):
+                raise StateDictError(f"{type(self).__name__}: {key} of the state dict is {value!r}")
         try:
             last_epoch, base_lrs = int(state_dict["last_epoch"]), [float(lr) for lr in state_dict["base_lrs"]]
-        except (KeyError, TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:
             raise StateDictError(f"{type(self).__name__}: not a schedule's state dict: {error!r}") from None
         if len(base_lrs) != len(self.optimizer.param_groups):
             raise StateDictError(
                 f"{type(self).__name__}: the state dict is for {len(base_lrs)} groups, "
                 f"the optimiser has {len(self.optimizer.param_groups)}"
             )
-        self.last_epoch, self.base_lrs = last_epoch, base_lrs
+        self.__dict__.update({**state_dict, "last_epoch": last_epoch, "base_lrs": base_lrs})
         self._set()
 
 

@@ -1,0 +1,86 @@
+"""Memory that is kept when an array dies, for the next array of about its size.
+
+A fresh large array costs a page fault for every 4 KiB, and the C library gives large blocks back to the system as soon
+as they are freed, so a training step would pay for all of its arrays again. A block's size is rounded up to one of
+four classes per power of two; the free blocks of a class are chained through their own first bytes. The GIL guards the
+chains.
+"""
+
+from cpython.buffer cimport PyBuffer_FillInfo
+from libc.stdlib cimport free
+from posix.stdlib cimport posix_memalign
+
+cdef enum:
+    ALIGNMENT = 64
+    CLASSES = 256
+
+# More than this many bytes are not kept: what an unusually large batch left behind goes back at once.
+cdef Py_ssize_t most_kept = 256 * 1024 * 1024
+cdef Py_ssize_t kept = 0
+cdef void* chains[CLASSES]
+
+
+cdef Py_ssize_t class_of(Py_ssize_t size, Py_ssize_t* rounded) noexcept:
+    """The class of the smallest blocks that hold `size` bytes, and their size."""
+    cdef Py_ssize_t exponent = 10, quarter, step
+    while exponent < 62 and (<Py_ssize_t>1 << (exponent + 1)) < size:
+        exponent += 1
+    step = <Py_ssize_t>1 << (exponent - 2)
+    quarter = max((size - (<Py_ssize_t>1 << exponent) + step - 1) // step, 0)
+    rounded[0] = (<Py_ssize_t>1 << exponent) + quarter * step
+    return 4 * exponent + quarter
+
+
+cdef class Block:
+    """`size` writable bytes, aligned to a cache line, whose memory is kept when the block dies."""
+
+    cdef void* memory
+    cdef Py_ssize_t size
+    cdef Py_ssize_t rounded
+    cdef Py_ssize_t chain
+
+    def __cinit__(self, Py_ssize_t size):
+        global kept
+        if size < 0 or size > (<Py_ssize_t>1 << 60):
+            raise MemoryError
+        self.size = size
+        self.chain = class_of(size, &self.rounded)
+        self.memory = chains[self.chain]
+        if self.memory != NULL:
+            chains[self.chain] = (<void**>self.memory)[0]
+            kept -= self.rounded
+        elif posix_memalign(&self.memory, ALIGNMENT, self.rounded) != 0:
+            self.memory = NULL
+            raise MemoryError
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        PyBuffer_FillInfo(view, self, self.memory, self.size, 0, flags)
+
+    def __dealloc__(self):
+        global kept
+        if self.memory == NULL:
+            return
+        if kept + self.rounded > most_kept:
+            free(self.memory)
+            return
+        (<void**>self.memory)[0] = chains[self.chain]
+        chains[self.chain] = self.memory
+        kept += self.rounded
+
+
+def held():
+    """The bytes of all free blocks."""
+    return kept
+
+
+def empty():
+    """Give the memory of all free blocks back."""
+    global kept
+    cdef Py_ssize_t chain
+    cdef void* memory
+    for chain in range(CLASSES):
+        while chains[chain] != NULL:
+            memory = chains[chain]
+            chains[chain] = (<void**>memory)[0]
+            free(memory)
+    kept = 0

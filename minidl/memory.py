@@ -1,0 +1,64 @@
+"""Arrays whose memory is kept from step to step: results of kernels, and their workspace."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from minidl._ext import _memory
+
+# Smaller arrays come from NumPy, which is faster at them and keeps them too.
+_SMALL_BYTES = 16 * 1024
+
+WORKSPACE_PER_THREAD = 8 * 1024**2
+
+
+def new_array(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An uninitialised array; the memory of a large one is used again when it has died."""
+    count = prod(shape)
+    size = count * dtype.itemsize
+    if size < _SMALL_BYTES:
+        return np.empty(shape, dtype)
+    return np.frombuffer(_memory.Block(size), dtype, count).reshape(shape)
+
+
+class workspace:
+    """Lease `slots` rows of `elements` scratch values, each row starting on a cache line of its own.
+
+    Use as ``with workspace(slots, elements, dtype) as rows:``; each lease has memory of its own, whichever Python
+    thread it is in.
+    """
+
+    __slots__ = ("_dtype", "_elements", "_slots")
+
+    def __init__(self, slots: int, elements: int, dtype: np.dtype) -> None:
+        self._slots = slots
+        self._elements = elements + -elements % (64 // dtype.itemsize)
+        self._dtype = dtype
+
+    def __enter__(self) -> np.ndarray:
+        count = self._slots * self._elements
+        block = _memory.Block(count * self._dtype.itemsize)
+        return np.frombuffer(block, self._dtype, count).reshape(self._slots, self._elements)
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Nothing: the memory is free when the rows are."""
+
+
+def held_bytes() -> int:
+    """How much memory is kept for arrays to come."""
+    return _memory.held()
+
+
+def empty_cache() -> None:
+    """Return the memory that minidl keeps from step to step to the system.
+
+    At most 256 MiB are kept. Arrays and tensors that are in use stay as they are.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> minidl.empty_cache()
+    """
+    _memory.empty()
