@@ -95,9 +95,8 @@ def main() -> None:
                 worker.close()
         for worker in workers:
             facts = ", ".join(f"{key} {value}" for key, value in worker.facts.items())
-            print(
-                f"  {worker.library:7} {worker.median * 1e3:7.3f} ms +-{worker.spread:4.0%} of {len(worker.times)} ({facts})"
-            )
+            figures = f"{worker.median * 1e3:7.3f} ms +-{worker.spread:4.0%} of {len(worker.times)}"
+            print(f"  {worker.library:7} {figures} ({facts})")
         best = min(worker.median for worker in workers[1:])
         print(f"  PyTorch's time / minidl's: {best / workers[0].median:.2f}")
 

@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from minidl._ext import _memory
+from minidl._ext._memory import Block, empty, held
 
 # Smaller arrays come from NumPy, which is faster at them and keeps them too.
 _SMALL_BYTES = 16 * 1024
@@ -20,7 +20,7 @@ def new_array(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     size = count * dtype.itemsize
     if size < _SMALL_BYTES:
         return np.empty(shape, dtype)
-    return np.frombuffer(_memory.Block(size), dtype, count).reshape(shape)
+    return np.frombuffer(Block(size), dtype, count).reshape(shape)
 
 
 class workspace:
@@ -39,7 +39,7 @@ class workspace:
 
     def __enter__(self) -> np.ndarray:
         count = self._slots * self._elements
-        block = _memory.Block(count * self._dtype.itemsize)
+        block = Block(count * self._dtype.itemsize)
         return np.frombuffer(block, self._dtype, count).reshape(self._slots, self._elements)
 
     def __exit__(self, *exc_info: object) -> None:
@@ -48,7 +48,7 @@ class workspace:
 
 def held_bytes() -> int:
     """How much memory is kept for arrays to come."""
-    return _memory.held()
+    return held()
 
 
 def empty_cache() -> None:
@@ -61,4 +61,4 @@ def empty_cache() -> None:
     >>> import minidl
     >>> minidl.empty_cache()
     """
-    _memory.empty()
+    empty()

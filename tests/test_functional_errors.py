@@ -236,30 +236,7 @@ ROWS: list[tuple[str, Any, type[Exception], str]] = [
 ]  # fmt: skip
 
 
-# Not yet right in the package; an entry goes as soon as its row passes.
-KNOWN: dict[str, str] = {
-    "maximum": "says 'extreme': ops/arithmetic.py, Extreme",
-    "minimum": "says 'extreme': ops/arithmetic.py, Extreme",
-    "ignore_index None": "functional/loss.py does not check ignore_index",
-    "ignore_index 0.5": "functional/loss.py does not check ignore_index",
-    "ignore_index 2**70": "functional/loss.py does not check ignore_index",
-    "huge unsigned target": "functional/loss.py casts targets before it checks them, 2**64 - 100 becomes -100",
-    "clip by a word": "ops/arithmetic.py does not check clip's limits",
-    "clip by a tensor": "ops/arithmetic.py does not check clip's limits",
-    "floating dim": "ops/_common.py, normal_dims takes the tuple of a float",
-    "concatenate a number": "ops/shapes.py iterates over whatever comes",
-    "dropout's generator": "functional/activation.py does not check generator",
-}
-
-
-def parameters() -> list[Any]:
-    return [
-        pytest.param(*row[1:], id=row[0], marks=[pytest.mark.xfail(reason=KNOWN[row[0]])] if row[0] in KNOWN else [])
-        for row in ROWS
-    ]
-
-
-@pytest.mark.parametrize(("call", "error", "message"), parameters())
+@pytest.mark.parametrize(("call", "error", "message"), [pytest.param(*row[1:], id=row[0]) for row in ROWS])
 def test_bad_input_is_refused(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message) as caught:
         call()

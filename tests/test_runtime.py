@@ -16,7 +16,7 @@ import pytest
 
 import minidl
 import minidl.functional as F
-from minidl import kernels, runtime
+from minidl import kernels, memory, runtime
 from minidl.errors import ArgumentError
 
 
@@ -193,6 +193,7 @@ class TestWorkspace:
             assert all(row.ctypes.data % 64 == 0 for row in rows)
             with memory.workspace(3, 100, np.dtype("f4")) as others:
                 assert not np.shares_memory(rows, others)
+        del rows, others
         assert memory.held_bytes() > 0
         minidl.empty_cache()
         assert memory.held_bytes() == 0
@@ -202,7 +203,8 @@ class TestWorkspace:
         with pytest.raises(ZeroDivisionError), memory.workspace(1, 1000, np.dtype("f8")) as rows:
             address = rows.ctypes.data
             raise ZeroDivisionError
-        with memory.workspace(1, 900, np.dtype("f8")) as rows:
+        del rows
+        with memory.workspace(1, 960, np.dtype("f8")) as rows:
             assert rows.ctypes.data == address
 
     def test_two_threads_never_share_one(self) -> None:
@@ -222,11 +224,25 @@ class TestWorkspace:
 
     @pytest.mark.parametrize("threads", [1, 2])
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
-    def test_bounded_by_8_mib_a_thread(self, threads: int, dtype: str) -> None:
+    def test_bounded_by_8_mib_a_thread(self, threads: int, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        leased, largest = 0, 0
+
+        class Counted(memory.workspace):
+            def __enter__(self) -> np.ndarray:
+                nonlocal leased, largest
+                rows = super().__enter__()
+                leased += rows.nbytes
+                largest = max(largest, leased)
+                self.size = rows.nbytes
+                return rows
+
+            def __exit__(self, *exc_info: object) -> None:
+                nonlocal leased
+                leased -= self.size
+
+        monkeypatch.setattr(kernels, "workspace", Counted)
         before = minidl.get_num_threads()
         minidl.set_num_threads(threads)
-        minidl.empty_cache()
-        largest = 0
         try:
             for size, filters, kernel in (
                 ((1, 64, 48, 48), 16, 3), ((2, 512, 6, 6), 64, 5), ((1, 3, 300, 300), 4, 7), ((4, 16, 32, 32), 32, 3),
@@ -235,10 +251,9 @@ class TestWorkspace:
                 x = minidl.Tensor(np.ones(size, dtype), requires_grad=True)
                 w = minidl.Tensor(np.ones((filters, size[1], kernel, kernel), dtype), requires_grad=True)
                 F.conv2d(x, w, padding=kernel // 2).sum().backward()
-                largest = max(largest, memory.held_bytes())
         finally:
             minidl.set_num_threads(before)
-            minidl.empty_cache()
+        assert leased == 0
         assert 0 < largest <= threads * memory.WORKSPACE_PER_THREAD + 4096
 
     def test_does_not_grow_from_step_to_step(self) -> None:
@@ -249,6 +264,20 @@ class TestWorkspace:
         for _ in range(20):
             work()
         assert memory.held_bytes() == held
+
+    def test_a_large_result_takes_the_memory_of_one_that_died(self) -> None:
+        minidl.empty_cache()
+        first = F.relu(minidl.ones(1000, 100))
+        address = first.data.ctypes.data
+        second = F.relu(minidl.ones(1000, 100))
+        assert second.data.ctypes.data != address
+        view = first[3]
+        del first
+        assert F.relu(minidl.ones(1000, 100)).data.ctypes.data != address, "a view still uses it"
+        del view
+        again = F.relu(minidl.ones(900, 110))
+        assert again.data.ctypes.data == address
+        assert (again.data == 1).all() and (second.data == 1).all()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

@@ -1,4 +1,4 @@
-"""Print what pyproject.toml requires: of the build, of the package, and of the extras named (called by the Makefile)."""
+"""Print what pyproject.toml requires of the build, of the package, and of the extras named (for the Makefile)."""
 
 import sys
 import tomllib

@@ -23,21 +23,22 @@ def relu_gradient(const real[::1] grad, const real[::1] y, real[::1] grad_x, int
 
 
 cdef inline double row_sum(const real[:, :, ::1] x_ncp, Py_ssize_t n, Py_ssize_t c) noexcept nogil:
-    """The sum of a row, over 16 running sums that fill the vector lanes, in a fixed order."""
+    """The sum of a row: 512 numbers at a time in 16 running sums that fill the vector lanes, the rest in double."""
     cdef real lanes[16]
     cdef double total = 0
-    cdef Py_ssize_t P = x_ncp.shape[2], p, i
+    cdef Py_ssize_t P = x_ncp.shape[2], start, p, i
     cdef const real* row
     if P == 0:
         return 0
     row = &x_ncp[n, c, 0]
-    for i in range(16):
-        lanes[i] = 0
-    for p in range(0, P - 15, 16):
+    for start in range(0, P - 15, 512):
         for i in range(16):
-            lanes[i] += row[p + i]
-    for i in range(16):
-        total += lanes[i]
+            lanes[i] = 0
+        for p in range(start, min(start + 512, P - 15), 16):
+            for i in range(16):
+                lanes[i] += row[p + i]
+        for i in range(16):
+            total += lanes[i]
     for p in range(P - P % 16, P):
         total += row[p]
     return total

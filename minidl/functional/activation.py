@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.errors import ArgumentError
+from minidl.errors import ArgumentError, DTypeError
 from minidl.ops import activation
 from minidl.ops._common import as_tensor, check_floating, normal_dim
 from minidl.runtime import default_generator
@@ -177,6 +177,8 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, generator: np.ran
     """
     x = _read("dropout", input)
     check_probability("dropout", p)
+    if generator is not None and not isinstance(generator, np.random.Generator):
+        raise DTypeError(f"dropout: generator must be a numpy.random.Generator, got {type(generator).__name__}")
     if not training or p == 0:
         return x
     return activation.Dropout(float(p), default_generator() if generator is None else generator)(x)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.errors import DTypeError, OutOfRangeError, ShapeError
+from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 from minidl.ops._common import as_tensor, check_choice, check_floating
 from minidl.ops.loss import CrossEntropy
 from minidl.ops.shapes import Reshape
@@ -67,13 +67,16 @@ def cross_entropy(input: Any, target: Any, *, ignore_index: int = -100, reductio
         raise ShapeError(
             f"cross_entropy: target must have shape {shape[:-1]}, one a row of input {shape}, got {t.shape}"
         )
+    if isinstance(ignore_index, bool) or not isinstance(ignore_index, int | np.integer) or abs(ignore_index) >= 2**63:
+        raise ArgumentError(f"cross_entropy: ignore_index must be an int of 64 bits, got {ignore_index!r}")
     classes = shape[-1]
-    # A copy of our own, so that nothing can change it between this check and the backward pass.
-    t = t.astype(np.longlong).reshape(-1)
+    t = t.reshape(-1)
     wrong = (t != ignore_index) & ((t < 0) | (t >= classes))
     if wrong.any():
         row = int(np.argmax(wrong))
         raise OutOfRangeError(f"cross_entropy: target[{row}] is {t[row]}, input has the classes 0 to {classes - 1}")
     rows = x if len(shape) == 2 else Reshape((1, classes))(x)
+    # A copy of our own, so that nothing can change it before the backward pass.
+    t = t.astype(np.longlong)
     loss = CrossEntropy(t, ignore_index, reduction)(rows)
     return loss if len(shape) == 2 or loss.data.ndim == 0 else Reshape(())(loss)

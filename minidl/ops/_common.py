@@ -66,7 +66,7 @@ def normal_dims(op: str, dim: int | Sequence[int] | None, ndim: int) -> tuple[in
     """One, several or (None) all dimensions as non-negative numbers."""
     if dim is None:
         return tuple(range(ndim))
-    dims = (dim,) if isinstance(dim, int | np.integer) else tuple(dim)
+    dims = tuple(dim) if isinstance(dim, Sequence) and not isinstance(dim, str) else (dim,)
     out = []
     for d in dims:
         if isinstance(d, bool) or not isinstance(d, int | np.integer):

@@ -59,14 +59,13 @@ class Tanh(Op):
 
 
 class Sigmoid(Op):
-    """y = 1 / (1 + exp(-x)), from tanh, which does not overflow; dy/dx = y (1 - y)."""
+    """y = 1 / (1 + exp(-x)); dy/dx = y (1 - y). Of exp(x) and exp(-x) the one that can't overflow is taken."""
 
     owns_gradients = True
 
     def forward(self, x):
-        y = np.asarray(np.tanh(x * x.dtype.type(0.5)))
-        y += 1
-        y *= x.dtype.type(0.5)
+        small = np.exp(-np.abs(x))
+        y = np.asarray(np.where(x >= 0, 1, small) / (1 + small), x.dtype)
         self.save(y)
         return y
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minidl.autograd import Op, wrap
-from minidl.errors import DTypeError
+from minidl.errors import ArgumentError, DTypeError
 from minidl.ops._common import as_tensor, cast, check_broadcast, promoted
 from minidl.ops.shapes import sum_to
 
@@ -20,7 +20,9 @@ class Binary(Op):
     def forward(self, a: Array, b: Array) -> Array:
         check_broadcast(self.name.lower(), a.shape, b.shape)
         self.shapes = a.shape, b.shape
-        return self.compute(a, b)
+        # Infinities and NaN are results like any other here, as in PyTorch.
+        with np.errstate(all="ignore"):
+            return self.compute(a, b)
 
     def compute(self, a: Array, b: Array) -> Array:
         """The operation itself."""
@@ -66,8 +68,7 @@ class Div(Binary):
     def compute(self, a, b):
         if self.needs:
             self.save(a if self.needs[1] else None, b)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return a / b
+        return a / b
 
     def backward(self, grad):
         a, b = self.saved
@@ -82,8 +83,7 @@ class Pow(Binary):
 
     def compute(self, a, b):
         self.save(a, b)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            return a**b
+        return a**b
 
     def backward(self, grad):
         a, b = self.saved
@@ -105,6 +105,10 @@ class Extreme(Binary):
 
     def __init__(self, choose: Any) -> None:
         self.choose = choose
+
+    @property
+    def name(self) -> str:
+        return self.choose.__name__
 
     def compute(self, a, b):
         self.save(a, b)
@@ -296,9 +300,17 @@ def where(condition: Any, input: Any, other: Any) -> Any:
 
 def clip(input: Any, min: float | None = None, max: float | None = None) -> Any:
     """`input` limited to [min, max]; None leaves a side open."""
+    x = as_tensor("clip", "input", input)
+    for name, limit in (("min", min), ("max", max)):
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float | np.number)):
+            raise ArgumentError(f"clip: {name} must be a number or None, got {limit!r}")
     if min is None and max is None:
-        return as_tensor("clip", "input", input)
-    return Clip(min, max)(as_tensor("clip", "input", input))
+        return x
+    # As numbers of Python's, which leave the dtype alone.
+    low, high = (None if v is None else v if isinstance(v, int) else float(v) for v in (min, max))
+    if x.data.dtype.kind != "f" and any(isinstance(v, float) for v in (low, high)):
+        x = _floating("clip", x)
+    return Clip(low, high)(x)
 
 
 def _floating(op: str, x: Any) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from minidl.autograd import Op, TensorBase, wrap
+from minidl.dtypes import result_dtype
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 from minidl.ops._common import as_tensor, cast, normal_dim, normal_dims
 
@@ -81,7 +82,8 @@ class Sum(Op):
 
     def forward(self, x):
         self.before = x.shape
-        return np.asarray(x.sum(axis=self.dims, keepdims=self.keepdim, dtype=x.dtype if x.dtype.kind == "f" else None))
+        with np.errstate(all="ignore"):
+            return np.asarray(x.sum(axis=self.dims, keepdims=self.keepdim))
 
     def backward(self, grad):
         kept = tuple(1 if d in self.dims else size for d, size in enumerate(self.before))
@@ -311,7 +313,7 @@ def set_item(input: Any, index: Any, value: Any) -> Any:
 
 def concatenate(tensors: Sequence[Any], dim: int = 0) -> Any:
     """Tensors joined along a dimension that they have; all other sizes agree."""
-    parts = [as_tensor("concatenate", f"tensors[{i}]", t) for i, t in enumerate(tensors)]
+    parts = _read_several("concatenate", tensors)
     if not parts:
         raise ArgumentError("concatenate: tensors must hold at least one tensor")
     first = parts[0].data
@@ -324,13 +326,21 @@ def concatenate(tensors: Sequence[Any], dim: int = 0) -> Any:
             raise ShapeError(
                 f"concatenate: tensors[{i}] has shape {shape}, tensors[0] {first.shape}; only dimension {at} may differ"
             )
-    dtype = np.result_type(*(part.data.dtype for part in parts))
+    dtype = first.dtype
+    for part in parts[1:]:
+        dtype = result_dtype(dtype, False, part.data.dtype, False)
     return Concatenate(at)(*(cast(part, dtype) for part in parts))
+
+
+def _read_several(op: str, tensors: Any) -> list[Any]:
+    if not isinstance(tensors, Iterable):
+        raise DTypeError(f"{op}: tensors must be a sequence of tensors, got {type(tensors).__name__}")
+    return [as_tensor(op, f"tensors[{i}]", t) for i, t in enumerate(tensors)]
 
 
 def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
     """Tensors of one shape, joined along a new dimension."""
-    parts = [as_tensor("stack", f"tensors[{i}]", t) for i, t in enumerate(tensors)]
+    parts = _read_several("stack", tensors)
     for i, part in enumerate(parts):
         if part.data.shape != parts[0].data.shape:
             raise ShapeError(f"stack: tensors[{i}] has shape {part.data.shape}, tensors[0] {parts[0].data.shape}")

@@ -93,8 +93,19 @@ def test_states_that_are_none(state: Any) -> None:
 
 
 def test_a_state_for_other_groups() -> None:
+    schedule = schedules.StepLR(optimizer(), 2)
     with pytest.raises(StateDictError, match="StepLR: the state dict is for 1 groups, the optimiser has 2"):
-        schedules.StepLR(optimizer(), 2).load_state_dict({"last_epoch": 1, "base_lrs": [0.1]})
+        schedule.load_state_dict({**schedule.state_dict(), "base_lrs": [0.1]})
+
+
+def test_a_state_brings_the_settings_along() -> None:
+    first, second = (schedules.OneCycleLR(optimizer(), 0.4, total_steps=steps) for steps in (12, 7))
+    first.step()
+    second.load_state_dict(first.state_dict())
+    assert second.total_steps == 12 and options(second.optimizer) == options(first.optimizer)
+    for key, wrong in (("total_steps", "12"), ("base_lrs", 3), ("pct_start", None)):
+        with pytest.raises(StateDictError, match=f"OneCycleLR.*{key}|OneCycleLR: not a"):
+            second.load_state_dict({**first.state_dict(), key: wrong})
 
 
 @pytest.mark.parametrize(("make", "match"), [
