@@ -102,7 +102,8 @@ cdef inline void im2col(
                 columns[slot, at + i - ow] = 0
             if inside > start:
                 if SW == 1:
-                    copy_run(&columns[slot, at + start - ow], &image_nchw[n, channel + tap.channel, h, start + tap.offset],
+                    copy_run(&columns[slot, at + start - ow],
+                             &image_nchw[n, channel + tap.channel, h, start + tap.offset],
                              <size_t>(inside - start) * sizeof(real))
                 else:
                     for i in range(start, inside):
