@@ -36,7 +36,7 @@ $(VENV)/.installed: pyproject.toml tools/requirements.py | $(VENV)/bin/python
 $(BUILD)/build.ninja: $(VENV)/.installed
 	@echo "Building minidl's kernels (a minute or two the first time)"
 	@rm -rf $(BUILD)
-	@$(BIN)/meson setup $(BUILD) -Dbuildtype=release -Ddebug_kernels=true > /dev/null || \
+	@$(BIN)/meson setup $(BUILD) -Dbuildtype=release -Ddebug_kernels=true > /dev/null 2>&1 || \
 	  { cat $(BUILD)/meson-logs/meson-log.txt; exit 1; }
 
 build: $(BUILD)/build.ninja
