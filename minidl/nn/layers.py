@@ -155,7 +155,7 @@ class Conv2d(Affine):
 
     def forward(self, input: Any) -> Any:
         """Convolve (N, C, H, W) or (C, H, W)."""
-        if not self.weight.is_initialised:
+        if self.in_channels is None:
             x = as_tensor("conv2d", "input", input)
             if x.data.ndim in (3, 4) and x.data.shape[-3] and x.data.shape[-3] % self.groups == 0:
                 self._set_input_size(x.data.shape[-3])
@@ -228,7 +228,7 @@ class Dense(Affine):
 
     def forward(self, input: Any) -> Any:
         """Map (..., in_features) to (..., out_features)."""
-        if not self.weight.is_initialised:
+        if self.in_features is None:
             x = as_tensor("linear", "input", input)
             if x.data.ndim == 0 or x.data.shape[-1] == 0:
                 raise ArgumentError(f"linear: no number of features to infer from an input of shape {x.data.shape}")
