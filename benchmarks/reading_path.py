@@ -1,8 +1,8 @@
 """Count the lines that a reader needs from `Tensor` to a trained LeNet.
 
-These are the functions of the package that are entered when LeNet is built, trained with Adam and evaluated (each whole,
-with the heads of their classes), and the kernel sources that hold the kernels used. Documentation, comments and blank
-lines are counted apart.
+These are the functions of the package that are entered when LeNet is built, trained with Adam and evaluated (each
+whole, with the heads of their classes), and the kernel sources that hold the kernels used. Documentation, comments and
+blank lines are counted apart.
 
     python benchmarks/reading_path.py
 """

@@ -30,7 +30,7 @@ LAYERS: dict[str, tuple[Any, Any]] = {
     "Flatten": (nn.Flatten, distinct(2, 2, 3)),
     "CrossEntropyLoss": (lambda: lambda x: nn.CrossEntropyLoss()(x, [1, 0, 3]), distinct(3, 4)),
     "Sequential": (
-        lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(), nn.Dense(4, 2)),
+        lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(), nn.Dense(8, 2)),
         distinct(2, 1, 6, 6),
     ),
 }
