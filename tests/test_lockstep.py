@@ -11,6 +11,7 @@ import pytest
 
 import minidl
 from minidl import nn
+from minidl.config import config
 
 BATCH = 64
 
@@ -119,10 +120,11 @@ def test_lenet_in_lockstep(
     with capsys.disabled():
         print(f"\nlockstep: {dtype} {optimizer}, {steps} steps: losses at most {apart:.2e} apart (relative)")
     assert last < 0.95 * first, "it must have learned something, or the comparison says little"
-    if apart > limit and dtype == "float32":
-        # Where windows of an image are equal but for rounding, max pooling's choice between them hangs on the last bit,
-        # which depends on the core that BLAS runs. PyTorch is then as far from itself, and no nearer can be asked.
-        limit = disturbed(torch, images, optimizer, options, losses)
-        with capsys.disabled():
-            print(f"lockstep: PyTorch's own, with weights disturbed by one rounding: {limit:.2e} apart")
+    core = str(config()["blas core"]).lower()
+    if apart > limit and dtype == "float32" and core not in ("haswell", "zen"):
+        # A shortfall, not a pass: with other cores of BLAS an exact tie in max pooling falls the other way after some
+        # steps, and the runs part. PyTorch parts from itself further when its weights are moved by one rounding.
+        own = disturbed(torch, images, optimizer, options, losses)
+        if apart <= own:
+            pytest.xfail(f"{apart:.1e} apart with BLAS's {core} core, wanted {limit}; PyTorch from itself: {own:.1e}")
     assert apart <= limit
