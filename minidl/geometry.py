@@ -51,20 +51,25 @@ class Window:
         return self.output_size[0] * self.output_size[1]
 
 
-def pair(op: str, name: str, value: IntOrPair, minimum: int) -> Pair:
-    """Read an int or a pair of ints of at least `minimum`: (height, width)."""
+def pair(op: str, name: str, value: IntOrPair, minimum: int, spatial: int = 2) -> Pair:
+    """Read an int or a pair of ints of at least `minimum`: (height, width).
+
+    In one dimension (`spatial` 1) the value is an int or one in a sequence, and stands for the width. The height is
+    then `minimum`, which for sizes, strides and dilations (1) as for padding (0) is what leaves a height of 1 alone.
+    """
     values = (value, value) if isinstance(value, int | np.integer) else value
     if (
         isinstance(value, bool | str)
         or not isinstance(values, Sequence)
-        or len(values) not in (1, 2)
+        or (values is value and len(values) not in (1, spatial))
         or not all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in values)
     ):
-        raise ArgumentError(f"{op}: {name} must be an int or a pair of ints, got {value!r}")
+        kind = "a pair of ints" if spatial == 2 else "one in a tuple"
+        raise ArgumentError(f"{op}: {name} must be an int or {kind}, got {value!r}")
     height, width = int(values[0]), int(values[-1])
     if height < minimum or width < minimum:
         raise ArgumentError(f"{op}: {name} must be at least {minimum}, got {value!r}")
-    return height, width
+    return (height if spatial == 2 else minimum), width
 
 
 def _same_padding(size: int, kernel: int, stride: int, dilation: int) -> Pair:
@@ -73,13 +78,23 @@ def _same_padding(size: int, kernel: int, stride: int, dilation: int) -> Pair:
     return total // 2, total - total // 2
 
 
+def _positions(size: int, padded: int, before: int, reach: int, stride: int, ceil_mode: bool) -> int:
+    """How many places a window has along one axis, 0 or less if none."""
+    if not ceil_mode:
+        return (padded - reach) // stride + 1
+    count = -((reach - padded) // stride) + 1
+    # The last window must start inside the image or the padding before it.
+    return count - 1 if (count - 1) * stride >= size + before else count
+
+
 def sliding_window(
     op: str,
-    input_size: Pair,
+    input_size: tuple[int, ...],
     kernel_size: IntOrPair,
     stride: IntOrPair = 1,
     padding: IntOrPair | str | Padding = 0,
     dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
 ) -> Window:
     """Check a window's description and build it; the same description gives the same object.
 
@@ -88,13 +103,16 @@ def sliding_window(
     op : str
         The operation that asks, for messages.
     input_size : tuple of int
-        (H, W).
+        (H, W), or (L,) for a window in one dimension, which becomes one of height 1 over an image of height 1.
     kernel_size, stride, dilation : int or pair of int
         (height, width), at least 1.
     padding : int, pair of int, "same", "valid" or Padding
         Both sides alike, or four values as a `Padding`.
     dilation : int or pair of int
         The distance between the kernel's taps.
+    ceil_mode : bool
+        Whether a last window that starts inside the image or the padding before it, but ends beyond the padding
+        after it, counts.
 
     Raises
     ------
@@ -107,17 +125,23 @@ def sliding_window(
     # True and 1.0 are equal to 1, so the cache must be told their types, or it would let them pass after a 1.
     types = tuple([tuple(map(type, v)) if isinstance(v, tuple) else None for v in values])
     try:
-        return _window(op, *input_size, *values, types)
+        return _window(op, input_size, *values, ceil_mode, types)
     except TypeError:
         # Something that can't be a key of the cache can't be right either, and is refused by name here.
-        return _window.__wrapped__(op, *input_size, *values, types)
+        return _window.__wrapped__(op, input_size, *values, ceil_mode, types)
 
 
 @lru_cache(maxsize=4096, typed=True)
-def _window(op: str, height: int, width: int, kernel_size, stride, padding, dilation, types: tuple) -> Window:
-    kernel = pair(op, "kernel_size", kernel_size, 1)
-    step = pair(op, "stride", stride, 1)
-    spread = pair(op, "dilation", dilation, 1)
+def _window(
+    op: str, input_size: tuple[int, ...], kernel_size, stride, padding, dilation, ceil_mode, types: tuple
+) -> Window:
+    spatial = len(input_size)
+    height, width = input_size if spatial == 2 else (1, *input_size)
+    kernel = pair(op, "kernel_size", kernel_size, 1, spatial)
+    step = pair(op, "stride", stride, 1, spatial)
+    spread = pair(op, "dilation", dilation, 1, spatial)
+    if not isinstance(ceil_mode, bool):
+        raise ArgumentError(f"{op}: ceil_mode must be True or False, got {ceil_mode!r}")
     if isinstance(padding, Padding):
         if not all(isinstance(p, int | np.integer) and not isinstance(p, bool) and p >= 0 for p in padding):
             raise ArgumentError(f"{op}: padding must be four ints of at least 0, got {padding!r}")
@@ -128,19 +152,27 @@ def _window(op: str, height: int, width: int, kernel_size, stride, padding, dila
     elif isinstance(padding, str) and padding == "valid":
         around = Padding(0, 0, 0, 0)
     elif isinstance(padding, str):
-        raise ArgumentError(f"{op}: padding must be an int, a pair of ints, 'same' or 'valid', got {padding!r}")
+        kind = "a pair of ints" if spatial == 2 else "one in a tuple"
+        raise ArgumentError(f"{op}: padding must be an int, {kind}, 'same' or 'valid', got {padding!r}")
     else:
-        rows, columns = pair(op, "padding", padding, 0)
+        rows, columns = pair(op, "padding", padding, 0, spatial)
         around = Padding(rows, rows, columns, columns)
     padded = height + around.top + around.bottom, width + around.left + around.right
     reach = spread[0] * (kernel[0] - 1) + 1, spread[1] * (kernel[1] - 1) + 1
-    if reach[0] > padded[0] or reach[1] > padded[1]:
-        dilated = f" (dilated to {reach[0]} x {reach[1]})" if spread != (1, 1) else ""
+    output = (
+        _positions(height, padded[0], around.top, reach[0], step[0], ceil_mode),
+        _positions(width, padded[1], around.left, reach[1], step[1], ceil_mode),
+    )
+    if min(output) < 1:
+
+        def size(rows: int, columns: int) -> str:
+            return f"{rows} x {columns}" if spatial == 2 else str(columns)
+
+        dilated = f" (dilated to {size(*reach)})" if spread != (1, 1) else ""
         raise ShapeError(
-            f"{op}: the kernel of {kernel[0]} x {kernel[1]}{dilated} is larger than the input of {height} x {width}, "
-            f"padded to {padded[0]} x {padded[1]}"
+            f"{op}: the kernel of {size(*kernel)}{dilated} is larger than the input of {size(height, width)}, "
+            f"padded to {size(*padded)}"
         )
-    output = (padded[0] - reach[0]) // step[0] + 1, (padded[1] - reach[1]) // step[1] + 1
     packed = (height, width, *kernel, *step, *spread, around.top, around.left, *output)
     if (
         max(padded) * max(step) >= 2**62

@@ -117,11 +117,11 @@ def test_large_convolutions_equal_the_reference(name: str, dtype: str) -> None:
 def plan(name: str, itemsize: int = 8) -> Any:
     x_shape, w_shape, options, groups = LARGE[name]
     window = sliding_window("conv2d", x_shape[2:], w_shape[2:], **options)  # type: ignore[arg-type]
-    return kernels._conv_plan(x_shape[0], x_shape[1], w_shape[0], groups, window, itemsize), window, w_shape
+    return kernels.conv.conv_plan(x_shape[0], x_shape[1], w_shape[0], groups, window, itemsize), window, w_shape
 
 
 def test_large_convolutions_meet_every_way_of_cutting() -> None:
-    """If the plan changes, the sizes in LARGE (and in op_cases.py) must follow."""
+    """If the plan changes, the sizes in LARGE (and in op_cases/conv.py) must follow."""
     for itemsize in (4, 8):
         cut, window, _ = plan("several tiles", itemsize)
         assert cut.tile < window.positions
@@ -273,7 +273,7 @@ def test_no_parameters_take_a_step() -> None:
 
 def test_dimensions_past_what_blas_counts_are_refused() -> None:
     with pytest.raises(ShapeError, match=r"matmul: a matrix dimension of 2147483648 is more than BLAS counts"):
-        kernels.check_blas_sizes("matmul", 3, 2**31)
+        kernels._common.check_blas_sizes("matmul", 3, 2**31)
     with pytest.raises(ShapeError, match=r"max_pool2d: a plane of 65536 x 65536"):
         window = sliding_window("max_pool2d", (65536, 65536), 65536)
         kernels.max_pool2d(np.broadcast_to(np.float32(0), (1, 1, 65536, 65536)), window)
@@ -291,5 +291,5 @@ def test_small_work_stays_on_one_thread() -> None:
 
 def test_contiguous_copies_only_what_is_not() -> None:
     x = np.zeros((2, 3))
-    assert kernels.contiguous(x) is x
-    assert kernels.contiguous(x.T).flags.c_contiguous
+    assert kernels._common.contiguous(x) is x
+    assert kernels._common.contiguous(x.T).flags.c_contiguous

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-import op_cases
 import pytest
 from op_cases import CASES, Case
 from parity import assert_close
@@ -75,6 +74,31 @@ def test_values_equal_the_references(case: Case, dtype: str) -> None:
     assert_close(y.data, expected, case.tolerance[dtype])
     for now, before in zip(arrays, arrays_of(case, dtype), strict=True):
         assert now is None or np.array_equal(now, before), "an input was modified"
+
+
+compared = {name: case for name, case in CASES.items() if case.has_peer}
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
+@every_dtype
+@pytest.mark.parametrize("case", compared.values(), ids=compared)
+def test_values_and_gradients_equal_pytorchs(torch: Any, case: Case, dtype: str) -> None:
+    arrays = arrays_of(case, dtype)
+    value, *gradients = value_and_gradients(case, arrays)
+    theirs = [None if x is None else torch.tensor(x, requires_grad=bool(case.order) and is_floating(x)) for x in arrays]
+    # PyTorch counts in int64 alone.
+    theirs = [x.long() if x is not None and x.dtype in (torch.int32, torch.uint8) else x for x in theirs]
+    y = case.peer_in(torch)(*theirs, **case.kwargs)
+    tolerance = max(case.tolerance[dtype], {"float32": 1e-5, "float64": 1e-10}[dtype])
+    assert_close(value, y.detach().numpy(), tolerance)
+    if case.order:
+        start = np.random.default_rng(11).uniform(-1, 1, value.shape).astype(value.dtype)
+        y.backward(torch.tensor(start))
+        floating = [x for x in theirs if x is not None and x.requires_grad]
+        assert len(floating) == len(gradients)
+        for i, (x, gradient) in enumerate(zip(floating, gradients, strict=True)):
+            expected = np.zeros(gradient.shape) if x.grad is None else x.grad.numpy()
+            assert_close(gradient, expected, tolerance, f"gradient {i}", np.abs(start).max(initial=0))
 
 
 @every_small_row
@@ -200,8 +224,18 @@ def public_operations() -> dict[str, Callable[..., Any]]:
 def test_every_public_operation_has_a_row() -> None:
     covered = {case.covers or case.function for case in CASES.values()}
     missing = [name for name, function in public_operations().items() if function not in covered]
-    assert not missing, f"no row in tests/op_cases.py for {', '.join(missing)}"
+    assert not missing, f"no row in tests/op_cases/ for {', '.join(missing)}"
     assert len(public_operations()) >= 40
+
+
+# What PyTorch has not, and why a row can't be compared.
+WITHOUT_PEER: dict[str, str] = {}
+
+
+def test_every_public_operation_is_compared_with_pytorch() -> None:
+    met = {case.covers or case.function for case in compared.values()}
+    missing = {name for name, function in public_operations().items() if function not in met}
+    assert missing == set(WITHOUT_PEER), f"rows of {sorted(missing ^ set(WITHOUT_PEER))}: compare, or say why not"
 
 
 def test_every_op_class_is_met(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,4 +273,4 @@ def test_concatenate_promotes_as_the_operators_do() -> None:
 
 def test_the_table_is_large() -> None:
     assert len(CASES) >= 300
-    assert len(op_cases.CASES) == len({id(case) for case in CASES.values()})
+    assert len(CASES) == len({id(case) for case in CASES.values()})

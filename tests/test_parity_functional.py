@@ -2,95 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
-from parity import assert_close
+from parity import (
+    CONFIGURATIONS,
+    TOLERANCE,
+    as_pair,
+    assert_close,
+    compare,
+    compare_functions,
+    compared,
+    generators,
+    lead,
+    shape_of,
+    window,
+)
 
 import minidl
 import minidl.functional as F
 
-Array = np.ndarray
-Generator = np.random.Generator
-TOLERANCE = 1e-10
 # PyTorch copies the input for such paddings, and says so.
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
-CONFIGURATIONS = 200
-
-compared: Counter[str] = Counter()
-
-
-def compare_functions(
-    torch: Any, name: str, ours: Callable, theirs: Callable, arrays: Sequence[Array | None], **kwargs: Any
-) -> None:
-    """Value and gradients of both, from the same inputs and the same upstream gradient."""
-    note = f"{name}({', '.join(str(None if a is None else a.shape) for a in arrays)}, {kwargs})"
-    mine = [None if a is None else minidl.Tensor(a.copy(), requires_grad=a.dtype.kind == "f") for a in arrays]
-    other = [None if a is None else torch.tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
-    y, z = ours(*mine, **kwargs), theirs(*other, **kwargs)
-    assert_close(y.data, z.detach().numpy(), TOLERANCE, note)
-    compared[name] += 1
-    start = np.random.default_rng(5).normal(size=tuple(z.shape))
-    y.backward(start)
-    z.backward(torch.tensor(start))
-    for i, (a, b) in enumerate(zip(mine, other, strict=True)):
-        if b is not None and b.requires_grad:
-            assert_close(
-                a.grad.data, b.grad.numpy(), TOLERANCE, f"gradient {i} of {note}", np.abs(start).max(initial=0)
-            )
-            compared[name] += 1
-
-
-def compare(torch: Any, name: str, arrays: Sequence[Array | None], **kwargs: Any) -> None:
-    """The functions of one name in minidl and PyTorch."""
-    ours = getattr(F, name, None) or getattr(minidl, name)
-    theirs = getattr(torch.nn.functional, name, None) or getattr(torch, name)
-    compare_functions(torch, name, ours, theirs, arrays, **kwargs)
-
-
-def one_or_two(rng: Generator, low: int, high: int) -> Any:
-    """An int, or a pair of them, from low to high."""
-    a, b = (int(v) for v in rng.integers(low, high + 1, 2))
-    return a if rng.random() < 0.3 else (a, b)
-
-
-def as_pair(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else value
-
-
-def window(rng: Generator, pooling: bool = False) -> tuple[tuple[int, int], dict[str, Any]]:
-    """An image size from 1 to 12, not square as a rule, and a window that fits it."""
-    while True:
-        size = tuple(int(v) for v in rng.integers(1, 13, 2))
-        kernel = one_or_two(rng, 1, 5)
-        kwargs = {
-            "kernel_size": kernel,
-            "stride": one_or_two(rng, 1, 4),
-            "padding": tuple(int(rng.integers(0, k // 2 + 1)) for k in as_pair(kernel))
-            if pooling
-            else one_or_two(rng, 0, 4),
-            "dilation": one_or_two(rng, 1, 3),
-        }
-        reach = [d * (k - 1) + 1 for d, k in zip(as_pair(kwargs["dilation"]), as_pair(kernel), strict=True)]
-        padded = [s + 2 * p for s, p in zip(size, as_pair(kwargs["padding"]), strict=True)]
-        if pooling and max(as_pair(kwargs["dilation"])) > 1:
-            # PyTorch writes out of bounds where a dilated window sees nothing but padding; minidl refuses it.
-            padded = list(size)
-        if all(r <= p for r, p in zip(reach, padded, strict=True)):
-            return size, kwargs  # type: ignore[return-value]
-
-
-def lead(rng: Generator) -> tuple[int, ...]:
-    """A batch of 1 to 3, or none."""
-    return () if rng.random() < 0.2 else (int(rng.integers(1, 4)),)
-
-
-def generators(name: str, count: int = CONFIGURATIONS) -> Iterator[Generator]:
-    for i in range(count):
-        yield np.random.default_rng([*name.encode(), i])
 
 
 def test_conv2d(torch: Any) -> None:
@@ -171,10 +105,6 @@ def test_cross_entropy(torch: Any) -> None:
             kwargs["ignore_index"] = int(rng.choice([-100, 0, -1, classes - 1]))
             target = np.where(rng.random(rows) < 0.3, kwargs["ignore_index"], target)
         compare(torch, "cross_entropy", [x, np.asarray(target)], **kwargs)
-
-
-def shape_of(rng: Generator, most: int = 4) -> tuple[int, ...]:
-    return tuple(int(v) for v in rng.integers(1, 6, rng.integers(0, most)))
 
 
 ELEMENTWISE = ["relu", "tanh", "sigmoid", "exp", "abs", "neg", "log", "sqrt"]

@@ -91,8 +91,8 @@ class TestBlas:
 
     def test_one_inside_and_as_before_outside(self, blas: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         seen: list = []
-        for table in (kernels._matmul, kernels._conv_forward, kernels._conv_input_gradient,
-                      kernels._conv_weight_gradient):  # fmt: skip
+        for table in (kernels.linear._matmul, kernels.conv._conv_forward, kernels.conv._conv_input_gradient,
+                      kernels.conv._conv_weight_gradient):  # fmt: skip
             kernel = table[np.dtype("f4")]
 
             def spy(*args: Any, kernel: Any = kernel) -> Any:
@@ -108,7 +108,7 @@ class TestBlas:
         def fail(*args: Any) -> None:
             raise ZeroDivisionError
 
-        monkeypatch.setitem(kernels._matmul, np.dtype("f4"), fail)
+        monkeypatch.setitem(kernels.linear._matmul, np.dtype("f4"), fail)
         for _ in range(2):
             with pytest.raises(ZeroDivisionError):
                 minidl.ones(2, 2) @ minidl.ones(2, 2)
@@ -240,7 +240,7 @@ class TestWorkspace:
                 nonlocal leased
                 leased -= self.size
 
-        monkeypatch.setattr(kernels, "workspace", Counted)
+        monkeypatch.setattr(kernels.conv, "workspace", Counted)
         before = minidl.get_num_threads()
         minidl.set_num_threads(threads)
         try:

@@ -1,23 +1,16 @@
 """The operations under PyTorch's names, with their checks and documentation: `import minidl.functional as F`."""
 
-from minidl.functional.activation import dropout, log_softmax, relu, sigmoid, softmax, tanh
-from minidl.functional.conv import conv2d, fold, unfold
-from minidl.functional.linear import linear
-from minidl.functional.loss import cross_entropy
-from minidl.functional.pooling import avg_pool2d, max_pool2d
+from minidl.functional import activation, conv, loss, pooling
+from minidl.functional import linear as _linear
+from minidl.functional.activation import *
+from minidl.functional.conv import *
+from minidl.functional.linear import *
+from minidl.functional.loss import *
+from minidl.functional.pooling import *
 
-__all__ = [
-    "avg_pool2d",
-    "conv2d",
-    "cross_entropy",
-    "dropout",
-    "fold",
-    "linear",
-    "log_softmax",
-    "max_pool2d",
-    "relu",
-    "sigmoid",
-    "softmax",
-    "tanh",
-    "unfold",
-]
+__all__: list[str] = []
+__all__ += activation.__all__
+__all__ += conv.__all__
+__all__ += _linear.__all__
+__all__ += loss.__all__
+__all__ += pooling.__all__

@@ -11,6 +11,8 @@ from minidl.ops import activation
 from minidl.ops._common import as_tensor, check_floating, normal_dim
 from minidl.runtime import default_generator
 
+__all__ = ["dropout", "log_softmax", "relu", "sigmoid", "softmax", "tanh"]
+
 
 def _read(op: str, input: Any) -> Any:
     x = as_tensor(op, "input", input)

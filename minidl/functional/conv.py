@@ -13,6 +13,8 @@ from minidl.ops._common import as_tensor, check_floating, check_same_dtype
 from minidl.ops.conv import Conv2d, Fold, Unfold
 from minidl.ops.shapes import Reshape
 
+__all__ = ["conv2d", "fold", "unfold"]
+
 
 def conv2d(
     input: Any,

@@ -9,6 +9,8 @@ from minidl.ops._common import as_tensor, check_same_dtype
 from minidl.ops.matmul import Linear
 from minidl.ops.shapes import Reshape
 
+__all__ = ["linear"]
+
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """input weight^T + bias.

@@ -11,6 +11,8 @@ from minidl.ops._common import as_tensor, check_choice, check_floating
 from minidl.ops.loss import CrossEntropy
 from minidl.ops.shapes import Reshape
 
+__all__ = ["cross_entropy"]
+
 
 def cross_entropy(input: Any, target: Any, *, ignore_index: int = -100, reduction: str = "mean") -> Any:
     """The negative log-probability of the right class, from unnormalised scores (logits).

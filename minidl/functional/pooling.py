@@ -12,6 +12,8 @@ from minidl.functional._images import per_image
 from minidl.geometry import IntOrPair, Window, sliding_window
 from minidl.ops.pooling import AvgPool2d, MaxPool2d
 
+__all__ = ["avg_pool2d", "max_pool2d"]
+
 
 def max_pool2d(
     input: Any,

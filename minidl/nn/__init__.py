@@ -1,37 +1,23 @@
 """Layers, models and what they start from."""
 
-from minidl.nn import init
-from minidl.nn.containers import Sequential
-from minidl.nn.layers import (
-    AvgPool2d,
-    Conv2d,
-    CrossEntropyLoss,
-    Dense,
-    Dropout,
-    Flatten,
-    Linear,
-    MaxPool2d,
-    ReLU,
-    Sigmoid,
-    Tanh,
-)
+from minidl.nn import activation, containers, conv, dropout, init, linear, loss, pooling, shapes
+from minidl.nn.activation import *
+from minidl.nn.containers import *
+from minidl.nn.conv import *
+from minidl.nn.dropout import *
+from minidl.nn.linear import *
+from minidl.nn.loss import *
 from minidl.nn.module import Module
 from minidl.nn.parameter import Parameter
+from minidl.nn.pooling import *
+from minidl.nn.shapes import *
 
-__all__ = [
-    "AvgPool2d",
-    "Conv2d",
-    "CrossEntropyLoss",
-    "Dense",
-    "Dropout",
-    "Flatten",
-    "Linear",
-    "MaxPool2d",
-    "Module",
-    "Parameter",
-    "ReLU",
-    "Sequential",
-    "Sigmoid",
-    "Tanh",
-    "init",
-]
+__all__ = ["Module", "Parameter", "init"]
+__all__ += activation.__all__
+__all__ += containers.__all__
+__all__ += conv.__all__
+__all__ += dropout.__all__
+__all__ += linear.__all__
+__all__ += loss.__all__
+__all__ += pooling.__all__
+__all__ += shapes.__all__

@@ -8,6 +8,8 @@ from typing import Any, overload
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError
 from minidl.nn.module import Module
 
+__all__ = ["Sequential"]
+
 
 class Sequential(Module):
     """Modules run one after the other, each on the result of the one before.

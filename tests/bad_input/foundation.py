@@ -1,26 +1,17 @@
-"""Bad input is refused by name: what was expected, what came, and where; as an error a NumPy user would catch."""
+"""Convolution, pooling, dense layers, cross-entropy, arithmetic and shapes."""
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
 import numpy as np
-import pytest
 
 import minidl
 import minidl.functional as F
-from minidl import nn
+from bad_input._row import Row, ones
 from minidl.errors import ArgumentError, DTypeError, MinidlError, OutOfRangeError, ShapeError
 from minidl.geometry import Padding
 
-
-def ones(*shape: int, dtype: Any = np.float32) -> np.ndarray:
-    return np.ones(shape, dtype)
-
-
 X, W = ones(8, 3, 28, 28), ones(6, 3, 5, 5)
-ROWS: list[tuple[str, Any, type[Exception], str]] = [
+ROWS: list[Row] = [
     # conv2d: shapes
     ("channels", lambda: F.conv2d(X, ones(6, 4, 5, 5)), ShapeError,
      r"^conv2d: input has 3 channels \(axis 1 of \(8, 3, 28, 28\)\), weight expects 4 \(axis 1 of \(6, 4, 5, 5\)\)$"),
@@ -234,81 +225,3 @@ ROWS: list[tuple[str, Any, type[Exception], str]] = [
     ("take_along_dim", lambda: minidl.take_along_dim(ones(2, 3), ones(2, 3), 0), DTypeError,
      r"take_along_dim: indices must be"),
 ]  # fmt: skip
-
-
-@pytest.mark.parametrize(("call", "error", "message"), [pytest.param(*row[1:], id=row[0]) for row in ROWS])
-def test_bad_input_is_refused(call: Any, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message) as caught:
-        call()
-    assert isinstance(caught.value, MinidlError)
-    assert isinstance(caught.value, ValueError | TypeError | IndexError), "not what a NumPy user would catch"
-
-
-def test_kinds_of_errors() -> None:
-    assert issubclass(ShapeError, ValueError)
-    assert issubclass(ArgumentError, ValueError)
-    assert issubclass(DTypeError, TypeError)
-    assert issubclass(OutOfRangeError, IndexError)
-
-
-class LeNetLike(nn.Module):
-    def __init__(self) -> None:
-        self.features = nn.Sequential(
-            nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(5, 16, 5), nn.ReLU(), nn.MaxPool2d(2)
-        )
-        self.classifier = nn.Sequential(nn.Flatten(), nn.Dense(400, 10))
-
-    def forward(self, x: Any) -> Any:
-        return self.classifier(self.features(x))
-
-
-def test_the_message_names_the_layer_inside_a_model() -> None:
-    message = (
-        "conv2d: input has 6 channels (axis 1 of (2, 6, 14, 14)), weight expects 5 (axis 1 of (16, 5, 5, 5))\n"
-        "  in layer features.3 (Conv2d)"
-    )
-    with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
-        LeNetLike()(minidl.zeros(2, 1, 28, 28))
-
-
-def test_the_message_names_the_layer_in_a_sequence_and_alone() -> None:
-    with pytest.raises(ShapeError, match=r"linear: input has 3 features(.|\n)*in layer 1\.0 \(Dense\)$"):
-        nn.Sequential(nn.ReLU(), nn.Sequential(nn.Dense(4, 2)))(minidl.zeros(1, 3))
-    with pytest.raises(ShapeError, match=r"linear: input has 3 features(.|\n)*\(Dense\)$"):
-        nn.Dense(4, 2)(minidl.zeros(1, 3))
-
-
-def test_a_call_that_succeeds_after_an_error_says_nothing_of_it() -> None:
-    model = LeNetLike()
-    with pytest.raises(ShapeError, match=r"in layer features\.3"):
-        model(minidl.zeros(2, 1, 28, 28))
-    with pytest.raises(ShapeError, match="conv2d: input must have 4 dimensions") as caught:
-        F.conv2d(ones(2), W)
-    assert "layer" not in str(caught.value)
-
-
-EMPTY = {
-    "conv2d": lambda: F.conv2d(ones(0, 3, 8, 9), W, ones(6)),
-    "unfold": lambda: F.unfold(ones(0, 3, 8, 9), 2),
-    "fold": lambda: F.fold(ones(0, 4, 4), 3, 2),
-    "max_pool2d": lambda: F.max_pool2d(ones(0, 3, 8, 9), 2),
-    "avg_pool2d": lambda: F.avg_pool2d(ones(0, 3, 8, 9), 2),
-    "linear": lambda: F.linear(ones(0, 3), ones(4, 3), ones(4)),
-    "matmul": lambda: minidl.matmul(ones(0, 3), ones(3, 2)),
-    "softmax": lambda: F.softmax(ones(0, 3), 1),
-    "cross_entropy": lambda: F.cross_entropy(ones(0, 3), [], reduction="none"),
-    "relu": lambda: F.relu(ones(0, 3)),
-    "dropout": lambda: F.dropout(ones(0, 3)),
-}
-
-
-@pytest.mark.parametrize("name", EMPTY)
-def test_empty_batches_work(name: str) -> None:
-    y = EMPTY[name]()
-    assert y.shape[0] == 0
-    assert y.dtype == np.float32
-
-
-def test_the_mean_loss_of_an_empty_batch_is_nan_and_its_sum_0() -> None:
-    assert np.isnan(F.cross_entropy(ones(0, 3), []).item())
-    assert F.cross_entropy(ones(0, 3), [], reduction="sum").item() == 0

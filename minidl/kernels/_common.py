@@ -1,0 +1,31 @@
+"""What the kernels' callers share: dtypes, layout, and limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minidl.errors import ShapeError
+
+Array = np.ndarray
+
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+# What stands for an array that is not given.
+NOTHING = {_FLOAT32: np.empty(0, _FLOAT32), _FLOAT64: np.empty(0, _FLOAT64)}
+
+
+def by_dtype(function: Any) -> dict[np.dtype, Any]:
+    """The two compilations of a kernel; Cython's own choice among them costs microseconds a call."""
+    return {_FLOAT32: function["float"], _FLOAT64: function["double"]}
+
+
+def contiguous(x: Array) -> Array:
+    """The array itself if it is C-contiguous, else a copy that is."""
+    return x if x.flags.c_contiguous else x.copy(order="C")
+
+
+def check_blas_sizes(op: str, *sizes: int) -> None:
+    """Refuse a matrix product with a dimension that BLAS's 32-bit integers don't hold."""
+    if max(sizes) >= 2**31:
+        raise ShapeError(f"{op}: a matrix dimension of {max(sizes)} is more than BLAS counts (2^31 - 1)")

@@ -1,0 +1,47 @@
+"""Softmax and cross-entropy, over rows (R, C)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minidl import _ext
+from minidl.kernels._common import Array, by_dtype, contiguous
+from minidl.memory import new_array
+from minidl.runtime import threads_for
+
+__all__ = [
+    "cross_entropy",
+    "cross_entropy_gradient",
+    "log_softmax",
+]
+
+_log_softmax = by_dtype(_ext.loss.log_softmax)
+_cross_entropy = by_dtype(_ext.loss.cross_entropy)
+_cross_entropy_gradient = by_dtype(_ext.loss.cross_entropy_gradient)
+
+
+def log_softmax(x: Array) -> Array:
+    """x - log(sum(exp(x))) along the last axis."""
+    y = new_array(x.shape, x.dtype)
+    if x.size:
+        rows = (-1, x.shape[-1])
+        _log_softmax[x.dtype](contiguous(x).reshape(rows), y.reshape(rows), threads_for(x.size * 8))
+    return y
+
+
+def cross_entropy(x: Array, target: Array, ignore_index: int) -> tuple[Array, Array]:
+    """The losses (R,) of logits (R, C) for class numbers (R,), and the log-probabilities (R, C)."""
+    log_probability, loss = new_array(x.shape, x.dtype), np.empty(x.shape[0], x.dtype)
+    if x.size:
+        _cross_entropy[x.dtype](contiguous(x), target, ignore_index, log_probability, loss, threads_for(x.size * 8))
+    return loss, log_probability
+
+
+def cross_entropy_gradient(log_probability: Array, target: Array, ignore_index: int, scale: Array) -> Array:
+    """(softmax - onehot) * scale, row by row."""
+    grad = new_array(log_probability.shape, log_probability.dtype)
+    if grad.size:
+        _cross_entropy_gradient[grad.dtype](
+            log_probability, target, ignore_index, contiguous(scale), grad, threads_for(grad.size * 8)
+        )
+    return grad

@@ -1,0 +1,72 @@
+"""What layers with a weight and a bias share."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from minidl.dtypes import get_default_dtype, to_dtype
+from minidl.errors import ArgumentError
+from minidl.nn.init import fan_in_of, kaiming_uniform_, uniform_
+from minidl.nn.module import Module
+from minidl.nn.parameter import Parameter
+from minidl.tensor import Tensor
+
+
+def check_size(layer: str, name: str, value: Any, optional: bool = False) -> int | None:
+    if value is None and optional:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ArgumentError(
+            f"{layer}: {name} must be an int of at least 1{' or None' if optional else ''}, got {value!r}"
+        )
+    return int(value)
+
+
+class Affine(Module):
+    """What convolution and dense layers share: a weight, a bias, and an input size that may be inferred.
+
+    The parameters exist from the start. While the input size is open, the weight has no shape; it and the bias are
+    drawn once the size is known.
+    """
+
+    # The attribute that holds the input size.
+    _input_name = ""
+
+    def _create(self, out: int, bias: bool, dtype: Any, generator: np.random.Generator | None) -> None:
+        dtype = get_default_dtype() if dtype is None else to_dtype(type(self).__name__, dtype)
+        self._generator = generator
+        self.weight = Parameter(None)
+        # Its dtype, until it has a shape; Module.to may change it meanwhile.
+        self.weight.data = np.empty(0, dtype)
+        self.bias = Parameter(np.zeros(out, dtype)) if bias else None
+        if getattr(self, self._input_name) is not None:
+            self.weight.initialise(np.empty(self._weight_shape(), dtype))  # type: ignore[arg-type]
+            self.reset_parameters()
+
+    def _weight_shape(self) -> tuple[int | None, ...]:
+        raise NotImplementedError
+
+    def _input_size_from(self, weight_shape: tuple[int, ...]) -> int:
+        return weight_shape[1]
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias evenly from +-1 / sqrt(fan_in), as PyTorch does."""
+        kaiming_uniform_(self.weight, sqrt(5), self._generator)
+        if self.bias is not None:
+            bound = 1 / sqrt(max(fan_in_of(self.weight.data.shape), 1))
+            uniform_(self.bias, -bound, bound, self._generator)
+
+    def _set_input_size(self, size: int) -> None:
+        object.__setattr__(self, self._input_name, size)
+        self.weight.initialise(np.empty(self._weight_shape(), self.weight.data.dtype))  # type: ignore[arg-type]
+        self.reset_parameters()
+
+    def _infer_sizes(self, arrays: dict[str, np.ndarray]) -> None:
+        if "weight" in arrays and not self.weight.is_initialised:
+            self._set_input_size(self._input_size_from(arrays["weight"].shape))
+
+    def _shape_of(self, name: str, tensor: Tensor) -> tuple[int | None, ...]:
+        return self._weight_shape() if name == "weight" and not self.weight.is_initialised else tensor.data.shape
