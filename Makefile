@@ -4,18 +4,21 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 BUILD := build/dev
+SANITIZED := build/sanitize
 # The build tools are called by name; nothing of the caller's Python may leak in.
 export PATH := $(BIN):$(PATH)
 unexport PYTHONPATH PYTHONHOME
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUN := $(BIN)/python
 
-.PHONY: help build lenet test test-all parity lint bench dist clean
+.PHONY: help build lenet test test-all parity mutants sanitize lint bench dist clean
 
 help:
 	@echo "make lenet      train LeNet-5 on MNIST (LENET='--fast ...' passes options on)"
 	@echo "make test       run the tests (PARITY=1 compares with PyTorch, installing it)"
 	@echo "make test-all   the slow tests, and all on every instruction set and with bounds checks"
+	@echo "make mutants    plant mistakes and see each caught by a test (MUTANTS='col2im ...' only some)"
+	@echo "make sanitize   the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make lint       ruff, mypy, cython-lint"
 	@echo "make bench      the training step beside PyTorch"
 	@echo "make dist       an sdist and a wheel in dist/"
@@ -43,6 +46,19 @@ build: $(BUILD)/build.ninja
 	@$(BIN)/ninja -C $(BUILD) --quiet
 	@for module in $(BUILD)/minidl/_ext/*.so; do cmp -s $$module minidl/_ext/$${module##*/} || \
 	  { cp $$module minidl/_ext/.new && mv minidl/_ext/.new minidl/_ext/$${module##*/}; }; done
+
+# Only AddressSanitizer's own build has these kernels, and only a process that loads its library first can import them.
+$(SANITIZED)/build.ninja: $(VENV)/.installed
+	@rm -rf $(SANITIZED)
+	@$(BIN)/meson setup $(SANITIZED) -Dbuildtype=release -Dsanitize=true > /dev/null 2>&1 || \
+	  { cat $(SANITIZED)/meson-logs/meson-log.txt; exit 1; }
+
+sanitize: $(SANITIZED)/build.ninja
+	@$(BIN)/ninja -C $(SANITIZED) --quiet
+	$(RUN) tests/mutants.py --sanitize $(MUTANTS)
+
+mutants: parity
+	$(RUN) tests/mutants.py $(MUTANTS)
 
 parity: build
 	@$(RUN) -c 'import torch' 2>/dev/null || $(PIP) torch==2.13.0

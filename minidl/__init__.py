@@ -34,12 +34,14 @@ from minidl.ops.shapes import (
     stack,
     sum,
     transpose,
+    unflatten,
     unsqueeze,
     var,
 )
 from minidl.runtime import default_generator, get_num_threads, manual_seed, set_num_threads
 from minidl.summary import summary
 from minidl.tensor import Tensor, take_along_dim
+from minidl.weights import load_weights, save_weights
 
 __version__ = "0.1.0"
 
@@ -77,6 +79,7 @@ __all__ = [
     "gradgradcheck",
     "is_grad_enabled",
     "load_checkpoint",
+    "load_weights",
     "log",
     "manual_seed",
     "matmul",
@@ -93,6 +96,7 @@ __all__ = [
     "pow",
     "reshape",
     "save_checkpoint",
+    "save_weights",
     "set_default_dtype",
     "set_grad_enabled",
     "set_num_threads",
@@ -106,6 +110,7 @@ __all__ = [
     "take_along_dim",
     "tensor",
     "transpose",
+    "unflatten",
     "unsqueeze",
     "var",
     "where",

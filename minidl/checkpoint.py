@@ -102,7 +102,7 @@ def save_checkpoint(
         raise DTypeError(f"save_checkpoint: extra must be a mapping, got {type(extra).__name__}")
     parts["extra"] = {"state": _pack(dict(extra or {}), "extra", tensors)}
     metadata = {"format": FORMAT, "version": str(VERSION), "state": json.dumps(parts, allow_nan=False)}
-    _write(os.path.realpath(path), save(tensors, metadata))
+    write_whole(os.path.realpath(path), save(tensors, metadata))
 
 
 def load_checkpoint(
@@ -157,7 +157,7 @@ def load_checkpoint(
         _method("load_checkpoint", name, part, "load_state_dict")
     resumes = bool(named) or any(name != "model" for name in wanted)
 
-    with _opened(path, where) as file:
+    with opened_safetensors(path, where) as file:
         parts = _read_metadata(file, where)
         for name, part in wanted.items():
             if name not in parts:
@@ -283,7 +283,7 @@ def _unpack(value: Any, file: Any, where: str) -> Any:
 # To and from the disk
 
 
-def _write(path: str, content: bytes) -> None:
+def write_whole(path: str, content: bytes) -> None:
     folder = os.path.dirname(path)
     temporary = os.path.join(folder, f".minidl-{os.getpid()}-{os.urandom(4).hex()}.tmp")
     try:
@@ -309,7 +309,7 @@ def _write(path: str, content: bytes) -> None:
 
 
 @contextmanager
-def _opened(path: StrPath, where: str) -> Iterator[Any]:
+def opened_safetensors(path: StrPath, where: str) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -28,8 +28,9 @@ class Padding(NamedTuple):
 class Window:
     """A window of kernel_size (KH, KW) that slides over an image of input_size (H, W), in positions.
 
-    The output has ``(H + top + bottom - dilation (KH - 1) - 1) // stride + 1`` rows, and columns alike. Made by
-    `sliding_window`, which checks everything, so whoever holds a Window need not.
+    The output has ``(H + top + bottom - dilation (KH - 1) - 1) // stride + 1`` rows, and columns alike; one more in
+    ceil mode, or fewer where a transposed convolution says so. Made by `sliding_window` and `transposed_window`, which
+    check everything, so whoever holds a Window need not.
     """
 
     input_size: Pair
@@ -70,6 +71,33 @@ def pair(op: str, name: str, value: IntOrPair, minimum: int, spatial: int = 2) -
     if height < minimum or width < minimum:
         raise ArgumentError(f"{op}: {name} must be at least {minimum}, got {value!r}")
     return (height if spatial == 2 else minimum), width
+
+
+def sides(op: str, padding: IntOrPair | Padding, spatial: int = 2) -> Padding:
+    """Read padding that is given in ints: one for all sides, one for each axis, or as a `Padding`."""
+    if not isinstance(padding, Padding):
+        rows, columns = pair(op, "padding", padding, 0, spatial)
+        return Padding(rows, rows, columns, columns)
+    if not all(isinstance(p, int | np.integer) and not isinstance(p, bool) and p >= 0 for p in padding):
+        raise ArgumentError(f"{op}: padding must be four ints of at least 0, got {padding!r}")
+    if spatial == 1 and (padding.top or padding.bottom):
+        raise ArgumentError(f"{op}: padding must have nothing above and below in one dimension, got {padding!r}")
+    return Padding(*map(int, padding))
+
+
+def sides_or_word(op: str, padding: IntOrPair | str | Padding, spatial: int = 2) -> Padding | str:
+    """Read padding that may also be 'same' or 'valid', which stay what they are."""
+    if not isinstance(padding, str):
+        return sides(op, padding, spatial)
+    if padding not in ("same", "valid"):
+        kind = "a pair of ints" if spatial == 2 else "one in a tuple"
+        raise ArgumentError(f"{op}: padding must be an int, {kind}, 'same' or 'valid', got {padding!r}")
+    return padding
+
+
+def _text(size: Pair, spatial: int) -> str:
+    """A size as messages write it."""
+    return f"{size[0]} x {size[1]}" if spatial == 2 else str(size[1])
 
 
 def _same_padding(size: int, kernel: int, stride: int, dilation: int) -> Pair:
@@ -142,21 +170,10 @@ def _window(
     spread = pair(op, "dilation", dilation, 1, spatial)
     if not isinstance(ceil_mode, bool):
         raise ArgumentError(f"{op}: ceil_mode must be True or False, got {ceil_mode!r}")
-    if isinstance(padding, Padding):
-        if not all(isinstance(p, int | np.integer) and not isinstance(p, bool) and p >= 0 for p in padding):
-            raise ArgumentError(f"{op}: padding must be four ints of at least 0, got {padding!r}")
-        around = Padding(*map(int, padding))
-    elif isinstance(padding, str) and padding == "same":
-        sides = [_same_padding(*axis) for axis in zip((height, width), kernel, step, spread, strict=True)]
-        around = Padding(*sides[0], *sides[1])
-    elif isinstance(padding, str) and padding == "valid":
-        around = Padding(0, 0, 0, 0)
-    elif isinstance(padding, str):
-        kind = "a pair of ints" if spatial == 2 else "one in a tuple"
-        raise ArgumentError(f"{op}: padding must be an int, {kind}, 'same' or 'valid', got {padding!r}")
-    else:
-        rows, columns = pair(op, "padding", padding, 0, spatial)
-        around = Padding(rows, rows, columns, columns)
+    around = sides_or_word(op, padding, spatial)
+    if isinstance(around, str):
+        same = [_same_padding(*axis) for axis in zip((height, width), kernel, step, spread, strict=True)]
+        around = Padding(*same[0], *same[1]) if around == "same" else Padding(0, 0, 0, 0)
     padded = height + around.top + around.bottom, width + around.left + around.right
     reach = spread[0] * (kernel[0] - 1) + 1, spread[1] * (kernel[1] - 1) + 1
     output = (
@@ -165,21 +182,140 @@ def _window(
     )
     if min(output) < 1:
 
-        def size(rows: int, columns: int) -> str:
-            return f"{rows} x {columns}" if spatial == 2 else str(columns)
+        def text(size: Pair) -> str:
+            return _text(size, spatial)
 
-        dilated = f" (dilated to {size(*reach)})" if spread != (1, 1) else ""
+        dilated = f" (dilated to {text(reach)})" if spread != (1, 1) else ""
         raise ShapeError(
-            f"{op}: the kernel of {size(*kernel)}{dilated} is larger than the input of {size(height, width)}, "
-            f"padded to {size(*padded)}"
+            f"{op}: the kernel of {text(kernel)}{dilated} is larger than the input of {text((height, width))}, "
+            f"padded to {text(padded)}"
         )
-    packed = (height, width, *kernel, *step, *spread, around.top, around.left, *output)
     if (
         max(padded) * max(step) >= 2**62
         or max(spread) >= 2**62
         or output[0] * output[1] * kernel[0] * kernel[1] >= 2**62
     ):
         raise ShapeError(f"{op}: the window {kernel} over {padded} has more positions than a 64-bit size counts")
-    array = np.array(packed, np.intp)
-    array.setflags(write=False)
-    return Window((height, width), kernel, step, around, spread, output, array)
+    return _packed((height, width), kernel, step, around, spread, output)
+
+
+def _packed(size: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, output: Pair) -> Window:
+    packed = np.array((*size, *kernel, *stride, *dilation, padding.top, padding.left, *output), np.intp)
+    packed.setflags(write=False)
+    return Window(size, kernel, stride, padding, dilation, output, packed)
+
+
+def transposed_window(
+    op: str,
+    size: tuple[int, ...],
+    kernel_size: IntOrPair,
+    stride: IntOrPair = 1,
+    padding: IntOrPair | Padding = 0,
+    output_padding: IntOrPair = 0,
+    dilation: IntOrPair = 1,
+) -> Window:
+    """The window of the convolution that a transposed convolution of images of `size` is the transpose of.
+
+    Its input is the result of the transposed convolution, with
+    ``(size - 1) stride - padding before and after + dilation (kernel_size - 1) + 1 + output_padding`` rows and columns,
+    and its output has `size`.
+
+    Parameters
+    ----------
+    op, kernel_size, stride, dilation
+        As in `sliding_window`.
+    size : tuple of int
+        (H, W) or (L,) of what the transposed convolution takes.
+    padding : int, pair of int or Padding
+        What is cut off the result on each side.
+    output_padding : int or pair of int
+        Rows and columns added to the result after that, below and right, fewer than `stride` or than `dilation`.
+
+    Raises
+    ------
+    ArgumentError
+        If a value is not an int of its range.
+    ShapeError
+        If no row or column of the result is left.
+    """
+    spatial, taken = len(size), (size[-2] if len(size) == 2 else 1, size[-1])
+    least, step, spread = _transposed(op, size, kernel_size, stride, padding, dilation)
+    extra = pair(op, "output_padding", output_padding, 0, spatial)
+    if any(e >= max(s, d) for e, s, d in zip(extra, step, spread, strict=True)):
+        raise ArgumentError(
+            f"{op}: output_padding must be less than stride or dilation, got {output_padding!r} with stride "
+            f"{stride!r} and dilation {dilation!r}"
+        )
+    result = least[0] + extra[0], least[1] + extra[1]
+    if min(result) < 1:
+        raise ShapeError(
+            f"{op}: an input of {_text(taken, spatial)} would give an output of {_text(result, spatial)}; "
+            f"padding {padding!r} leaves nothing of it"
+        )
+    window = sliding_window(op, result[-spatial:], kernel_size, stride, padding, dilation)
+    if window.output_size != taken:
+        # Output padding of a stride and more makes room for further positions, which the transpose does not have.
+        window = _packed(result, window.kernel_size, window.stride, window.padding, window.dilation, taken)
+    return window
+
+
+def output_padding_for(
+    op: str,
+    size: tuple[int, ...],
+    output_size: Sequence[int],
+    kernel_size: IntOrPair,
+    stride: IntOrPair = 1,
+    padding: IntOrPair | Padding = 0,
+    dilation: IntOrPair = 1,
+) -> tuple[int, ...]:
+    """The `output_padding` with which a transposed convolution of images of `size` gives images of `output_size`.
+
+    Parameters
+    ----------
+    op, size, kernel_size, stride, padding, dilation
+        As in `transposed_window`.
+    output_size : sequence of int
+        (H, W) or (L,), each less than a stride above the least that there is.
+
+    Raises
+    ------
+    ArgumentError
+        If it is of another length, or no output has that size.
+    """
+    spatial = len(size)
+    least, step, _ = (values[-spatial:] for values in _transposed(op, size, kernel_size, stride, padding, dilation))
+    if (
+        not isinstance(output_size, Sequence)
+        or len(output_size) != spatial
+        or not all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in output_size)
+    ):
+        raise ArgumentError(
+            f"{op}: output_size must be {spatial} int{'s' * (spatial > 1)}, or a whole shape, got {output_size!r}"
+        )
+    most = tuple(n + s - 1 for n, s in zip(least, step, strict=True))
+    if not all(n <= wanted <= m for n, wanted, m in zip(least, output_size, most, strict=True)):
+        raise ArgumentError(
+            f"{op}: output_size must be from {least} to {most} for an input of {tuple(size)}, got {tuple(output_size)}"
+        )
+    return tuple(int(wanted) - n for n, wanted in zip(least, output_size, strict=True))
+
+
+def _transposed(
+    op: str,
+    size: tuple[int, ...],
+    kernel_size: IntOrPair,
+    stride: IntOrPair,
+    padding: IntOrPair | Padding,
+    dilation: IntOrPair,
+) -> tuple[Pair, Pair, Pair]:
+    """The size of a transposed convolution's result without output padding, its stride and its dilation."""
+    spatial = len(size)
+    kernel = pair(op, "kernel_size", kernel_size, 1, spatial)
+    step, spread = pair(op, "stride", stride, 1, spatial), pair(op, "dilation", dilation, 1, spatial)
+    around = sides(op, padding, spatial)
+    before_and_after = around.top + around.bottom, around.left + around.right
+    height, width = (
+        (n - 1) * s - p + d * (k - 1) + 1
+        for n, s, p, d, k in zip((1, *size)[-2:], step, before_and_after, spread, kernel, strict=True)
+    )
+    return (height, width), step, spread

@@ -24,23 +24,26 @@ def new_array(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 class workspace:
-    """Lease `slots` rows of `elements` scratch values, each row starting on a cache line of its own.
+    """Lease `slots` rows of `elements` scratch values, each starting on a cache line of its own and ending with a gap.
 
     Use as ``with workspace(slots, elements, dtype) as rows:``; each lease has memory of its own, whichever Python
     thread it is in.
     """
 
-    __slots__ = ("_dtype", "_elements", "_slots")
+    __slots__ = ("_dtype", "_elements", "_row", "_slots")
 
     def __init__(self, slots: int, elements: int, dtype: np.dtype) -> None:
         self._slots = slots
-        self._elements = elements + -elements % (64 // dtype.itemsize)
+        self._elements = elements
+        line = 64 // dtype.itemsize
+        self._row = (elements // line + 1) * line
         self._dtype = dtype
 
     def __enter__(self) -> np.ndarray:
-        count = self._slots * self._elements
-        block = Block(count * self._dtype.itemsize)
-        return np.frombuffer(block, self._dtype, count).reshape(self._slots, self._elements)
+        count, itemsize = self._slots * self._row, self._dtype.itemsize
+        block = Block(count * itemsize)
+        block.forbid_gaps(self._row * itemsize, self._elements * itemsize)
+        return np.frombuffer(block, self._dtype, count).reshape(self._slots, self._row)
 
     def __exit__(self, *exc_info: object) -> None:
         """Nothing: the memory is free when the rows are."""

@@ -13,15 +13,19 @@ from minidl.autograd import TensorBase
 from minidl.dtypes import get_default_dtype, to_dtype
 from minidl.errors import ArgumentError, DTypeError
 from minidl.grad_mode import no_grad
-from minidl.nn import Conv2d, Dense, Module
+from minidl.nn import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Dense, Module
 from minidl.tensor import Tensor
 
 Shape = tuple[int, ...]
 _NOT_CALLED = object()
 
 
-def _conv2d(layer: Any, input_shape: Shape, output_shape: Shape) -> int:
+def _conv(layer: Any, input_shape: Shape, output_shape: Shape) -> int:
     return prod(output_shape) * prod(layer.weight.shape[1:])
+
+
+def _conv_transpose(layer: Any, input_shape: Shape, output_shape: Shape) -> int:
+    return prod(input_shape) * prod(layer.weight.shape[1:])
 
 
 def _dense(layer: Any, input_shape: Shape, output_shape: Shape) -> int:
@@ -30,7 +34,13 @@ def _dense(layer: Any, input_shape: Shape, output_shape: Shape) -> int:
 
 # The multiply-adds of a call, by the layer's class or a base class of it: f(layer, input shape, output shape). Classes
 # that are not here count as free; add your own.
-MULTIPLY_ADDS: dict[type, Callable[[Any, Shape, Shape], int]] = {Conv2d: _conv2d, Dense: _dense}
+MULTIPLY_ADDS: dict[type, Callable[[Any, Shape, Shape], int]] = {
+    Conv1d: _conv,
+    Conv2d: _conv,
+    ConvTranspose1d: _conv_transpose,
+    ConvTranspose2d: _conv_transpose,
+    Dense: _dense,
+}
 
 
 @dataclass(frozen=True)

@@ -352,7 +352,8 @@ class Tensor(TensorBase):
     sum, mean, var = shapes.sum, shapes.mean, shapes.var
     amax, amin, argmax, argmin = shapes.amax, shapes.amin, shapes.argmax, shapes.argmin
     reshape = view = shapes.reshape
-    permute, transpose, flatten = shapes.permute, shapes.transpose, shapes.flatten
+    permute, transpose = shapes.permute, shapes.transpose
+    flatten, unflatten = shapes.flatten, shapes.unflatten
     squeeze, unsqueeze, expand = shapes.squeeze, shapes.unsqueeze, shapes.broadcast_to
 
     def __rsub__(self, other: Any) -> Tensor:

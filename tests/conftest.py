@@ -25,3 +25,14 @@ def threads_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(runtime, "_WORK_FOR_A_SECOND_THREAD", 0)
     yield
     minidl.set_num_threads(before)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How much was compared, which a list of passed tests does not say."""
+    counts = dict(parity.counts)
+    if parity.compared:
+        counts[f"arrays beside PyTorch's on random configurations of {len(parity.compared)} functions"] = sum(
+            parity.compared.values()
+        )
+    for what, count in counts.items():
+        terminalreporter.write_line(f"{count:,} {what}")

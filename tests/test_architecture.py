@@ -31,6 +31,7 @@ LAYERS = [
     {"functional"},
     {"nn", "optim", "data"},
     {"checkpoint", "gradcheck", "plot", "summary", "config"},
+    {"weights"},
     {"minidl"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

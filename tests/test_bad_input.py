@@ -31,6 +31,29 @@ def test_every_function_has_bad_input() -> None:
     assert not missing, f"no row in tests/bad_input for {missing}"
 
 
+def layers_met(error: BaseException) -> set[type]:
+    """The layers whose constructor or call an error came through."""
+    met = set()
+    trace = error.__traceback__
+    while trace is not None:
+        if isinstance(layer := trace.tb_frame.f_locals.get("self"), nn.Module):
+            met.add(type(layer))
+        trace = trace.tb_next
+    return met
+
+
+def test_every_layer_has_bad_input() -> None:
+    met: set[type] = set()
+    for _, call, error, _ in ROWS:
+        with pytest.raises(error) as caught:
+            call()
+        met |= layers_met(caught.value)
+    layers = {name for name in nn.__all__ if isinstance(getattr(nn, name), type)} - {"Module", "Parameter"}
+    # What only hands its input on refuses nothing.
+    missing = {name for name in layers if getattr(nn, name) not in met} - {"Identity"}
+    assert not missing, f"no row in tests/bad_input comes through {sorted(missing)}"
+
+
 def test_kinds_of_errors() -> None:
     assert issubclass(ShapeError, ValueError)
     assert issubclass(ArgumentError, ValueError)

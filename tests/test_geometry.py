@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from minidl.errors import ArgumentError, ShapeError
-from minidl.geometry import Padding, pair, sliding_window
+from minidl.geometry import (
+    Padding,
+    output_padding_for,
+    pair,
+    sides,
+    sides_or_word,
+    sliding_window,
+    transposed_window,
+)
 
 
 def places(size: int, kernel: int, stride: int, before: int, after: int, dilation: int) -> int:
@@ -42,6 +50,99 @@ def test_output_sizes_equal_brute_force() -> None:
     assert count == 2268
 
 
+def test_output_sizes_in_ceil_mode_equal_brute_force() -> None:
+    count = 0
+    for size, kernel, stride, dilation in product(range(1, 8), range(1, 6), range(1, 5), range(1, 4)):
+        # What pooling takes: at most half a kernel of padding on a side.
+        for before, after in product(range(kernel // 2 + 1), repeat=2):
+            # The window that ends outside would fit if there were up to stride - 1 more positions.
+            fitting = places(size, kernel, stride, before, after + stride - 1, dilation)
+            expected = sum(place * stride < size + before for place in range(fitting))
+            if expected == 0:
+                with pytest.raises(ShapeError, match="larger than the input"):
+                    sliding_window("test", (size, 1), (kernel, 1), (stride, 1), Padding(before, after, 0, 0),
+                                   (dilation, 1), ceil_mode=True)  # fmt: skip
+            else:
+                for turned in (False, True):
+                    size_, kernel_, stride_, dilation_, padding_ = (
+                        ((9, size), (2, kernel), (3, stride), (4, dilation), Padding(1, 0, before, after)) if turned
+                        else ((size, 9), (kernel, 2), (stride, 3), (dilation, 4), Padding(before, after, 1, 0))
+                    )  # fmt: skip
+                    window = sliding_window("test", size_, kernel_, stride_, padding_, dilation_, ceil_mode=True)
+                    # 10 positions, 5 for a window, steps of 3: two, and a third that ends outside.
+                    assert window.output_size == ((3, expected) if turned else (expected, 3))
+            count += 1
+    assert count == 7 * 4 * 3 * (1 + 4 + 4 + 9 + 9)
+
+
+def test_windows_in_one_dimension_are_those_of_height_1() -> None:
+    for ceil_mode in (False, True):
+        window = sliding_window("test", (9,), (3,), (2,), (1,), 3, ceil_mode)
+        assert window == sliding_window("test", (1, 9), (1, 3), (1, 2), (0, 1), (1, 3), ceil_mode)
+        assert window == sliding_window("test", (9,), 3, 2, Padding(0, 0, 1, 1), (3,), ceil_mode)
+    assert sliding_window("test", (9,), 4, 2, "same").padding == Padding(0, 0, 1, 2)
+    assert transposed_window("test", (4,), 3, 2, 1, 1, 2) == transposed_window(
+        "test", (1, 4), (1, 3), (1, 2), (0, 1), (0, 1), (1, 2)
+    )
+
+
+def test_messages_in_one_dimension() -> None:
+    with pytest.raises(
+        ShapeError, match=r"^op: the kernel of 3 \(dilated to 5\) is larger than the input of 2, padded"
+    ):
+        sliding_window("op", (2,), 3, 1, 1, 2)
+    for name in ("kernel_size", "stride", "dilation"):
+        with pytest.raises(ArgumentError, match=rf"^op: {name} must be an int or one in a tuple, got \(1, 2\)"):
+            sliding_window("op", (5,), **{"kernel_size": 1, name: (1, 2)})
+    with pytest.raises(
+        ArgumentError, match=r"^op: padding must be an int, one in a tuple, 'same' or 'valid', got 'up'"
+    ):
+        sliding_window("op", (5,), 2, 1, "up")
+    with pytest.raises(ArgumentError, match=r"^op: padding must have nothing above and below in one dimension"):
+        sliding_window("op", (5,), 2, 1, Padding(0, 1, 2, 3))
+
+
+def test_transposed_windows_give_back_the_size() -> None:
+    count = 0
+    for size, kernel, stride, dilation in product(range(1, 5), range(1, 5), range(1, 4), range(1, 4)):
+        for before, after, extra in product(range(3), range(3), range(max(stride, dilation))):
+            # By hand: the last window's last tap, cut by the padding.
+            expected = (size - 1) * stride + (kernel - 1) * dilation + 1 - before - after + extra
+            arguments = ((kernel, 2), (stride, 3), Padding(before, after, 1, 0), (extra, 1), (dilation, 2))
+            if expected < 1:
+                with pytest.raises(ShapeError, match=r"^op: an input of .* leaves nothing of it$"):
+                    transposed_window("op", (size, 2), *arguments)
+                continue
+            window = transposed_window("op", (size, 2), *arguments)
+            assert window.input_size == (expected, 6)
+            assert window.output_size == tuple(window.packed[-2:]) == (size, 2)
+            if extra < stride:
+                forward = sliding_window("op", (expected, 6), *arguments[:3], arguments[4])
+                assert window == forward
+                least = tuple(n - e for n, e in zip(window.input_size, (extra, 1), strict=True))
+                assert output_padding_for("op", (size, 2), window.input_size, *arguments[:3], arguments[4]) == (
+                    (extra, 1)
+                )
+                for wrong in (least[0] - 1, least[0] + stride):
+                    with pytest.raises(ArgumentError, match=r"^op: output_size must be from \("):
+                        output_padding_for("op", (size, 2), (wrong, 6), *arguments[:3], arguments[4])
+            count += 1
+    assert count > 2000
+
+
+def test_output_padding_outside_its_range_is_refused() -> None:
+    for stride, dilation, extra in ((1, 1, 1), (2, 1, 2), (1, 3, 3), ((3, 2), 1, (2, 2)), (2, (3, 1), (1, 2))):
+        with pytest.raises(ArgumentError, match=r"^op: output_padding must be less than stride or dilation, got"):
+            transposed_window("op", (4, 5), 2, stride, 0, extra, dilation)
+    with pytest.raises(ArgumentError, match="^op: output_padding must be at least 0, got -1"):
+        transposed_window("op", (4, 5), 2, 2, 0, -1)
+    for wrong in (9, (9,), (9, 10.0), (9, True), "ab", None, (1, 2, 9, 10)):
+        with pytest.raises(ArgumentError, match="^op: output_size must be 2 ints, or a whole shape, got"):
+            output_padding_for("op", (4, 5), wrong, 3, 2)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="^op: output_size must be 1 int, or"):
+        output_padding_for("op", (4,), (9, 10), 3, 2)
+
+
 def test_same_padding() -> None:
     for size, kernel, stride, dilation in product(range(1, 12), range(1, 6), range(1, 5), range(1, 4)):
         window = sliding_window("test", (size, 7), (kernel, 1), (stride, 1), "same", (dilation, 1))
@@ -70,6 +171,17 @@ def test_paddings() -> None:
     assert sliding_window("test", (5, 5), 3, padding="valid").padding == Padding(0, 0, 0, 0)
     assert sliding_window("test", (5, 5), 3, padding=1).padding == Padding(1, 1, 1, 1)
     assert sliding_window("test", (5, 5), 3, padding=Padding(1, 2, 3, 4)).output_size == (6, 10)
+
+
+def test_padding_as_layers_read_it() -> None:
+    assert sides("op", 2) == Padding(2, 2, 2, 2)
+    assert sides("op", (1, 2)) == Padding(1, 1, 2, 2)
+    assert sides("op", 2, 1) == sides("op", (2,), 1) == Padding(0, 0, 2, 2)
+    assert sides("op", Padding(*map(np.int64, (1, 2, 3, 4)))) == Padding(1, 2, 3, 4)
+    assert [sides_or_word("op", word) for word in ("same", "valid")] == ["same", "valid"]
+    assert sides_or_word("op", (1, 2)) == Padding(1, 1, 2, 2)
+    with pytest.raises(ArgumentError, match="^op: padding must be an int or a pair of ints, got 'same'"):
+        sides("op", "same")  # type: ignore[arg-type]
 
 
 def test_pairs() -> None:

@@ -1,4 +1,4 @@
-"""The reference against itself: three convolutions, transposes by their inner products, and figures by hand."""
+"""The reference against itself: four convolutions, transposes by their inner products, and figures by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minidl import kernels, reference
-from minidl.geometry import Padding, Window, sliding_window
+from minidl.geometry import Padding, Window, sliding_window, transposed_window
 
 GEOMETRIES: list[tuple[tuple[int, int], Any, Any, Any, Any, int]] = [
     ((4, 5), (2, 3), 1, 0, 1, 1),
@@ -18,6 +18,8 @@ GEOMETRIES: list[tuple[tuple[int, int], Any, Any, Any, Any, int]] = [
     ((3, 4), (2, 2), 1, Padding(0, 2, 3, 1), 1, 4),
     ((5, 4), (3, 3), 2, "same", 1, 2),
     ((2, 2), (2, 2), 1, 0, 1, 1),
+    ((7, 4), (1, 3), (3, 1), Padding(2, 0, 1, 3), (1, 2), 2),
+    ((1, 6), (3, 2), (1, 4), Padding(4, 2, 0, 5), (2, 3), 4),
 ]
 
 
@@ -50,23 +52,95 @@ def by_the_definition(x: Any, weight: Any, bias: Any, window: Window, groups: in
     return y
 
 
-def test_three_convolutions_agree_with_the_definition(problem: dict[str, Any]) -> None:
+def test_four_convolutions_agree_with_the_definition(problem: dict[str, Any]) -> None:
     arguments = [problem[name] for name in ("x", "weight", "bias", "window", "groups")]
     expected = by_the_definition(*arguments)
     assert np.allclose(reference.conv2d(*arguments), expected, rtol=1e-12, atol=1e-12)
     assert np.allclose(reference.conv2d_im2col(*arguments), expected, rtol=1e-12, atol=1e-12)
     strided = reference.conv2d_im2col(*arguments, columns_of=reference.unfold_strided)
     assert np.allclose(strided, expected, rtol=1e-12, atol=1e-12)
+    assert np.allclose(reference.conv2d_toeplitz(*arguments), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_gradients_of_the_convolutions_agree(problem: dict[str, Any]) -> None:
     x, weight, grad, window, groups = (problem[name] for name in ("x", "weight", "grad", "window", "groups"))
     dx = reference.conv2d_input_gradient(grad, weight, window, groups)
     dw = reference.conv2d_weight_gradient(x, grad, window, groups)
-    for columns_of in (reference.unfold, reference.unfold_strided):
-        other = reference.conv2d_im2col_gradients(x, weight, grad, window, groups, columns_of)
+    arguments = x, weight, grad, window, groups
+    for other in (
+        reference.conv2d_im2col_gradients(*arguments, reference.unfold),
+        reference.conv2d_im2col_gradients(*arguments, reference.unfold_strided),
+        reference.conv2d_toeplitz_gradients(*arguments),
+    ):
         assert np.allclose(other[0], dx, rtol=1e-12, atol=1e-12)
         assert np.allclose(other[1], dw, rtol=1e-12, atol=1e-12)
+
+
+def test_a_weight_stands_in_the_matrix_wherever_its_tap_falls_on_the_image(problem: dict[str, Any]) -> None:
+    weight, window, groups = (problem[name] for name in ("weight", "window", "groups"))
+    matrix = reference.toeplitz(weight, window, groups)
+    pixels = window.input_size[0] * window.input_size[1]
+    assert matrix.shape == (8 * window.positions, 4 * pixels)
+    # A convolution of ones, tap by tap, counts the places.
+    ones = np.ones((1, 1, *window.input_size))
+    for tap in np.ndindex(window.kernel_size):
+        kernel = np.zeros((1, 1, *window.kernel_size))
+        kernel[0, 0, *tap] = 1
+        places = reference.conv2d(ones, kernel, None, window, 1).sum()
+        for value in weight[:, :, *tap].flat:
+            assert (matrix.data == value).sum() == places
+
+
+def test_the_matrix_in_one_dimension_is_toeplitz() -> None:
+    weight = np.array([[[[1.0, 2, 3]]]])
+    matrix = reference.toeplitz(weight, sliding_window("conv2d", (1, 4), (1, 3), padding=Padding(0, 0, 1, 0)), 1)
+    assert matrix.toarray().tolist() == [[2, 3, 0, 0], [1, 2, 3, 0], [0, 1, 2, 3]]
+
+
+def test_the_matrix_in_two_dimensions_is_toeplitz_in_blocks_of_toeplitz() -> None:
+    rng = np.random.default_rng(6)
+    weight, window = rng.normal(size=(1, 1, 2, 3)), sliding_window("conv2d", (4, 5), (2, 3))
+    blocks = reference.toeplitz(weight, window, 1).toarray().reshape(3, 3, 4, 5).transpose(0, 2, 1, 3)
+    assert np.array_equal(blocks[1:, 1:], blocks[:-1, :-1])
+    assert np.array_equal(blocks[:, :, 1:, 1:], blocks[:, :, :-1, :-1])
+    assert blocks[0, 0].tolist() == [
+        [*weight[0, 0, 0], 0, 0], [0, *weight[0, 0, 0], 0], [0, 0, *weight[0, 0, 0]],
+    ]  # fmt: skip
+    assert np.array_equal(blocks[0, 1, 0, :3], weight[0, 0, 1])
+    assert not blocks[0, 2:].any()
+
+
+def test_the_layer_of_the_first_source_document() -> None:
+    """28 x 28 x 3, six filters of 3 x 3: a matrix of (6 676, 3 784)."""
+    rng = np.random.default_rng(8)
+    x, weight = rng.normal(size=(2, 3, 28, 28)), rng.normal(size=(6, 3, 3, 3))
+    window = sliding_window("conv2d", (28, 28), (3, 3))
+    matrix = reference.toeplitz(weight, window, 1)
+    assert matrix.shape == (6 * 676, 3 * 784)
+    assert matrix.nnz == weight.size * 676
+    y = kernels.conv2d(x, weight, None, window, 1)
+    assert np.allclose(reference.conv2d_toeplitz(x, weight, None, window, 1), y, rtol=1e-12, atol=1e-12)
+    dx, dw = reference.conv2d_toeplitz_gradients(x, weight, y, window, 1)
+    assert np.allclose(dx, kernels.conv2d_input_gradient(y, weight, window, 1), rtol=1e-12, atol=1e-12)
+    # The sum of the copies, not their mean.
+    assert np.allclose(dw, kernels.conv2d_weight_gradient(x, y, window, 1), rtol=1e-12, atol=1e-9)
+
+
+def test_the_transposed_convolution_is_the_input_gradient(problem: dict[str, Any]) -> None:
+    weight, bias, grad, window, groups = (problem[name] for name in ("weight", "bias", "grad", "window", "groups"))
+    least = [
+        (n - 1) * s + d * (k - 1) + 1 - p
+        for n, s, d, k, p in zip(
+            window.output_size, window.stride, window.dilation, window.kernel_size,
+            (window.padding.top + window.padding.bottom, window.padding.left + window.padding.right), strict=True,
+        )
+    ]  # fmt: skip
+    extra = window.input_size[0] - least[0], window.input_size[1] - least[1]
+    found = reference.conv_transpose2d(
+        grad, weight, bias[:4], window.stride, window.padding, extra, groups, window.dilation
+    )
+    expected = reference.conv2d_input_gradient(grad, weight, window, groups) + bias[:4, None, None]
+    assert np.allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_gradients_are_transposes(problem: dict[str, Any]) -> None:
@@ -82,6 +156,30 @@ def test_gradients_are_transposes(problem: dict[str, Any]) -> None:
         (reference.avg_pool2d_gradient(pooled, window, scale) * x).sum(),
         (reference.avg_pool2d(x, window, scale) * pooled).sum(),
     )
+
+
+def test_windows_that_stop_before_the_image_ends() -> None:
+    """Those of transposed convolutions whose output padding is a stride and more."""
+    window = transposed_window("conv_transpose2d", (3, 2), (2, 3), (1, 2), (1, 0), (2, 2), (3, 4))
+    assert window.output_size == (3, 2)
+    assert sliding_window("conv2d", window.input_size, (2, 3), (1, 2), (1, 0), (3, 4)).output_size == (5, 3)
+    rng = np.random.default_rng(2)
+    x, weight = rng.normal(size=(2, 4, *window.input_size)), rng.normal(size=(6, 2, 2, 3))
+    grad = rng.normal(size=(2, 6, 3, 2))
+    value = reference.conv2d(x, weight, None, window, 2)
+    dx = reference.conv2d_input_gradient(grad, weight, window, 2)
+    dw = reference.conv2d_weight_gradient(x, grad, window, 2)
+    arguments = x, weight, grad, window, 2
+    for results in (
+        (kernels.conv2d(x, weight, None, window, 2), kernels.conv2d_input_gradient(grad, weight, window, 2),
+         kernels.conv2d_weight_gradient(x, grad, window, 2)),
+        (reference.conv2d_im2col(x, weight, None, window, 2), *reference.conv2d_im2col_gradients(*arguments)),
+        (reference.conv2d_im2col(x, weight, None, window, 2, reference.unfold_strided),
+         *reference.conv2d_im2col_gradients(*arguments, reference.unfold_strided)),
+        (reference.conv2d_toeplitz(x, weight, None, window, 2), *reference.conv2d_toeplitz_gradients(*arguments)),
+    ):  # fmt: skip
+        for found, expected in zip(results, (value, dx, dw), strict=True):
+            assert np.allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_unfold_twice(problem: dict[str, Any]) -> None:
@@ -159,6 +257,9 @@ def test_results_have_the_dtype_of_the_input(dtype: str) -> None:
     scale = np.full(window.output_size, 0.25)
     results = [
         y, reference.conv2d_input_gradient(y, w, window, 1), reference.conv2d_weight_gradient(x, y, window, 1),
+        reference.conv2d_im2col(x, w, b, window, 1), *reference.conv2d_im2col_gradients(x, w, y, window, 1),
+        reference.conv2d_toeplitz(x, w, b, window, 1), *reference.conv2d_toeplitz_gradients(x, w, y, window, 1),
+        reference.conv_transpose2d(y, w, b[:1], (1, 1), Padding(0, 0, 0, 0), (0, 0), 1, (1, 1)),
         reference.unfold(x, window), reference.fold(reference.unfold(x, window), 1, window),
         *reference.max_pool2d(x, window)[:1], reference.avg_pool2d(x, window, scale), reference.matmul(x, x.mT, None),
         reference.linear(b[None], w[:, 0, 0]), reference.relu(x), reference.relu_gradient(x, x),

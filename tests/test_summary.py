@@ -85,3 +85,14 @@ def test_wrong_arguments(shape: Any) -> None:
         summary(nn.ReLU(), shape)
     with pytest.raises(DTypeError, match="model must be a Module, got int"):
         summary(3, (1,))  # type: ignore[arg-type]
+
+
+def test_multiply_adds_of_every_kind_of_convolution() -> None:
+    # Counted by hand: for each output (input, of the transposed ones) the weights that meet it.
+    for layer, shape, expected in [
+        (nn.Conv1d(4, 6, 3, groups=2), (2, 4, 9), 2 * 6 * 7 * 2 * 3),
+        (nn.Conv2d(4, 6, (3, 2)), (2, 4, 9, 5), 2 * 6 * 7 * 4 * 4 * 3 * 2),
+        (nn.ConvTranspose1d(4, 6, 3, stride=2), (2, 4, 9), 2 * 4 * 9 * 6 * 3),
+        (nn.ConvTranspose2d(4, 6, (3, 2), groups=2), (2, 4, 9, 5), 2 * 4 * 9 * 5 * 3 * 3 * 2),
+    ]:
+        assert minidl.summary(layer, shape).rows[0].multiply_adds == expected, layer

@@ -1,6 +1,6 @@
 """The compiled kernels, in the build for the best instruction set that this processor has.
 
-`MINIDL_ISA` (v2, v3, v4, generic, debug) chooses another; see meson.build for how they are compiled. Nothing here
+`MINIDL_ISA` (v2, v3, v4, generic, debug, sanitize) chooses another; see meson.build for how they are compiled. Nothing here
 knows tensors; `minidl.kernels` is the only importer.
 """
 
@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from minidl._ext._cpu import has_openmp, x86_64_level
 from minidl.errors import ArgumentError
 
-_LEVELS = {"generic": 0, "v2": 2, "v3": 3, "v4": 4, "debug": 0}
+_LEVELS = {"generic": 0, "v2": 2, "v3": 3, "v4": 4, "debug": 0, "sanitize": 0}
 
 available = [
     name
@@ -30,9 +30,9 @@ def _choose() -> str:
 
 
 instruction_set = _choose()
-conv, pool, matmul, elementwise, loss, optim = (
+conv, pool, matmul, elementwise, loss, optim, norm = (
     import_module(f"minidl._ext.{name}_{instruction_set}")
-    for name in ("conv", "pool", "matmul", "elementwise", "loss", "optim")
+    for name in ("conv", "pool", "matmul", "elementwise", "loss", "optim", "norm")
 )
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "instruction_set",
     "loss",
     "matmul",
+    "norm",
     "optim",
     "pool",
     "x86_64_level",

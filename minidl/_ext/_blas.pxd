@@ -10,6 +10,11 @@ from scipy.linalg.cython_blas cimport dgemm, sgemm
 from minidl._ext._types cimport real
 
 
+cdef extern from "sanitize.h" nogil:
+    void check_matrix "minidl_check_matrix" (
+        const void* start, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t row_length, size_t itemsize)
+
+
 cdef inline void gemm(
     bint transpose_a, bint transpose_b, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
     const real* a, Py_ssize_t row_length_a, const real* b, Py_ssize_t row_length_b,
@@ -23,6 +28,9 @@ cdef inline void gemm(
     cdef real alpha = 1
     if m == 0 or n == 0:
         return
+    check_matrix(a, K if transpose_a else M, M if transpose_a else K, row_length_a, sizeof(real))
+    check_matrix(b, N if transpose_b else K, K if transpose_b else N, row_length_b, sizeof(real))
+    check_matrix(c, M, N, row_length_c, sizeof(real))
     if real is float:
         sgemm(&flag_b, &flag_a, &n, &m, &k, &alpha, <float*>b, &ldb, <float*>a, &lda, &beta, c, &ldc)
     else:

@@ -3,19 +3,26 @@
 A fresh large array costs a page fault for every 4 KiB, and the C library gives large blocks back to the system as soon
 as they are freed, so a training step would pay for all of its arrays again. A block's size is rounded up to one of
 four classes per power of two; the free blocks of a class are chained through their own first bytes. The GIL guards the
-chains.
+chains. Under AddressSanitizer a block has just the size that was asked for and nothing is kept, so that every access
+beyond it, or after its end, is seen.
 """
 
 from cpython.buffer cimport PyBuffer_FillInfo
 from libc.stdlib cimport free
 from posix.stdlib cimport posix_memalign
 
+
+cdef extern from "sanitize.h" nogil:
+    const bint SANITIZED "MINIDL_SANITIZED"
+    void forbid_bytes "minidl_forbid" (void* start, size_t bytes)
+
+
 cdef enum:
     ALIGNMENT = 64
     CLASSES = 256
 
 # More than this many bytes are not kept: what an unusually large batch left behind goes back at once.
-cdef Py_ssize_t most_kept = 256 * 1024 * 1024
+cdef Py_ssize_t most_kept = 0 if SANITIZED else 256 * 1024 * 1024
 cdef Py_ssize_t kept = 0
 cdef void* chains[CLASSES]
 
@@ -45,6 +52,8 @@ cdef class Block:
             raise MemoryError
         self.size = size
         self.chain = class_of(size, &self.rounded)
+        if SANITIZED:
+            self.rounded = max(size, 1)
         self.memory = chains[self.chain]
         if self.memory != NULL:
             chains[self.chain] = (<void**>self.memory)[0]
@@ -55,6 +64,13 @@ cdef class Block:
 
     def __getbuffer__(self, Py_buffer* view, int flags):
         PyBuffer_FillInfo(view, self, self.memory, self.size, 0, flags)
+
+    def forbid_gaps(self, Py_ssize_t row, Py_ssize_t used):
+        """The block is rows of `row` bytes; let AddressSanitizer report accesses past the first `used` of each."""
+        cdef Py_ssize_t start
+        if SANITIZED:
+            for start in range(0, self.size - row + 1, row):
+                forbid_bytes(<char*>self.memory + start + used, row - used)
 
     def __dealloc__(self):
         global kept

@@ -45,29 +45,52 @@ def log_softmax(const real[:, ::1] x_rc, real[:, ::1] y_rc, int threads):
 
 
 def cross_entropy(
-    const real[:, ::1] x_rc, const long long[::1] target_r, long long ignore_index, real[:, ::1] log_probability_rc,
-    real[::1] loss_r, int threads,
+    const real[:, ::1] x_rc, const long long[::1] target_r, long long ignore_index, const real[::1] share_r,
+    const real[::1] spread_c, real[:, ::1] log_probability_rc, real[::1] loss_r, int threads,
 ):
-    """log_probability = log_softmax(x); loss[r] = -log_probability[r, target[r]], 0 for ignored rows."""
-    cdef Py_ssize_t R = x_rc.shape[0], r
+    """l = log_softmax(x), which is log_probability; loss[r] = -share[r] l[r, target[r]] - sum(spread l[r]).
+
+    Without entries, share is 1 and spread 0. The loss of ignored rows is 0.
+    """
+    cdef Py_ssize_t R = x_rc.shape[0], r, c
+    cdef double total
     log_softmax(x_rc, log_probability_rc, threads)
     with nogil:
         for r in range(R):
-            loss_r[r] = 0 if target_r[r] == ignore_index else -log_probability_rc[r, target_r[r]]
+            if target_r[r] == ignore_index:
+                loss_r[r] = 0
+                continue
+            total = log_probability_rc[r, target_r[r]]
+            if share_r.shape[0]:
+                total = total * share_r[r]
+            for c in range(spread_c.shape[0]):
+                total = total + spread_c[c] * log_probability_rc[r, c]
+            loss_r[r] = <real>-total
 
 
 def cross_entropy_gradient(
     const real[:, ::1] log_probability_rc, const long long[::1] target_r, long long ignore_index,
-    const real[::1] scale_r, real[:, ::1] grad_rc, int threads,
+    const real[::1] scale_r, const real[::1] share_r, const real[::1] spread_c, real[:, ::1] grad_rc, int threads,
 ):
-    """grad[r] = (exp(log_probability[r]) - onehot(target[r])) * scale[r], 0 for ignored rows."""
+    """grad[r] = (exp(log_probability[r]) (share[r] + sum(spread)) - share[r] onehot(target[r]) - spread) scale[r].
+
+    Ignored rows get 0.
+    """
     cdef Py_ssize_t R = grad_rc.shape[0], slot, r, c
+    cdef double spread_sum = 0
+    cdef real share, whole
+    for c in range(spread_c.shape[0]):
+        spread_sum += spread_c[c]
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
         for r in range(slot_start(R, slot, threads), slot_start(R, slot + 1, threads)):
             if target_r[r] == ignore_index:
                 for c in range(grad_rc.shape[1]):
                     grad_rc[r, c] = 0
             else:
+                share = share_r[r] if share_r.shape[0] else 1
+                whole = <real>(share + spread_sum) * scale_r[r]
                 for c in range(grad_rc.shape[1]):
-                    grad_rc[r, c] = exponential(log_probability_rc[r, c]) * scale_r[r]
-                grad_rc[r, target_r[r]] -= scale_r[r]
+                    grad_rc[r, c] = exponential(log_probability_rc[r, c]) * whole
+                for c in range(spread_c.shape[0]):
+                    grad_rc[r, c] -= spread_c[c] * scale_r[r]
+                grad_rc[r, target_r[r]] -= share * scale_r[r]

@@ -17,7 +17,8 @@ typedef struct {
 } minidl_taps;
 
 #define MINIDL_MAX_BLOCK(name, type, int_type, lanes, ODD)                                                             \
-    static inline void name(const type *first, int position, const minidl_taps *taps, type *output, int *argmax) {     \
+    static inline __attribute__((always_inline)) void name(const type *first, int position, const minidl_taps *taps,   \
+                                                           type *output, int *argmax) {                                \
         typedef type values __attribute__((vector_size(lanes * sizeof(type))));                                        \
         typedef int_type integers __attribute__((vector_size(lanes * sizeof(type))));                                  \
         typedef type unaligned __attribute__((vector_size(lanes * sizeof(type)), aligned(sizeof(type)), may_alias));   \
@@ -61,9 +62,34 @@ typedef struct {
         }                                                                                                              \
     }
 
+/* One window of `rows` by `count` neighbouring positions, at least 8: eight interleaved windows in lanes, with taps 8
+ * apart, and the last 8 positions of each row once more, then the best of all lanes. */
+#define MINIDL_MAX_SPAN(name, run, type)                                                                               \
+    static void name(const type *first, int position, ptrdiff_t rows, ptrdiff_t row_step, ptrdiff_t count,             \
+                     type *output, int *argmax) {                                                                      \
+        const minidl_taps whole = {rows, count / 8, row_step, 8, 1}, rest = {rows, 1, row_step, 8, 1};                 \
+        const ptrdiff_t last = count - 8;                                                                              \
+        type best[16];                                                                                                 \
+        int index[16];                                                                                                 \
+        run##_8(first, position, &whole, best, index);                                                                 \
+        run##_8(first + last, position + (int)last, &rest, best + 8, index + 8);                                       \
+        int at = 0;                                                                                                    \
+        for (int i = 1; i < 16; i++) {                                                                                 \
+            const int wins = best[at] != best[at] ? best[i] != best[i] && index[i] > index[at]                         \
+                                                  : best[i] > best[at] || best[i] != best[i] ||                        \
+                                                        (best[i] == best[at] && index[i] < index[at]);                 \
+            if (wins) at = i;                                                                                          \
+        }                                                                                                              \
+        *output = best[at];                                                                                            \
+        *argmax = index[at];                                                                                           \
+    }
+
 MINIDL_MAX_RUN(minidl_max_run_float, float, int)
 MINIDL_MAX_RUN(minidl_max_run_double, double, long long)
+MINIDL_MAX_SPAN(minidl_max_span_float, minidl_max_run_float, float)
+MINIDL_MAX_SPAN(minidl_max_span_double, minidl_max_run_double, double)
 
+#undef MINIDL_MAX_SPAN
 #undef MINIDL_MAX_RUN
 #undef MINIDL_MAX_BLOCK
 

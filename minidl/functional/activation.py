@@ -1,46 +1,21 @@
-"""Activations, softmax and dropout."""
+"""Activations that are smooth, element by element; `rectifiers` has those with a kink."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from minidl.errors import ArgumentError, DTypeError
+from minidl.errors import ArgumentError
 from minidl.ops import activation
-from minidl.ops._common import as_tensor, check_floating, normal_dim
-from minidl.runtime import default_generator
+from minidl.ops._common import as_tensor, check_choice, check_floating, read_number
 
-__all__ = ["dropout", "log_softmax", "relu", "sigmoid", "softmax", "tanh"]
+__all__ = ["gelu", "logsigmoid", "mish", "sigmoid", "silu", "softplus", "tanh"]
 
 
-def _read(op: str, input: Any) -> Any:
+def read_floating(op: str, input: Any) -> Any:
+    """The input as a tensor of floating dtype."""
     x = as_tensor(op, "input", input)
     check_floating(op, "input", x)
     return x
-
-
-def relu(input: Any) -> Any:
-    """max(input, 0), element by element; NaN stays NaN, and the gradient at 0 is 0.
-
-    Parameters
-    ----------
-    input : Tensor
-        Float32 or float64, any shape.
-
-    Returns
-    -------
-    Tensor
-        Of the same shape.
-
-    Examples
-    --------
-    >>> import minidl
-    >>> import minidl.functional as F
-    >>> F.relu(minidl.tensor([-1.0, 0.0, 2.0]))
-    tensor([0., 0., 2.])
-    """
-    return activation.ReLU()(_read("relu", input))
 
 
 def tanh(input: Any) -> Any:
@@ -63,7 +38,7 @@ def tanh(input: Any) -> Any:
     >>> F.tanh(minidl.tensor([0.0, 1.0]))
     tensor([0.    , 0.7616])
     """
-    return activation.Tanh()(_read("tanh", input))
+    return activation.Tanh()(read_floating("tanh", input))
 
 
 def sigmoid(input: Any) -> Any:
@@ -86,74 +61,43 @@ def sigmoid(input: Any) -> Any:
     >>> F.sigmoid(minidl.tensor([-1000.0, 0.0, 1.0]))
     tensor([0.    , 0.5   , 0.7311])
     """
-    return activation.Sigmoid()(_read("sigmoid", input))
+    return activation.Sigmoid()(read_floating("sigmoid", input))
 
 
-def softmax(input: Any, dim: int) -> Any:
-    """exp(input) / sum(exp(input)) along a dimension.
+def logsigmoid(input: Any) -> Any:
+    """The logarithm of `sigmoid`, without taking the logarithm of something small.
 
     Parameters
     ----------
     input : Tensor
         Float32 or float64, any shape.
-    dim : int
-        Along which the results sum to 1.
 
     Returns
     -------
     Tensor
-        Of the same shape.
+        Of the same shape, below 0.
 
     Examples
     --------
     >>> import minidl
     >>> import minidl.functional as F
-    >>> F.softmax(minidl.tensor([1000.0, 1000.0]), dim=0)
-    tensor([0.5, 0.5])
+    >>> F.logsigmoid(minidl.tensor([-1000.0, 0.0, 1.0]))
+    tensor([-1.0000e+03, -6.9315e-01, -3.1326e-01])
     """
-    x = _read("softmax", input)
-    return activation.Softmax(normal_dim("softmax", dim, x.data.ndim))(x) if x.data.ndim else x - x + 1
+    return activation.LogSigmoid()(read_floating("logsigmoid", input))
 
 
-def log_softmax(input: Any, dim: int) -> Any:
-    """The logarithm of `softmax`, without taking the logarithm of something small.
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    """log(1 + exp(beta input)) / beta, a smooth `relu`; it does not overflow, whatever the threshold.
 
     Parameters
     ----------
     input : Tensor
         Float32 or float64, any shape.
-    dim : int
-        Along which exp of the results sums to 1.
-
-    Returns
-    -------
-    Tensor
-        Of the same shape.
-
-    Examples
-    --------
-    >>> import minidl
-    >>> import minidl.functional as F
-    >>> F.log_softmax(minidl.tensor([0.0, 1000.0]), dim=0)
-    tensor([-1000.,     0.])
-    """
-    x = _read("log_softmax", input)
-    return activation.LogSoftmax(normal_dim("log_softmax", dim, x.data.ndim))(x) if x.data.ndim else x - x
-
-
-def dropout(input: Any, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None) -> Any:
-    """Set elements to 0 with probability p, and divide the rest by 1 - p, so that the mean stays.
-
-    Parameters
-    ----------
-    input : Tensor
-        Float32 or float64, any shape.
-    p : float
-        From 0 to 1.
-    training : bool
-        If False, `input` comes back as it is.
-    generator : numpy.random.Generator, optional
-        minidl's own (`manual_seed`) by default.
+    beta : float
+        How sharp the bend is; not 0.
+    threshold : float
+        Where beta input is above it, the result is input itself, and the gradient 1.
 
     Returns
     -------
@@ -163,30 +107,107 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, generator: np.ran
     Raises
     ------
     ArgumentError
-        If p is no number from 0 to 1.
-
-    References
-    ----------
-    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15, 2014.
+        If beta or threshold is no number that input's dtype holds, or beta is 0.
 
     Examples
     --------
-    >>> import numpy
     >>> import minidl
     >>> import minidl.functional as F
-    >>> F.dropout(minidl.ones(4), 0.5, generator=numpy.random.default_rng(1))
-    tensor([0., 2., 2., 2.])
+    >>> F.softplus(minidl.tensor([-1000.0, 0.0, 1000.0]))
+    tensor([0.0000e+00, 6.9315e-01, 1.0000e+03])
     """
-    x = _read("dropout", input)
-    check_probability("dropout", p)
-    if generator is not None and not isinstance(generator, np.random.Generator):
-        raise DTypeError(f"dropout: generator must be a numpy.random.Generator, got {type(generator).__name__}")
-    if not training or p == 0:
-        return x
-    return activation.Dropout(float(p), default_generator() if generator is None else generator)(x)
+    x = read_floating("softplus", input)
+    dtype = x.data.dtype
+    sharpness = read_number("softplus", "beta", beta, dtype)
+    if dtype.type(sharpness) == 0:
+        raise ArgumentError(f"softplus: beta must not be 0, got {beta!r}")
+    return activation.Softplus(sharpness, read_number("softplus", "threshold", threshold, dtype))(x)
 
 
-def check_probability(op: str, p: Any) -> None:
-    """Refuse what is no number from 0 to 1."""
-    if isinstance(p, bool) or not isinstance(p, int | float | np.floating) or not 0 <= p <= 1:
-        raise ArgumentError(f"{op}: p must be a number from 0 to 1, got {p!r}")
+def silu(input: Any) -> Any:
+    """input sigmoid(input), element by element; also called swish.
+
+    Parameters
+    ----------
+    input : Tensor
+        Float32 or float64, any shape.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape; NaN at -inf, as in PyTorch.
+
+    References
+    ----------
+    Elfwing et al., "Sigmoid-weighted linear units", Neural Networks 107, 2018.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> import minidl.functional as F
+    >>> F.silu(minidl.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.2689,  0.    ,  1.7616])
+    """
+    return activation.SiLU()(read_floating("silu", input))
+
+
+def mish(input: Any) -> Any:
+    """input tanh(softplus(input)), element by element.
+
+    Parameters
+    ----------
+    input : Tensor
+        Float32 or float64, any shape.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape; NaN at -inf, as in PyTorch.
+
+    References
+    ----------
+    Misra, "Mish: a self regularized non-monotonic activation function", BMVC 2020.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> import minidl.functional as F
+    >>> F.mish(minidl.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.3034,  0.    ,  1.944 ])
+    """
+    return activation.Mish()(read_floating("mish", input))
+
+
+def gelu(input: Any, approximate: str = "none") -> Any:
+    """`input` times the share of a standard normal distribution that lies below it.
+
+    Parameters
+    ----------
+    input : Tensor
+        Float32 or float64, any shape.
+    approximate : {'none', 'tanh'}
+        'tanh' takes (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 for the share.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape.
+
+    Raises
+    ------
+    ArgumentError
+        If approximate is another word.
+
+    References
+    ----------
+    Hendrycks and Gimpel, "Gaussian error linear units", arXiv:1606.08415, 2016.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> import minidl.functional as F
+    >>> F.gelu(minidl.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.1587,  0.    ,  1.9545])
+    """
+    check_choice("gelu", "approximate", approximate, ("none", "tanh"))
+    return (activation.GELU if approximate == "none" else activation.TanhGELU)()(read_floating("gelu", input))

@@ -2,18 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from minidl.errors import ArgumentError, ShapeError
 from minidl.functional._images import per_image
-from minidl.geometry import IntOrPair, Padding, pair, sliding_window
+from minidl.geometry import IntOrPair, Padding, pair, sliding_window, transposed_window
 from minidl.ops._common import as_tensor, check_floating, check_same_dtype
-from minidl.ops.conv import Conv2d, Fold, Unfold
+from minidl.ops.conv import Conv2d, ConvInputGradient, Fold, Unfold
 from minidl.ops.shapes import Reshape
 
-__all__ = ["conv2d", "fold", "unfold"]
+__all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "fold", "unfold"]
+
+
+def conv1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: IntOrPair = 1,
+    padding: IntOrPair | str | Padding = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+) -> Any:
+    """Convolve signals with a bank of filters (a cross-correlation: the filters are not flipped).
+
+    ``y[n, f, i] = bias[f] + sum over c, k of weight[f, c, k] x[n, c, i stride + k dilation - padding]``
+
+    Parameters
+    ----------
+    input : Tensor (N, C, L) or (C, L)
+        The signals, float32 or float64. N may be 0.
+    weight : Tensor (F, C / groups, K)
+        F filters, of the same dtype.
+    bias : Tensor (F,), optional
+        Added to every position of each output channel.
+    stride, padding, dilation : int or (int,)
+        As in `conv2d`, along the one axis that there is; `padding` may also be 'same' or 'valid'.
+    groups : int
+        As in `conv2d`.
+
+    Returns
+    -------
+    Tensor (N, F, OL) or (F, OL)
+        ``OL = (L + padding before and after - dilation (K - 1) - 1) // stride + 1``.
+
+    Raises
+    ------
+    ShapeError, DTypeError, ArgumentError
+        As `conv2d` does.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> import minidl.functional as F
+    >>> F.conv1d(minidl.tensor([[1.0, 2.0, 4.0, 8.0]]), minidl.tensor([[[-1.0, 1.0]]]))
+    tensor([[1., 2., 4.]])
+    """
+    return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv2d(
@@ -76,32 +123,181 @@ def conv2d(
               [1., 1.],
               [1., 1.]]]])
     """
-    w = as_tensor("conv2d", "weight", weight)
-    b = None if bias is None else as_tensor("conv2d", "bias", bias)
-    if w.data.ndim != 4 or 0 in w.data.shape:
+    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv_transpose2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: IntOrPair = 1,
+    padding: IntOrPair | Padding = 0,
+    output_padding: IntOrPair = 0,
+    groups: int = 1,
+    dilation: IntOrPair = 1,
+) -> Any:
+    """Spread each pixel over a window, weighted by a filter: the transpose of `conv2d`, and its input gradient.
+
+    ``y[n, f, i stride + k dilation - padding, ...] += weight[c, f, k, l] x[n, c, i, j]`` over all c, i, j, k, l
+
+    Parameters
+    ----------
+    input : Tensor (N, C, H, W) or (C, H, W)
+        The images, float32 or float64. N may be 0.
+    weight : Tensor (C, F / groups, KH, KW)
+        The filters of the convolution that this is the transpose of, of the same dtype.
+    bias : Tensor (F,), optional
+        Added to every position of each output channel.
+    stride : int or (int, int)
+        The distance between the windows of neighbouring pixels, down and across.
+    padding : int, (int, int) or Padding
+        Rows and columns cut off the result: above and below, left and right; a `minidl.Padding` has all four.
+    output_padding : int or (int, int)
+        Rows below and columns on the right that are added to the result, fewer than `stride` or than `dilation`:
+        convolutions of several sizes have an output of H by W, and this chooses one.
+    groups : int
+        Input and output channels are split into this many groups, each by itself.
+    dilation : int or (int, int)
+        The distance between the taps of the filter.
+
+    Returns
+    -------
+    Tensor (N, F, OH, OW) or (F, OH, OW)
+        ``OH = (H - 1) stride - padding above and below + dilation (KH - 1) + output_padding + 1``, and OW alike.
+
+    Raises
+    ------
+    ShapeError
+        If ranks or channels don't fit, or padding leaves nothing of the result.
+    DTypeError
+        If float32 and float64 are mixed, or an argument is not floating.
+    ArgumentError
+        If stride, dilation or groups is less than 1, or padding or output_padding outside its range.
+
+    References
+    ----------
+    Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016, relationship 14 for the size.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> import minidl.functional as F
+    >>> F.conv_transpose2d(minidl.tensor([[[1.0, 2.0]]]), minidl.tensor([[[[1.0, 1.0], [0.0, 3.0]]]]), stride=2)
+    tensor([[[1., 1., 2., 2.],
+             [0., 3., 0., 6.]]])
+    """
+    return _convolve_transposed(
+        "conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
+
+
+def conv_transpose1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: IntOrPair = 1,
+    padding: IntOrPair | Padding = 0,
+    output_padding: IntOrPair = 0,
+    groups: int = 1,
+    dilation: IntOrPair = 1,
+) -> Any:
+    """Spread each value over a window, weighted by a filter: the transpose of `conv1d`, and its input gradient.
+
+    Parameters
+    ----------
+    input : Tensor (N, C, L) or (C, L)
+        The signals, float32 or float64. N may be 0.
+    weight : Tensor (C, F / groups, K)
+        The filters, of the same dtype.
+    bias : Tensor (F,), optional
+        Added to every position of each output channel.
+    stride, padding, output_padding, groups, dilation
+        As in `conv_transpose2d`, along the one axis that there is.
+
+    Returns
+    -------
+    Tensor (N, F, OL) or (F, OL)
+        ``OL = (L - 1) stride - padding before and after + dilation (K - 1) + output_padding + 1``.
+
+    Raises
+    ------
+    ShapeError, DTypeError, ArgumentError
+        As `conv_transpose2d` does.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> import minidl.functional as F
+    >>> F.conv_transpose1d(minidl.tensor([[1.0, 2.0]]), minidl.tensor([[[1.0, 3.0]]]))
+    tensor([[1., 5., 6.]])
+    """
+    return _convolve_transposed(
+        "conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
+
+
+def _convolve(
+    op: str, spatial: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
+    """Convolution in `spatial` dimensions, 1 or 2."""
+
+    def compute(x: Any, w: Any, b: Any) -> Any:
+        size, kernel = x.data.shape[4 - spatial :], w.data.shape[4 - spatial :]
+        return Conv2d(sliding_window(op, size, kernel, stride, padding, dilation), groups)(x, w, b)
+
+    return _with_filters(op, spatial, input, weight, bias, groups, False, compute)
+
+
+def _convolve_transposed(
+    op: str, spatial: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any,
+    groups: int, dilation: Any,
+) -> Any:  # fmt: skip
+    """Transposed convolution in `spatial` dimensions, 1 or 2."""
+
+    def compute(x: Any, w: Any, b: Any) -> Any:
+        size, kernel = x.data.shape[4 - spatial :], w.data.shape[4 - spatial :]
+        window = transposed_window(op, size, kernel, stride, padding, output_padding, dilation)
+        return ConvInputGradient(window, groups)(x, w, b)
+
+    return _with_filters(op, spatial, input, weight, bias, groups, True, compute)
+
+
+def _with_filters(
+    op: str, spatial: int, input: Any, weight: Any, bias: Any, groups: int, is_transposed: bool,
+    compute: Callable[[Any, Any, Any], Any],
+) -> Any:  # fmt: skip
+    """Check all that convolutions have in common, and run `compute` on images, filters and bias in two dimensions."""
+    x, w = as_tensor(op, "input", input), as_tensor(op, "weight", weight)
+    b = None if bias is None else as_tensor(op, "bias", bias)
+    filters = w.data.shape
+    if len(filters) != spatial + 2 or 0 in filters:
+        axes = ("C, F / groups, " if is_transposed else "F, C / groups, ") + ("KH, KW" if spatial == 2 else "K")
         raise ShapeError(
-            f"conv2d: weight must have 4 dimensions (F, C / groups, KH, KW), none of them 0, got shape {w.data.shape}"
+            f"{op}: weight must have {spatial + 2} dimensions ({axes}), none of them 0, got shape {filters}"
         )
     if isinstance(groups, bool) or not isinstance(groups, int | np.integer) or groups < 1:
-        raise ArgumentError(f"conv2d: groups must be an int of at least 1, got {groups!r}")
+        raise ArgumentError(f"{op}: groups must be an int of at least 1, got {groups!r}")
 
-    def compute(x: Any) -> Any:
-        check_same_dtype("conv2d", input=x, weight=w, bias=b)
-        F, channels = w.data.shape[:2]
-        if x.data.shape[1] != channels * groups:
-            in_groups = f" in each of {groups} groups" if groups != 1 else ""
+    def checked(images: Any) -> Any:
+        check_same_dtype(op, input=x, weight=w, bias=b)
+        shape, axis = x.data.shape, x.data.ndim - spatial - 1
+        # A filter's axis that the input's channels are counted along, and how often.
+        along, times = (0, 1) if is_transposed else (1, groups)
+        if shape[axis] != filters[along] * times:
+            in_groups = f" in each of {groups} groups" if times != 1 else ""
             raise ShapeError(
-                f"conv2d: input has {x.data.shape[1]} channels (axis 1 of {x.data.shape}), weight expects "
-                f"{channels}{in_groups} (axis 1 of {w.data.shape})"
+                f"{op}: input has {shape[axis]} channels (axis {axis} of {shape}), weight expects "
+                f"{filters[along]}{in_groups} (axis {along} of {filters})"
             )
-        if F % groups:
-            raise ShapeError(f"conv2d: {F} filters (axis 0 of weight) can't be split into {groups} groups")
-        if b is not None and b.data.shape != (F,):
-            raise ShapeError(f"conv2d: bias must have shape ({F},), one a filter, got {b.data.shape}")
-        window = sliding_window("conv2d", x.data.shape[2:], w.data.shape[2:], stride, padding, dilation)
-        return Conv2d(window, groups)(x, w, b)
+        if filters[0] % groups:
+            what = "input channels" if is_transposed else "filters"
+            raise ShapeError(f"{op}: {filters[0]} {what} (axis 0 of weight) can't be split into {groups} groups")
+        channels = filters[1] * groups if is_transposed else filters[0]
+        if b is not None and b.data.shape != (channels,):
+            raise ShapeError(f"{op}: bias must have shape ({channels},), one a filter, got {b.data.shape}")
+        return compute(images, w if spatial == 2 else Reshape((*filters[:2], 1, filters[2]))(w), b)
 
-    return per_image("conv2d", input, compute)
+    return per_image(op, x, checked, spatial)
 
 
 def unfold(

@@ -11,6 +11,7 @@ from minidl.kernels.conv import *
 from minidl.kernels.elementwise import *
 from minidl.kernels.linear import *
 from minidl.kernels.loss import *
+from minidl.kernels.norm import *
 from minidl.kernels.optim import *
 from minidl.kernels.pooling import *
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minidl import _ext
-from minidl.kernels._common import Array, by_dtype, contiguous
+from minidl.kernels._common import NOTHING, Array, by_dtype, contiguous
 from minidl.memory import new_array
 from minidl.runtime import threads_for
 
@@ -29,19 +31,41 @@ def log_softmax(x: Array) -> Array:
     return y
 
 
-def cross_entropy(x: Array, target: Array, ignore_index: int) -> tuple[Array, Array]:
-    """The losses (R,) of logits (R, C) for class numbers (R,), and the log-probabilities (R, C)."""
+def cross_entropy(
+    x: Array, target: Array, ignore_index: int, share: Array | None = None, spread: Array | None = None
+) -> tuple[Array, Array]:
+    """The losses (R,) of logits (R, C) for class numbers (R,), and the log-probabilities (R, C).
+
+    A loss is -share[r] of the target's log-probability less the sum of spread (C,) times all of the row's; share is 1
+    and spread 0 by default. Class weights and label smoothing are no more than these two.
+    """
     log_probability, loss = new_array(x.shape, x.dtype), np.empty(x.shape[0], x.dtype)
     if x.size:
-        _cross_entropy[x.dtype](contiguous(x), target, ignore_index, log_probability, loss, threads_for(x.size * 8))
+        _cross_entropy[x.dtype](
+            contiguous(x), target, ignore_index, *_given(x.dtype, share, spread), log_probability, loss,
+            threads_for(x.size * 8),
+        )  # fmt: skip
     return loss, log_probability
 
 
-def cross_entropy_gradient(log_probability: Array, target: Array, ignore_index: int, scale: Array) -> Array:
-    """(softmax - onehot) * scale, row by row."""
+def cross_entropy_gradient(
+    log_probability: Array,
+    target: Array,
+    ignore_index: int,
+    scale: Array,
+    share: Array | None = None,
+    spread: Array | None = None,
+) -> Array:
+    """((share + sum(spread)) softmax - share onehot - spread) * scale, row by row, 0 for ignored rows."""
     grad = new_array(log_probability.shape, log_probability.dtype)
     if grad.size:
         _cross_entropy_gradient[grad.dtype](
-            log_probability, target, ignore_index, contiguous(scale), grad, threads_for(grad.size * 8)
-        )
+            log_probability, target, ignore_index, contiguous(scale), *_given(grad.dtype, share, spread), grad,
+            threads_for(grad.size * 8),
+        )  # fmt: skip
     return grad
+
+
+def _given(dtype: np.dtype, *arrays: Array | None) -> tuple[Array, ...]:
+    nothing: Any = NOTHING[dtype]
+    return tuple([nothing if a is None else contiguous(a) for a in arrays])

@@ -9,7 +9,8 @@ import numpy as np
 
 from minidl.dtypes import get_default_dtype, to_dtype
 from minidl.errors import ArgumentError
-from minidl.nn.init import fan_in_of, kaiming_uniform_, uniform_
+from minidl.nn._filling import fans_of
+from minidl.nn.init import kaiming_uniform_, uniform_
 from minidl.nn.module import Module
 from minidl.nn.parameter import Parameter
 from minidl.tensor import Tensor
@@ -54,9 +55,9 @@ class Affine(Module):
 
     def reset_parameters(self) -> None:
         """Draw weight and bias evenly from +-1 / sqrt(fan_in), as PyTorch does."""
-        kaiming_uniform_(self.weight, sqrt(5), self._generator)
+        kaiming_uniform_(self.weight, sqrt(5), generator=self._generator)
         if self.bias is not None:
-            bound = 1 / sqrt(max(fan_in_of(self.weight.data.shape), 1))
+            bound = 1 / sqrt(max(fans_of(type(self).__name__, self.weight.data.shape)[0], 1))
             uniform_(self.bias, -bound, bound, self._generator)
 
     def _set_input_size(self, size: int) -> None:

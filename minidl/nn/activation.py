@@ -2,33 +2,238 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
 
 from minidl import functional as F
+from minidl.dtypes import get_default_dtype, to_dtype
+from minidl.nn._affine import check_size
+from minidl.nn.init import constant_
 from minidl.nn.module import Module
+from minidl.nn.parameter import Parameter
+from minidl.ops._common import check_floating, read_number
+from minidl.tensor import Tensor
 
-__all__ = ["ReLU", "Sigmoid", "Tanh"]
+__all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
+    "Hardswish",
+    "LeakyReLU",
+    "LogSigmoid",
+    "LogSoftmax",
+    "Mish",
+    "PReLU",
+    "ReLU",
+    "ReLU6",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+]
 
 
-class ReLU(Module):
+class Activation(Module):
+    """What activations share: a function, and attributes that are its arguments under the same names."""
+
+    function: ClassVar[Callable[..., Any]]
+    _settings: tuple[str, ...] = ()
+
+    def _set(self, **settings: Any) -> None:
+        # So that the function's own checks refuse a setting now and not at the first call: on an input of nothing, with
+        # more dimensions than any has, for those that name one.
+        type(self).function(np.empty((0,) * 32, np.float32), **settings)
+        self._settings = tuple(settings)
+        for name, value in settings.items():
+            setattr(self, name, value)
+
+    def forward(self, input: Any) -> Any:
+        """Apply the function."""
+        return type(self).function(input, **{name: getattr(self, name) for name in self._settings})
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in self._settings)
+
+
+class ReLU(Activation):
     """max(x, 0); see `minidl.functional.relu`."""
 
-    def forward(self, input: Any) -> Any:
-        """Apply it element by element."""
-        return F.relu(input)
+    function = staticmethod(F.relu)
 
 
-class Tanh(Module):
+class ReLU6(Activation):
+    """min(max(x, 0), 6); see `minidl.functional.relu6`."""
+
+    function = staticmethod(F.relu6)
+
+
+class LeakyReLU(Activation):
+    """x, or negative_slope x for x up to 0; see `minidl.functional.leaky_relu`.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> from minidl import nn
+    >>> layer = nn.LeakyReLU(0.1)
+    >>> layer, layer(minidl.tensor([-1.0, 2.0]))
+    (LeakyReLU(negative_slope=0.1), tensor([-0.1,  2. ]))
+    """
+
+    function = staticmethod(F.leaky_relu)
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self._set(negative_slope=negative_slope)
+
+
+class ELU(Activation):
+    """x, or alpha (exp(x) - 1) for x up to 0; see `minidl.functional.elu`."""
+
+    function = staticmethod(F.elu)
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self._set(alpha=alpha)
+
+
+class SELU(Activation):
+    """ELU that keeps mean 0 and variance 1 from layer to layer; see `minidl.functional.selu`."""
+
+    function = staticmethod(F.selu)
+
+
+class GELU(Activation):
+    """x times the share of a standard normal distribution below x; see `minidl.functional.gelu`."""
+
+    function = staticmethod(F.gelu)
+
+    def __init__(self, approximate: str = "none") -> None:
+        self._set(approximate=approximate)
+
+
+class SiLU(Activation):
+    """x sigmoid(x); see `minidl.functional.silu`."""
+
+    function = staticmethod(F.silu)
+
+
+class Mish(Activation):
+    """x tanh(softplus(x)); see `minidl.functional.mish`."""
+
+    function = staticmethod(F.mish)
+
+
+class Hardswish(Activation):
+    """x min(max(x + 3, 0), 6) / 6; see `minidl.functional.hardswish`."""
+
+    function = staticmethod(F.hardswish)
+
+
+class Softplus(Activation):
+    """log(1 + exp(beta x)) / beta; see `minidl.functional.softplus`."""
+
+    function = staticmethod(F.softplus)
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        self._set(beta=beta, threshold=threshold)
+
+
+class Tanh(Activation):
     """The hyperbolic tangent; see `minidl.functional.tanh`."""
 
-    def forward(self, input: Any) -> Any:
-        """Apply it element by element."""
-        return F.tanh(input)
+    function = staticmethod(F.tanh)
 
 
-class Sigmoid(Module):
+class Sigmoid(Activation):
     """1 / (1 + exp(-x)); see `minidl.functional.sigmoid`."""
 
+    function = staticmethod(F.sigmoid)
+
+
+class LogSigmoid(Activation):
+    """The logarithm of sigmoid(x); see `minidl.functional.logsigmoid`."""
+
+    function = staticmethod(F.logsigmoid)
+
+
+class Softmax(Activation):
+    """exp(x) / sum(exp(x)) along a dimension; see `minidl.functional.softmax`.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> from minidl import nn
+    >>> nn.Softmax(dim=1)(minidl.zeros(2, 4))
+    tensor([[0.25, 0.25, 0.25, 0.25],
+            [0.25, 0.25, 0.25, 0.25]])
+    """
+
+    function = staticmethod(F.softmax)
+
+    def __init__(self, dim: int) -> None:
+        self._set(dim=dim)
+
+
+class LogSoftmax(Activation):
+    """The logarithm of softmax along a dimension; see `minidl.functional.log_softmax`."""
+
+    function = staticmethod(F.log_softmax)
+
+    def __init__(self, dim: int) -> None:
+        self._set(dim=dim)
+
+
+class PReLU(Module):
+    """Leaky ReLU whose slope is learned; see `minidl.functional.prelu`.
+
+    Parameters
+    ----------
+    num_parameters : int
+        1, or the number of channels, which then have a slope each.
+    init : float
+        The slope to start from.
+    dtype : numpy dtype, optional
+        Of the slope; the default dtype if not given.
+
+    Attributes
+    ----------
+    weight : Parameter (num_parameters,)
+        The slope for x up to 0.
+
+    Raises
+    ------
+    ArgumentError
+        If num_parameters is less than 1, or init no number.
+    DTypeError
+        If dtype is neither float32 nor float64.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> from minidl import nn
+    >>> nn.PReLU()(minidl.tensor([-1.0, 2.0]))
+    tensor([-0.25,  2.  ], requires_grad=True)
+    """
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: Any = None) -> None:
+        dtype = get_default_dtype() if dtype is None else to_dtype("PReLU", dtype)
+        self.num_parameters: int = check_size("PReLU", "num_parameters", num_parameters)  # type: ignore[assignment]
+        values = Tensor(np.empty(self.num_parameters, dtype))
+        check_floating("PReLU", "dtype", values)
+        self.init = read_number("PReLU", "init", init, dtype)
+        self.weight = Parameter(values)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the slopes to where they start from."""
+        constant_(self.weight, self.init)
+
     def forward(self, input: Any) -> Any:
-        """Apply it element by element."""
-        return F.sigmoid(input)
+        """Apply it to (N, C, ...), or to any shape if there is one slope."""
+        return F.prelu(input, self.weight)
+
+    def extra_repr(self) -> str:
+        """The number of slopes."""
+        return f"num_parameters={self.num_parameters}"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 
 from minidl import functional as F
-from minidl.functional.activation import check_probability
+from minidl.functional.dropout import check_probability
 from minidl.nn.module import Module
 
-__all__ = ["Dropout"]
+__all__ = ["Dropout", "Dropout2d"]
 
 
 class Dropout(Module):
@@ -24,14 +25,39 @@ class Dropout(Module):
         minidl's own (`manual_seed`) by default.
     """
 
+    function: ClassVar[Callable[..., Any]] = staticmethod(F.dropout)
+
     def __init__(self, p: float = 0.5, *, generator: np.random.Generator | None = None) -> None:
-        check_probability("Dropout", p)
+        check_probability(type(self).__name__, p)
         self.p, self.generator = p, generator
 
     def forward(self, input: Any) -> Any:
-        """Drop elements in training mode, else nothing."""
-        return F.dropout(input, self.p, self.training, self.generator)
+        """Drop in training mode, else nothing."""
+        return type(self).function(input, self.p, self.training, self.generator)
 
     def extra_repr(self) -> str:
         """The probability."""
         return f"p={self.p}"
+
+
+class Dropout2d(Dropout):
+    """Set whole channels of each sample to 0 with probability p while training; see `minidl.functional.dropout2d`.
+
+    Parameters
+    ----------
+    p : float
+        From 0 to 1.
+    generator : numpy.random.Generator, optional
+        minidl's own (`manual_seed`) by default.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> import minidl
+    >>> from minidl import nn
+    >>> y = nn.Dropout2d(0.5, generator=numpy.random.default_rng(1))(minidl.ones(1, 4, 2, 2))
+    >>> y.sum((2, 3))
+    tensor([[0., 8., 8., 8.]])
+    """
+
+    function = staticmethod(F.dropout2d)

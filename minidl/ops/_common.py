@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidl.autograd import TensorBase, wrap
-from minidl.dtypes import result_dtype, scalar_dtype, to_array
+from minidl.dtypes import FLOAT64, result_dtype, scalar_dtype, to_array
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 
 
@@ -109,3 +109,12 @@ def check_choice(op: str, name: str, value: Any, choices: Sequence[str]) -> None
     """Refuse an option that is none of the choices."""
     if value not in choices:
         raise ArgumentError(f"{op}: {name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def read_number(op: str, name: str, value: Any, dtype: np.dtype = FLOAT64) -> float:
+    """A number that `dtype` holds as a Python float, which leaves the dtype of what it meets alone."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise ArgumentError(f"{op}: {name} must be a number, got {value!r}")
+    if float(np.finfo(dtype).max) < abs(value) < float("inf"):  # type: ignore[operator]
+        raise ArgumentError(f"{op}: {name} must be a number that {dtype} holds, got {value!r}")
+    return float(value)

@@ -2,76 +2,233 @@
 
 from __future__ import annotations
 
+from math import inf, pi, sqrt
+
 import numpy as np
+from scipy.special import ndtr
 
 from minidl import kernels
 from minidl.autograd import Op, wrap
-from minidl.ops.arithmetic import exp, mul, sub
+from minidl.ops.arithmetic import Binary, Clip, Gate, Unary, add, clip, div, exp, mul, neg, sub, where
 from minidl.ops.shapes import Sum
 
+Array = np.ndarray
 
-class ReLU(Op):
+# Of SELU, for which mean 0 and variance 1 are a fixed point (Klambauer et al. 2017).
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+
+
+def steps(condition: Array, no: float, yes: float, dtype: np.dtype) -> Array:
+    """One number where a condition holds, and another elsewhere; np.where would guess the next condition each time."""
+    return np.asarray(np.take(np.asarray([no, yes], dtype), condition))
+
+
+class ReLU(Gate):
     """y = max(x, 0). The gradient at 0 is 0, as in PyTorch."""
 
-    owns_gradients = True
+    keeps = "y"
 
     def forward(self, x):
         y = kernels.relu(x)
         self.save(y)
         return y
 
-    def backward(self, grad):
-        (y,) = self.saved_arrays()
-        return ReLUGradient(y)(grad)
+    def passes(self, y):
+        # Not y > 0, since NaN passes.
+        return ~(y <= 0)
 
     def backward_arrays(self, grad):
-        return kernels.relu_gradient(grad, self.saved_arrays()[0])
+        return kernels.relu_gradient(grad, *self.saved_arrays())
 
 
-class ReLUGradient(Op):
-    """grad where y is positive: linear in grad, so its own gradient is itself."""
+class ReLU6(Clip):
+    """y = min(max(x, 0), 6). The gradient at 0 and 6 is 0, as in PyTorch."""
 
-    owns_gradients = True
+    def __init__(self) -> None:
+        super().__init__(0.0, 6.0)
 
-    def __init__(self, y: np.ndarray) -> None:
-        self.y = y
+    def passes(self, x):
+        return (x > 0) & (x < 6)
 
-    def forward(self, grad):
-        return kernels.relu_gradient(grad, self.y)
+
+class LeakyReLU(Unary):
+    """y = x, or negative_slope x for x up to 0."""
+
+    def __init__(self, negative_slope: float) -> None:
+        self.negative_slope = negative_slope
+
+    def value(self, x, y):
+        np.multiply(x, steps(x > 0, self.negative_slope, 1, x.dtype), out=y)
+
+    def slope(self, x):
+        return wrap(steps(x.data > 0, self.negative_slope, 1, x.data.dtype))
+
+
+class PReLU(Binary):
+    """y = x, or weight x for x up to 0; the weight broadcasts."""
+
+    def compute(self, x, weight):
+        self.save(x, weight)
+        return np.where(x > 0, x, weight * x)
 
     def backward(self, grad):
-        return ReLUGradient(self.y)(grad)
+        x, weight = self.saved
+        positive, zero = x.data > 0, wrap(np.zeros((), x.data.dtype))
+        return self.reduced(
+            where(positive, grad, mul(grad, weight)) if self.needs[0] else None,
+            mul(grad, where(positive, zero, x)) if self.needs[1] else None,
+        )
 
 
-class Tanh(Op):
+class ELU(Unary):
+    """y = scale x, or scale alpha (exp(x) - 1) for x up to 0. The slope at 0 is that of the left side."""
+
+    def __init__(self, alpha: float, scale: float = 1.0) -> None:
+        self.alpha, self.scale = alpha, scale
+
+    def value(self, x, y):
+        np.expm1(np.minimum(x, 0, out=y), out=y)
+        np.add(np.multiply(y, self.alpha, out=y), np.maximum(x, 0), out=y)
+        np.multiply(y, self.scale, out=y)
+
+    def slope(self, x):
+        left = self.scale * self.alpha
+        constant = wrap(steps(x.data > 0, left, self.scale, x.data.dtype))
+        # Not <=: PyTorch has no second gradient at 0. NaN is kept by the exponential.
+        return where(~(x.data >= 0), mul(exp(clip(x, max=0.0)), left), constant)
+
+
+class Tanh(Unary):
     """y = tanh(x); dy/dx = 1 - y^2."""
 
-    owns_gradients = True
+    keeps = "y"
 
-    def forward(self, x):
-        y = np.asarray(np.tanh(x))
-        self.save(y)
-        return y
+    def value(self, x, y):
+        np.tanh(x, out=y)
 
-    def backward(self, grad):
-        (y,) = self.saved
-        return mul(grad, sub(1, mul(y, y)))
+    def slope(self, y):
+        return sub(1, mul(y, y))
 
 
-class Sigmoid(Op):
-    """y = 1 / (1 + exp(-x)); dy/dx = y (1 - y). Of exp(x) and exp(-x) the one that can't overflow is taken."""
+class Sigmoid(Unary):
+    """y = 1 / (1 + exp(-x)), which is right where the exponential overflows too; dy/dx = y (1 - y)."""
 
-    owns_gradients = True
+    keeps = "y"
 
-    def forward(self, x):
-        small = np.exp(-np.abs(x))
-        y = np.asarray(np.where(x >= 0, 1, small) / (1 + small), x.dtype)
-        self.save(y)
-        return y
+    def value(self, x, y):
+        np.exp(np.negative(x, out=y), out=y)
+        np.reciprocal(np.add(y, 1, out=y), out=y)
 
-    def backward(self, grad):
-        (y,) = self.saved
-        return mul(grad, mul(y, sub(1, y)))
+    def slope(self, y):
+        return mul(y, sub(1, y))
+
+
+class LogSigmoid(Unary):
+    """y = min(x, 0) - log(1 + exp(-|x|)); dy/dx = sigmoid(-x)."""
+
+    def value(self, x, y):
+        # log(1 + exp(-|x|)) is the same on both sides of 0 and can't overflow.
+        np.log1p(np.exp(np.negative(np.abs(x, out=y), out=y), out=y), out=y)
+        np.subtract(np.minimum(x, 0), y, out=y)
+
+    def slope(self, x):
+        return Sigmoid()(neg(x))
+
+
+class Softplus(Unary):
+    """y = log(1 + exp(beta x)) / beta, or x where beta x is above the threshold."""
+
+    def __init__(self, beta: float, threshold: float) -> None:
+        self.beta, self.threshold = beta, threshold
+
+    def value(self, x, y):
+        scaled = x * self.beta
+        np.log1p(np.exp(np.negative(np.abs(scaled, out=y), out=y), out=y), out=y)
+        np.add(y, np.maximum(scaled, 0), out=y)
+        np.divide(y, self.beta, out=y)
+        np.copyto(y, x, where=scaled > self.threshold)
+
+    def slope(self, x):
+        scaled = mul(x, self.beta)
+        curve = Sigmoid()(scaled)
+        # On the threshold the slope is still that of the curve, but PyTorch has no second gradient there.
+        line = wrap(np.where(scaled.data > self.threshold, x.data.dtype.type(1), curve.data))
+        return where(scaled.data >= self.threshold, line, curve)
+
+
+class SiLU(Unary):
+    """y = x / (1 + exp(-x)), which is right where the exponential overflows too."""
+
+    def value(self, x, y):
+        np.exp(np.negative(x, out=y), out=y)
+        np.divide(x, np.add(y, 1, out=y), out=y)
+
+    def slope(self, x):
+        s = Sigmoid()(x)
+        return mul(s, add(mul(x, sub(1, s)), 1))
+
+
+class Mish(Unary):
+    """y = x tanh(log(1 + exp(x))), which is right where the exponential overflows too."""
+
+    def value(self, x, y):
+        np.tanh(np.log1p(np.exp(x, out=y), out=y), out=y)
+        np.multiply(y, x, out=y)
+
+    def slope(self, x):
+        t = Tanh()(Softplus(1.0, inf)(x))
+        return add(t, mul(mul(x, Sigmoid()(x)), sub(1, mul(t, t))))
+
+
+class Hardswish(Unary):
+    """y = x min(max(x + 3, 0), 6) / 6; the slope is 0 at -3 and 1 at 3, as in PyTorch."""
+
+    def value(self, x, y):
+        np.clip(np.add(x, 3, out=y), 0, 6, out=y)
+        np.divide(np.multiply(y, x, out=y), 6, out=y)
+
+    def slope(self, x):
+        outside = wrap(steps(x.data >= 3, 0, 1, x.data.dtype))
+        return where(np.abs(x.data) >= 3, outside, add(div(x, 3), 0.5))
+
+
+class NormalCDF(Unary):
+    """The share of a standard normal distribution below x; the slope is its density."""
+
+    def value(self, x, y):
+        ndtr(x, out=y)
+
+    def slope(self, x):
+        return mul(exp(mul(mul(x, x), -0.5)), 1 / sqrt(2 * pi))
+
+
+class GELU(Unary):
+    """y = x times the share of a standard normal distribution below x."""
+
+    def value(self, x, y):
+        np.multiply(ndtr(x, out=y), x, out=y)
+
+    def slope(self, x):
+        cdf = NormalCDF()
+        return add(cdf(x), mul(x, cdf.slope(x)))
+
+
+class TanhGELU(Unary):
+    """y = x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3), close to GELU.
+
+    Computed as x / (1 + exp(-2 u)), which is the same, and accurate where tanh(u) is close to -1.
+    """
+
+    def value(self, x, y):
+        np.multiply(np.multiply(x, x, out=y), 0.044715, out=y)
+        np.multiply(np.multiply(np.add(y, 1, out=y), x, out=y), -2 * sqrt(2 / pi), out=y)
+        np.divide(x, np.add(np.exp(y, out=y), 1, out=y), out=y)
+
+    def slope(self, x):
+        square = mul(mul(x, x), 0.044715)
+        s = Sigmoid()(mul(mul(x, add(square, 1)), 2 * sqrt(2 / pi)))
+        inner = mul(add(mul(square, 3), 1), 2 * sqrt(2 / pi))
+        return mul(s, add(mul(mul(x, sub(1, s)), inner), 1))
 
 
 class LogSoftmax(Op):
@@ -112,17 +269,21 @@ class Softmax(Op):
 
 
 class Dropout(Op):
-    """Zeros with probability p, the rest divided by 1 - p (inverted dropout; Srivastava et al. 2014)."""
+    """Zeros with probability p, the rest divided by 1 - p (inverted dropout; Srivastava et al. 2014).
+
+    What shares its first `together` indices is dropped together; by default each element is on its own.
+    """
 
     owns_gradients = True
 
-    def __init__(self, p: float, generator: np.random.Generator) -> None:
-        self.p, self.generator = p, generator
+    def __init__(self, p: float, generator: np.random.Generator, together: int | None = None) -> None:
+        self.p, self.generator, self.together = p, generator, together
 
     def forward(self, x):
+        own = x.ndim if self.together is None else self.together
         # Drawn in float32 whatever the dtype, so that both dtypes drop the same elements.
-        kept = self.generator.random(x.shape, np.float32) >= self.p
-        self.scale = kept.astype(x.dtype) / x.dtype.type(1 - self.p) if self.p < 1 else np.zeros(x.shape, x.dtype)
+        kept = self.generator.random(x.shape[:own] + (1,) * (x.ndim - own), np.float32) >= self.p
+        self.scale = kept.astype(x.dtype) / x.dtype.type(1 - self.p) if self.p < 1 else np.zeros(kept.shape, x.dtype)
         return x * self.scale
 
     def backward(self, grad):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from minidl import kernels
 from minidl.autograd import Op, wrap
 from minidl.errors import ArgumentError, DTypeError
+from minidl.memory import new_array
 from minidl.ops._common import as_tensor, cast, check_broadcast, promoted
 from minidl.ops.shapes import sum_to
 
@@ -122,58 +124,113 @@ class Extreme(Binary):
 
 
 class Unary(Op):
-    """An element-wise operation of one input."""
+    """y = f(x), element by element: the gradient is that of the result times the slope dy/dx.
+
+    A subclass writes `value` with arrays, and `slope` with tensors in differentiable operations, so that gradients of
+    gradients work. `keeps` says what the slope is a function of: "x", "y" (tanh: 1 - y^2), or nothing.
+    """
+
+    owns_gradients = True
+    keeps: ClassVar[str] = "x"
+
+    def forward(self, x: Array) -> Array:
+        y = new_array(x.shape, x.dtype)
+        # Infinities and NaN are results like any other here, as in PyTorch.
+        with np.errstate(all="ignore"):
+            self.value(x, y)
+        if self.keeps:
+            self.save(x if self.keeps == "x" else y)
+        return y
+
+    def value(self, x: Array, y: Array) -> Any:
+        """Write f(x) to y, an array like x."""
+        raise NotImplementedError
+
+    def slope(self, kept: Any) -> Any:
+        """dy/dx from what is kept."""
+        raise NotImplementedError
+
+    def backward(self, grad: Any) -> Any:
+        return mul(grad, self.slope(*self.saved))
+
+
+class Gate(Unary):
+    """A function with slopes 1 and 0 alone; the gradient passes where the slope is 1, and is 0 elsewhere."""
+
+    def passes(self, kept: Array) -> Array:
+        """Where the slope is 1, from what is kept."""
+        raise NotImplementedError
+
+    def backward(self, grad):
+        # Not a product, which would be NaN for an infinite gradient that does not pass.
+        return Where(self.passes(*self.saved_arrays()))(grad, wrap(np.zeros((), grad.data.dtype)))
+
+    def backward_arrays(self, grad):
+        return kernels.relu_gradient(grad, self.passes(*self.saved_arrays()).astype(grad.dtype))
 
 
 class Neg(Unary):
-    def forward(self, x):
-        return -x
+    keeps = ""
+
+    def value(self, x, y):
+        np.negative(x, out=y)
 
     def backward(self, grad):
         return neg(grad)
 
 
 class Exp(Unary):
-    def forward(self, x):
-        with np.errstate(over="ignore"):
-            y = np.asarray(np.exp(x))
-        self.save(y)
-        return y
+    keeps = "y"
 
-    def backward(self, grad):
-        return mul(grad, self.saved[0])
+    def value(self, x, y):
+        np.exp(x, out=y)
+
+    def slope(self, y):
+        return y
 
 
 class Log(Unary):
-    def forward(self, x):
-        self.save(x)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.log(x)
+    def value(self, x, y):
+        np.log(x, out=y)
 
     def backward(self, grad):
-        return div(grad, self.saved[0])
+        (x,) = self.saved
+        return div(grad, x)
 
 
 class Sqrt(Unary):
-    def forward(self, x):
-        with np.errstate(invalid="ignore"):
-            y = np.asarray(np.sqrt(x))
-        self.save(y)
-        return y
+    keeps = "y"
+
+    def value(self, x, y):
+        np.sqrt(x, out=y)
 
     def backward(self, grad):
-        return div(grad, mul(self.saved[0], 2))
+        (y,) = self.saved
+        return div(grad, mul(y, 2))
 
 
 class Abs(Unary):
     """|x|; the gradient at 0 is 0."""
 
-    def forward(self, x):
-        self.save(x)
-        return np.abs(x)
+    def value(self, x, y):
+        np.abs(x, out=y)
 
-    def backward(self, grad):
-        return mul(grad, wrap(np.sign(self.saved_arrays()[0])))
+    def slope(self, x):
+        return wrap(np.sign(x.data))
+
+
+class Clip(Gate):
+    """x limited to [low, high]; the gradient is 1 inside, limits included, and 0 outside."""
+
+    def __init__(self, low: float | None, high: float | None) -> None:
+        self.low, self.high = low, high
+
+    def value(self, x, y):
+        np.clip(x, self.low, self.high, out=y)
+
+    def passes(self, x):
+        low, high = (-np.inf if self.low is None else self.low), (np.inf if self.high is None else self.high)
+        return (x >= low) & (x <= high)
 
 
 class Where(Op):
@@ -192,26 +249,6 @@ class Where(Op):
             sum_to(where(self.condition, grad, zero), self.shapes[0]) if self.needs[0] else None,
             sum_to(where(self.condition, zero, grad), self.shapes[1]) if self.needs[1] else None,
         )
-
-
-class Clip(Op):
-    """x limited to [low, high]; the gradient is 1 inside, limits included, and 0 outside."""
-
-    def __init__(self, low: float | None, high: float | None) -> None:
-        self.low, self.high = low, high
-
-    def forward(self, x):
-        self.save(x)
-        return np.clip(x, self.low, self.high)
-
-    def backward(self, grad):
-        (x,) = self.saved_arrays()
-        inside = np.ones(x.shape, grad.data.dtype)
-        if self.low is not None:
-            inside *= x >= self.low
-        if self.high is not None:
-            inside *= x <= self.high
-        return mul(grad, wrap(inside))
 
 
 def add(input: Any, other: Any) -> Any:

@@ -12,6 +12,8 @@ forward convolution, with respect to `W` a weight gradient, and so on (Dumoulin 
 
 from __future__ import annotations
 
+import numpy as np
+
 from minidl import kernels
 from minidl.autograd import Op
 from minidl.geometry import Window
@@ -37,7 +39,7 @@ class ConvOp(Op):
 
     def input_gradient(self, grad, weight):
         """fold(W^T grad)."""
-        return ConvInputGradient(self.window, self.groups)(grad, weight)
+        return ConvInputGradient(self.window, self.groups)(grad, weight, None)
 
     def weight_gradient(self, x, grad):
         """The sum over samples of grad columns(x)^T."""
@@ -69,17 +71,31 @@ class Conv2d(ConvOp):
 
 
 class ConvInputGradient(ConvOp):
-    """dx = fold(W^T dy)."""
+    """dx = fold(W^T dy) + b; with the bias, a transposed convolution."""
 
-    def forward(self, grad, weight):
+    def forward(self, grad, weight, bias):
         self.save_factors(grad, weight)
-        return kernels.conv2d_input_gradient(grad, weight, self.window, self.groups)
+        dx = kernels.conv2d_input_gradient(grad, weight, self.window, self.groups)
+        if bias is not None:
+            # Infinities and NaN are results like any other here.
+            with np.errstate(all="ignore"):
+                dx += bias[:, None, None]
+        return dx
 
     def backward(self, grad_input):
         grad, weight = self.saved
         return (
             self.convolve(grad_input, weight) if self.needs[0] else None,
             self.weight_gradient(grad_input, grad) if self.needs[1] else None,
+            Sum((0, 2, 3), False)(grad_input) if self.needs[2] else None,
+        )
+
+    def backward_arrays(self, grad_input):
+        grad, weight = self.saved_arrays()
+        return (
+            kernels.conv2d(grad_input, weight, None, self.window, self.groups) if self.needs[0] else None,
+            kernels.conv2d_weight_gradient(grad_input, grad, self.window, self.groups) if self.needs[1] else None,
+            kernels.channel_sum(grad_input) if self.needs[2] else None,
         )
 
 

@@ -1,46 +1,228 @@
-"""Losses."""
+"""Losses of single elements and rows; what reduces them to one number is in the functional layer."""
 
 from __future__ import annotations
+
+from math import inf, nan
 
 import numpy as np
 
 from minidl import kernels
 from minidl.autograd import Op, wrap
-from minidl.ops.activation import Softmax
-from minidl.ops.arithmetic import mul, sub
+from minidl.ops.activation import LogSigmoid, Sigmoid, Softmax
+from minidl.ops.arithmetic import Clip, Unary, absolute, add, div, log, maximum, mul, neg, power, sub, where
 from minidl.ops.shapes import Reshape
+
+Array = np.ndarray
+
+# 1e-12 in single precision, as PyTorch has it whatever the dtype: the least that a gradient is divided by.
+EPSILON = float(np.float32(1e-12))
+
+
+class Square(Unary):
+    """y = x^2."""
+
+    def value(self, x, y):
+        np.multiply(x, x, out=y)
+
+    def slope(self, x):
+        return mul(x, 2)
+
+
+class Limited(Clip):
+    """`Clip`, whose gradient at the limits is 0."""
+
+    def passes(self, x):
+        return (x > self.low) & (x < self.high)
+
+
+class Huber(Unary):
+    """y = x^2 / 2 up to delta on both sides, then on along the tangent."""
+
+    def __init__(self, delta: float) -> None:
+        self.delta = delta
+
+    def value(self, x, y):
+        far = np.abs(x)
+        near = np.minimum(far, self.delta)
+        np.multiply(near, far - near / 2, out=y)
+
+    def slope(self, x):
+        return Limited(-self.delta, self.delta)(x)
+
+
+class SmoothL1(Unary):
+    """y = x^2 / (2 beta) up to beta on both sides, then |x| - beta / 2: Huber's divided by beta, without overflow."""
+
+    def __init__(self, beta: float) -> None:
+        self.beta = beta
+
+    def value(self, x, y):
+        far = np.abs(x)
+        near = np.minimum(far, self.beta)
+        np.multiply(near / self.beta, far - near / 2, out=y)
+
+    def slope(self, x):
+        return Limited(-1.0, 1.0)(div(x, self.beta))
+
+
+class BinaryCrossEntropy(Op):
+    """-t log(x) - (1 - t) log(1 - x) for probabilities x and t, with logarithms from -100 up.
+
+    The gradient is that of unlimited logarithms, with x (1 - x) from 1e-12 up.
+    """
+
+    def forward(self, x, t):
+        self.save(x, t)
+        with np.errstate(divide="ignore"):
+            yes, no = np.maximum(np.log(x), -100), np.maximum(np.log1p(-x), -100)
+        return np.asarray((t - 1) * no - t * yes)
+
+    def backward(self, grad):
+        x, t = self.saved
+        rest = sub(1, x)
+        return (
+            mul(grad, div(sub(x, t), maximum(mul(x, rest), EPSILON))) if self.needs[0] else None,
+            mul(grad, sub(log(rest), log(x))) if self.needs[1] else None,
+        )
+
+
+class BinaryCrossEntropyWithLogits(Op):
+    """-p t log(sigmoid(x)) - (1 - t) log(sigmoid(-x)), where p, an array, is the weight of what is positive."""
+
+    def __init__(self, positive: Array | None) -> None:
+        self.positive = positive
+
+    def forward(self, x, t):
+        self.save(x, t)
+        p = x.dtype.type(1) if self.positive is None else self.positive
+        # log(sigmoid(-x)) is log(sigmoid(x)) - x; the weight of the logarithm that both have is 1 - t + p t.
+        with np.errstate(all="ignore"):
+            return np.asarray((1 - t) * x - ((p - 1) * t + 1) * LogSigmoid().forward(x))
+
+    def backward(self, grad):
+        x, t = self.saved
+        if self.positive is None:
+            return (
+                mul(grad, sub(Sigmoid()(x), t)) if self.needs[0] else None,
+                mul(grad, neg(x)) if self.needs[1] else None,
+            )
+        p = wrap(self.positive)
+        weighted = mul(p, t)
+        return (
+            mul(grad, sub(mul(add(sub(1, t), weighted), Sigmoid()(x)), weighted)) if self.needs[0] else None,
+            mul(grad, sub(LogSigmoid()(neg(x)), mul(p, LogSigmoid()(x)))) if self.needs[1] else None,
+        )
+
+
+class Norm(Op):
+    """(sum |x|^p)^(1/p) along the last axis, the largest |x| for p = inf, the count of what is not 0 for p = 0.
+
+    The gradient is 0 where x is 0, so at the norm's kink too, and for p = inf is shared by equal largest values.
+    """
+
+    def __init__(self, p: float) -> None:
+        self.p = p
+
+    def forward(self, x):
+        far = np.abs(x)
+        largest = far.max(axis=-1, keepdims=True, initial=0)
+        if self.p == inf:
+            y = largest
+        elif self.p == 0:
+            y = np.count_nonzero(x, axis=-1, keepdims=True).astype(x.dtype)
+        else:
+            # Powers of values up to 1 don't overflow.
+            unit = np.where((largest > 0) & np.isfinite(largest), largest, 1).astype(x.dtype)
+            with np.errstate(all="ignore"):
+                y = unit * ((far / unit) ** self.p).sum(axis=-1, keepdims=True) ** (1 / self.p)
+        y = np.asarray(y[..., 0])
+        self.save(x, y)
+        return y
+
+    def backward(self, grad):
+        x, y = self.saved
+        kept = (*y.data.shape, 1)
+        grad, y = Reshape(kept)(grad), Reshape(kept)(y)
+        sign = np.sign(x.data)
+        if self.p in (0, 1):
+            return mul(grad, wrap(sign if self.p else np.zeros_like(sign)))
+        if self.p == inf:
+            wins = np.abs(x.data) == y.data
+            count = np.maximum(wins.sum(axis=-1, keepdims=True), 1)
+            return mul(grad, wrap((sign * wins / count).astype(sign.dtype)))
+        one = wrap(np.ones((), sign.dtype))
+        y = where(y.data == 0, one, y)
+        if self.p == 2:
+            return mul(grad, div(x, y))
+        return mul(mul(grad, wrap(sign)), power(div(where(x.data == 0, one, absolute(x)), y), self.p - 1))
 
 
 class CrossEntropy(Op):
     """-log softmax(x)[target] for rows x (R, C); the gradient is (softmax(x) - onehot(target)) * scale.
 
-    scale is the weight of each row in the result: 1 over the number of rows that count for "mean", else 1.
+    scale is the weight of each row in the result: 1 over the number of rows that count for "mean", else 1. With class
+    weights w and smoothing s, a row's loss is -sum(q log softmax(x)), q = w ((1 - s) onehot(target) + s / C), and the
+    mean is divided by the sum of the targets' weights.
     """
 
     owns_gradients = True
 
-    def __init__(self, target: np.ndarray, ignore_index: int, reduction: str) -> None:
+    def __init__(
+        self,
+        target: Array,
+        ignore_index: int,
+        reduction: str,
+        weight: Array | None = None,
+        smoothing: float = 0.0,
+    ) -> None:
         self.target, self.ignore_index, self.reduction = target, ignore_index, reduction
+        self.weight, self.smoothing = weight, smoothing
+        self.factor = 1.0
+        self.share: Array | None = None
+        self.spread: Array | None = None
 
     def forward(self, x):
-        loss, self.log_probability = kernels.cross_entropy(x, self.target, self.ignore_index)
         self.save(x)
+        if self.weight is None and not self.smoothing:
+            total = float(np.count_nonzero(self.target != self.ignore_index))
+        else:
+            kept = self.target != self.ignore_index
+            weight = np.ones(x.shape[1], x.dtype) if self.weight is None else self.weight
+            # Any class does for the rows that are ignored.
+            own = weight[np.where(kept, self.target, 0)]
+            total = float(own[kept].sum())
+            self.share = own * x.dtype.type(1 - self.smoothing)
+            self.spread = weight * x.dtype.type(self.smoothing / x.shape[1]) if self.smoothing else None
+        loss, self.log_probability = kernels.cross_entropy(x, self.target, self.ignore_index, self.share, self.spread)
         if self.reduction == "none":
-            self.factor = 1.0
             return loss
-        counted = len(loss) - int(np.count_nonzero(self.target == self.ignore_index))
-        self.factor = 1.0 if self.reduction == "sum" else 1 / counted if counted else float("nan")
-        return np.asarray(loss.sum() * x.dtype.type(self.factor))
+        if self.reduction == "mean":
+            # Where weights sum to 0, smoothing leaves nothing but NaN in PyTorch, and no smoothing infinity too.
+            self.factor = 1 / total if total else nan if self.smoothing else inf
+        with np.errstate(all="ignore"):
+            return np.asarray(float(loss.sum()) * self.factor, x.dtype)
 
     def backward(self, grad):
         (x,) = self.saved
-        kept = (self.target != self.ignore_index).astype(x.data.dtype)
-        onehot = np.zeros(x.data.shape, x.data.dtype)
-        onehot[np.arange(len(kept)), np.where(kept != 0, self.target, 0)] = 1
-        scale = Reshape((-1, 1))(mul(grad, wrap(kept * x.data.dtype.type(self.factor))))
-        return mul(sub(Softmax(1)(x), wrap(onehot)), scale)
+        kept = self.target != self.ignore_index
+        rows = x.data.shape[0]
+        wanted = np.zeros(x.data.shape, x.data.dtype)
+        wanted[np.arange(rows), np.where(kept, self.target, 0)] = 1 if self.share is None else self.share
+        if self.spread is not None:
+            wanted += self.spread
+        scale = np.where(kept, x.data.dtype.type(self.factor), 0)
+        if not kept.all():
+            # Chosen, not multiplied by 0: what stands in an ignored row may be NaN.
+            zero = wrap(np.zeros((), x.data.dtype))
+            x, grad = where(kept[:, None], x, zero), where(kept, grad, zero)
+        found = Softmax(1)(x)
+        if self.share is not None:
+            found = mul(found, wrap(wanted.sum(axis=1, keepdims=True)))
+        return mul(sub(found, wrap(wanted)), Reshape((-1, 1))(mul(grad, wrap(scale))))
 
     def backward_arrays(self, grad):
         self.saved_arrays()
-        scale = np.broadcast_to(grad * grad.dtype.type(self.factor), self.target.shape)
-        return kernels.cross_entropy_gradient(self.log_probability, self.target, self.ignore_index, scale)
+        scale = grad if self.reduction == "none" else np.full(len(self.target), float(grad) * self.factor, grad.dtype)
+        return kernels.cross_entropy_gradient(
+            self.log_probability, self.target, self.ignore_index, scale, self.share, self.spread
+        )

@@ -6,26 +6,48 @@ import numpy as np
 
 from minidl import kernels
 from minidl.autograd import Op
-from minidl.geometry import Window
+from minidl.geometry import Pair, Window
 
 
-class MaxPool2d(Op):
-    """The maximum over each window; its gradient goes to the first maximum alone."""
+class _Maxima(Op):
+    """The maxima of windows, and their flat positions in each plane; the gradient goes there alone."""
 
     owns_gradients = True
+
+    def choose(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give the maxima and their positions."""
+        raise NotImplementedError
+
+    def forward(self, x):
+        self.size = x.shape[2:]
+        y, self.positions = self.choose(x)
+        return y
+
+    def backward(self, grad):
+        return ScatterPositions(self.positions, self.size)(grad)
+
+    def backward_arrays(self, grad):
+        return kernels.scatter_positions(grad, self.positions, self.size)
+
+
+class MaxPool2d(_Maxima):
+    """The maximum over each place of a sliding window, the first of equal ones."""
 
     def __init__(self, window: Window) -> None:
         self.window = window
 
-    def forward(self, x):
-        y, self.positions = kernels.max_pool2d(x, self.window)
-        return y
+    def choose(self, x):
+        return kernels.max_pool2d(x, self.window)
 
-    def backward(self, grad):
-        return ScatterPositions(self.positions, self.window.input_size)(grad)
 
-    def backward_arrays(self, grad):
-        return kernels.scatter_positions(grad, self.positions, self.window.input_size)
+class AdaptiveMaxPool2d(_Maxima):
+    """The maximum over each of output_size windows that share the image out."""
+
+    def __init__(self, output_size: Pair) -> None:
+        self.output_size = output_size
+
+    def choose(self, x):
+        return kernels.adaptive_max_pool2d(x, self.output_size)
 
 
 class ScatterPositions(Op):
@@ -33,7 +55,7 @@ class ScatterPositions(Op):
 
     owns_gradients = True
 
-    def __init__(self, positions: np.ndarray, size: tuple[int, int]) -> None:
+    def __init__(self, positions: np.ndarray, size: Pair) -> None:
         self.positions, self.size = positions, size
 
     def forward(self, values):
@@ -48,7 +70,7 @@ class GatherPositions(Op):
 
     owns_gradients = True
 
-    def __init__(self, positions: np.ndarray, size: tuple[int, int]) -> None:
+    def __init__(self, positions: np.ndarray, size: Pair) -> None:
         self.positions, self.size = positions, size
 
     def forward(self, x):
@@ -86,3 +108,35 @@ class AvgPool2dGradient(Op):
 
     def backward(self, grad):
         return AvgPool2d(self.window, self.scale)(grad)
+
+
+class AdaptiveAvgPool2d(Op):
+    """The mean over each of output_size windows that share the image out."""
+
+    owns_gradients = True
+
+    def __init__(self, output_size: Pair) -> None:
+        self.output_size = output_size
+
+    def forward(self, x):
+        self.input_size = x.shape[2:]
+        return kernels.adaptive_avg_pool2d(x, self.output_size)
+
+    def backward(self, grad):
+        return AdaptiveAvgPool2dGradient(self.input_size)(grad)
+
+
+class AdaptiveAvgPool2dGradient(Op):
+    """The transpose of AdaptiveAvgPool2d, for images of input_size."""
+
+    owns_gradients = True
+
+    def __init__(self, input_size: Pair) -> None:
+        self.input_size = input_size
+
+    def forward(self, grad):
+        self.output_size = grad.shape[2:]
+        return kernels.adaptive_avg_pool2d_gradient(grad, self.input_size)
+
+    def backward(self, grad):
+        return AdaptiveAvgPool2d(self.output_size)(grad)

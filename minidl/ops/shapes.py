@@ -280,6 +280,29 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     return Reshape((*shape[:first], prod(shape[first : last + 1]), *shape[last + 1 :]))(x)
 
 
+def sizes_of_split(op: str, sizes: Any) -> tuple[int, ...]:
+    """The sizes that a dimension is split into, of which one may be -1."""
+    if not isinstance(sizes, Sequence) or len(sizes) == 0:
+        raise ArgumentError(f"{op}: sizes must be a sequence of at least one int, got {sizes!r}")
+    read = size_argument(op, (sizes,))
+    if read.count(-1) > 1 or min(read) < -1:
+        raise ShapeError(f"{op}: at most one size may be -1, and none less, got {read}")
+    return read
+
+
+def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
+    """A dimension split into several whose product it is; one size may be -1."""
+    x = as_tensor("unflatten", "input", input)
+    if x.data.ndim == 0:
+        raise ShapeError("unflatten: input has no dimension to split")
+    at, split = normal_dim("unflatten", dim, x.data.ndim), sizes_of_split("unflatten", sizes)
+    size, known = x.data.shape[at], prod(v for v in split if v != -1)
+    if not (size == known if -1 not in split else known != 0 and size % known == 0):
+        raise ShapeError(f"unflatten: dimension {at} has {size} positions, which don't fit {split}")
+    inferred = tuple(size // known if v == -1 else v for v in split)
+    return Reshape((*x.data.shape[:at], *inferred, *x.data.shape[at + 1 :]))(x)
+
+
 def _read_index(index: Any) -> Any:
     """An index with its tensors and lists as arrays."""
     parts = index if isinstance(index, tuple) else (index,)

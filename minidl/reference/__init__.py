@@ -8,5 +8,8 @@ from minidl.reference.activation import *
 from minidl.reference.conv import *
 from minidl.reference.linear import *
 from minidl.reference.loss import *
+from minidl.reference.norm import *
 from minidl.reference.optim import *
 from minidl.reference.pooling import *
+from minidl.reference.resample import *
+from minidl.reference.toeplitz import *

@@ -1,10 +1,13 @@
-"""Convolution three times: as loops over windows, as a product with im2col's columns, and with strided views."""
+"""Convolution as loops over windows, as a product with im2col's columns, and with columns from strided views.
+
+`toeplitz.py` has it once more, as one sparse matrix.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from minidl.geometry import Window
+from minidl.geometry import Padding, Pair, Window
 from minidl.reference._windows import cropped, group, padded, views
 
 __all__ = [
@@ -13,6 +16,7 @@ __all__ = [
     "conv2d_im2col_gradients",
     "conv2d_input_gradient",
     "conv2d_weight_gradient",
+    "conv_transpose2d",
     "fold",
     "unfold",
     "unfold_strided",
@@ -59,6 +63,28 @@ def conv2d_weight_gradient(x: Array, grad: Array, window: Window, groups: int) -
     return dw.astype(x.dtype)
 
 
+def conv_transpose2d(
+    x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Padding, output_padding: Pair, groups: int,
+    dilation: Pair,
+) -> Array:  # fmt: skip
+    """Each pixel is spread over a window of its own, weighted; what padding says is cut off in the end."""
+    images, filters = x.astype(np.float64), weight.astype(np.float64)
+    size = [
+        (n - 1) * s + d * (k - 1) + 1 + e
+        for n, s, d, k, e in zip(x.shape[2:], stride, dilation, weight.shape[2:], output_padding, strict=True)
+    ]
+    y = np.zeros((x.shape[0], weight.shape[1] * groups, *size))
+    for i, j in np.ndindex(x.shape[2:]):
+        for k, m in np.ndindex(weight.shape[2:]):
+            for g in range(groups):
+                share = group(images, 1, g, groups)[:, :, i, j] @ group(filters, 0, g, groups)[:, :, k, m]
+                group(y, 1, g, groups)[:, :, i * stride[0] + k * dilation[0], j * stride[1] + m * dilation[1]] += share
+    y = y[:, :, padding.top : size[0] - padding.bottom, padding.left : size[1] - padding.right]
+    if bias is not None:
+        y = y + bias.astype(np.float64)[:, None, None]
+    return y.astype(x.dtype)
+
+
 # im2col and col2im, and convolution as a matrix product with the columns
 
 
@@ -77,6 +103,7 @@ def unfold_strided(x: Array, window: Window) -> Array:
     reach = tuple(d * (k - 1) + 1 for d, k in zip(window.dilation, window.kernel_size, strict=True))
     seen = np.lib.stride_tricks.sliding_window_view(padded(x, window), reach, axis=(2, 3))
     seen = seen[:, :, ::stride_h, ::stride_w, ::spread_h, ::spread_w]
+    seen = seen[:, :, : window.output_size[0], : window.output_size[1]]
     columns = seen.transpose(0, 1, 4, 5, 2, 3).reshape(x.shape[0], x.shape[1] * window.taps, window.positions)
     return columns.astype(x.dtype)
 

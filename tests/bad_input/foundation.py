@@ -160,7 +160,7 @@ ROWS: list[Row] = [
     ("no classes", lambda: F.cross_entropy(ones(2, 0), [0, 0]), ShapeError,
      r"cross_entropy: input must have .* got shape \(2, 0\)"),
     ("three axes", lambda: F.cross_entropy(ones(2, 3, 4), [0, 0]), ShapeError,
-     r"cross_entropy: input must have 2 dimensions"),
+     r"cross_entropy: target must have shape \(2, 4\), one a position of input \(2, 3, 4\), got \(2,\)"),
     ("reduction", lambda: F.cross_entropy(ones(2, 3), [0, 0], reduction="avg"), ArgumentError,
      r"cross_entropy: reduction must be one of 'mean', 'sum', 'none', got 'avg'"),
     ("integer logits", lambda: F.cross_entropy([[1, 2]], [0]), DTypeError, r"cross_entropy: input must be float32 or"),

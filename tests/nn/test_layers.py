@@ -128,7 +128,7 @@ class TestInitialisation:
         weight = nn.Parameter(np.zeros((50, 30)))
         nn.init.kaiming_uniform_(weight)
         assert 0.9 * sqrt(6 / 30) < np.abs(weight.data).max() <= sqrt(6 / 30)
-        with pytest.raises(ShapeError, match=r"init: a weight of shape \(3,\) has no fan"):
+        with pytest.raises(ShapeError, match=r"kaiming_uniform_: a weight of shape \(3,\) has no fan"):
             nn.init.kaiming_uniform_(minidl.zeros(3))
 
 

@@ -1,4 +1,4 @@
-"""Convolution, unfold and fold."""
+"""Convolution and transposed convolution in one and two dimensions, unfold and fold."""
 
 from __future__ import annotations
 
@@ -9,14 +9,29 @@ import numpy as np
 
 import minidl.functional as F
 from minidl import reference
-from minidl.geometry import Padding, sliding_window
+from minidl.geometry import Padding, pair, sides, sliding_window
 from minidl.ops.conv import ConvInputGradient, ConvWeightGradient
 from op_cases._case import *
 
 
-def _conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, by=reference.conv2d):
-    window = sliding_window("conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation)
-    return by(x, weight, bias, window, groups)
+def _images(x):
+    """Signals as images of height 1."""
+    return x if x.ndim == 4 else x[:, :, None]
+
+
+def _conv(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, by=reference.conv2d):
+    window = sliding_window("conv", x.shape[2:], weight.shape[2:], stride, padding, dilation)
+    y = by(_images(x), _images(weight), bias, window, groups)
+    return y if x.ndim == 4 else y[:, :, 0]
+
+
+def _conv_transpose(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    spatial = x.ndim - 2
+    step, spread = (pair("conv_transpose", "stride", value, 1, spatial) for value in (stride, dilation))
+    extra = pair("conv_transpose", "output_padding", output_padding, 0, spatial)
+    around = sides("conv_transpose", padding, spatial)
+    y = reference.conv_transpose2d(_images(x), _images(weight), bias, step, around, extra, groups, spread)
+    return y if spatial == 2 else y[:, :, 0]
 
 
 def _unfold(x, kernel_size, dilation=1, padding=0, stride=1):
@@ -29,7 +44,9 @@ def _fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
     return reference.fold(x, x.shape[1] // window.taps, window)
 
 
-conv2d_reference = batchwise(_conv2d, rank=4)
+conv1d_reference, conv2d_reference = batchwise(_conv, rank=3), batchwise(_conv, rank=4)
+conv_transpose1d_reference = batchwise(_conv_transpose, rank=3)
+conv_transpose2d_reference = batchwise(_conv_transpose, rank=4)
 unfold_reference = batchwise(_unfold, rank=4)
 fold_reference = batchwise(_fold, rank=3)
 
@@ -40,12 +57,15 @@ def conv2d_strided(x: Array, weight: Array, bias: Array | None = None, **kwargs:
     def by(*arguments):
         return reference.conv2d_im2col(*arguments, columns_of=reference.unfold_strided)
 
-    return _conv2d(x, weight, bias, **kwargs, by=by)
+    return _conv(x, weight, bias, **kwargs, by=by)
 
 
 REFERENCES.update(
     {
+        F.conv1d: conv1d_reference,
         F.conv2d: conv2d_reference,
+        F.conv_transpose1d: conv_transpose1d_reference,
+        F.conv_transpose2d: conv_transpose2d_reference,
         F.unfold: unfold_reference,
         F.fold: fold_reference,
     }
@@ -56,10 +76,25 @@ def padded_first(torch: Any) -> Callable[..., Any]:
     """PyTorch's convolution for paddings that it has not: the images are padded before."""
 
     def convolve(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-        window = sliding_window("conv2d", tuple(x.shape[-2:]), weight.shape[2:], stride, padding, dilation)
+        spatial = weight.ndim - 2
+        window = sliding_window("conv", tuple(x.shape[-spatial:]), weight.shape[2:], stride, padding, dilation)
         top, bottom, left, right = window.padding
-        image = torch.nn.functional.pad(x, (left, right, top, bottom))
-        return torch.nn.functional.conv2d(image, weight, bias, stride, 0, dilation, groups)
+        image = torch.nn.functional.pad(x, (left, right, top, bottom)[: 2 * spatial])
+        function = torch.nn.functional.conv2d if spatial == 2 else torch.nn.functional.conv1d
+        return function(image, weight, bias, stride, 0, dilation, groups)
+
+    return convolve
+
+
+def cropped_after(torch: Any) -> Callable[..., Any]:
+    """PyTorch's transposed convolution for paddings that it has not: the images are cropped after."""
+
+    def convolve(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+        spatial = weight.ndim - 2
+        function = torch.nn.functional.conv_transpose2d if spatial == 2 else torch.nn.functional.conv_transpose1d
+        top, bottom, left, right = sides("conv_transpose", padding, spatial)
+        image = function(x, weight, bias, stride, 0, output_padding, groups, dilation)
+        return torch.nn.functional.pad(image, (-left, -right, -top, -bottom)[: 2 * spatial])
 
     return convolve
 
@@ -99,6 +134,79 @@ def convolutions() -> list[Case]:
     ]
 
 
+def signals() -> list[Case]:
+    """Every argument of conv1d."""
+
+    def conv(x: Sequence[int], w: Sequence[int], bias: bool = False, **kwargs: Any) -> Case:
+        inputs = [normal(*x), other(*w), *([normal(w[0])] if bias else [])]
+        padding = kwargs.get("padding")
+        peer = padded_first if isinstance(padding, Padding) or padding == "same" else "by name"
+        return row(F.conv1d, inputs, kwargs, batched=(0,) if len(x) == 3 else (), peer=peer)
+
+    return [
+        conv((2, 2, 6), (3, 2, 3), bias=True),
+        conv((2, 6), (3, 2, 3), bias=True),
+        conv((3, 2, 5), (1, 2, 1)),
+        conv((1, 1, 1), (1, 1, 1), bias=True),
+        conv((1, 2, 4), (2, 2, 4)),
+        conv((2, 1, 9), (2, 1, 3), stride=2),
+        conv((2, 1, 9), (2, 1, 3), stride=(4,), padding=(2,)),
+        conv((1, 2, 5), (2, 2, 4), padding="same"),
+        conv((1, 2, 8), (2, 2, 4), padding="same", stride=3, bias=True),
+        conv((2, 5), (2, 2, 4), padding="valid"),
+        conv((1, 2, 5), (2, 2, 3), padding=Padding(0, 0, 3, 1)),
+        conv((2, 1, 8), (2, 1, 3), dilation=3),
+        conv((1, 4, 6), (6, 2, 2), groups=2, bias=True),
+        conv((2, 3, 4), (3, 1, 2), groups=3),
+        conv((1, 4, 9), (2, 2, 3), stride=2, padding=3, dilation=2, groups=2, bias=True),
+    ]
+
+
+def transposed() -> list[Case]:
+    """Every argument of the transposed convolutions, and all of them together, never square."""
+
+    def conv(x: Sequence[int], w: Sequence[int], bias: bool = False, **kwargs: Any) -> Case:
+        filters = w[1] * kwargs.get("groups", 1)
+        inputs = [normal(*x), other(*w), *([normal(filters)] if bias else [])]
+        peer = cropped_after if isinstance(kwargs.get("padding"), Padding) else "by name"
+        function = F.conv_transpose2d if len(w) == 4 else F.conv_transpose1d
+        return row(function, inputs, kwargs, batched=(0,) if len(x) == len(w) else (), peer=peer)
+
+    return [
+        conv((2, 2, 3, 4), (2, 3, 2, 3), bias=True),
+        conv((2, 3, 4), (2, 3, 2, 3), bias=True),
+        conv((2, 3, 4, 3), (3, 2, 1, 1), bias=True),
+        conv((1, 1, 1, 1), (1, 1, 1, 1), bias=True),
+        conv((1, 2, 1, 1), (2, 2, 3, 4)),
+        conv((2, 1, 3, 2), (1, 2, 2, 3), stride=2),
+        conv((1, 2, 2, 3), (2, 2, 3, 2), stride=(2, 3), bias=True),
+        conv((1, 2, 3, 4), (2, 2, 2, 3), padding=1),
+        conv((2, 1, 4, 2), (1, 2, 3, 2), padding=(2, 1), bias=True),
+        conv((1, 1, 3, 4), (1, 1, 1, 2), padding=(1, 2)),
+        conv((1, 1, 2, 3), (1, 2, 2, 3), stride=(2, 3), output_padding=(1, 2), bias=True),
+        conv((1, 1, 2, 3), (1, 2, 2, 3), stride=3, output_padding=1, padding=(0, 2)),
+        # Output padding of a stride and more, which dilation lets in.
+        conv((1, 2, 3, 2), (2, 1, 2, 2), dilation=(3, 2), output_padding=(2, 1), bias=True),
+        conv((1, 1, 2, 3), (1, 1, 2, 1), stride=(1, 2), dilation=(4, 1), output_padding=(3, 1), padding=(1, 0)),
+        conv((1, 1, 3, 2), (1, 2, 2, 3), dilation=(3, 2)),
+        conv((1, 4, 2, 3), (4, 3, 2, 1), groups=2, bias=True),
+        conv((2, 3, 2, 3), (3, 1, 2, 3), groups=3),
+        conv((1, 3, 2, 2), (3, 2, 2, 3), groups=3, bias=True, stride=(1, 2)),
+        conv((1, 2, 3, 4), (2, 2, 2, 3), padding=Padding(0, 1, 3, 2), stride=(2, 3), bias=True),
+        conv(
+            (1, 4, 3, 2), (4, 1, 3, 2), stride=(2, 3), padding=(1, 2), output_padding=(1, 0), dilation=(1, 3),
+            groups=2, bias=True,
+        ),
+        conv((2, 2, 4), (2, 3, 3), bias=True),
+        conv((2, 4), (2, 3, 3), bias=True),
+        conv((1, 1, 1), (1, 1, 1)),
+        conv((2, 1, 4), (1, 2, 3), stride=(3,), output_padding=2),
+        conv((2, 2, 5), (2, 1, 3), padding=2, dilation=(2,), bias=True),
+        conv((1, 2, 3), (2, 2, 2), padding=Padding(0, 0, 0, 2), stride=2),
+        conv((1, 4, 3), (4, 3, 2), stride=2, padding=1, output_padding=1, dilation=3, groups=2, bias=True),
+    ]  # fmt: skip
+
+
 def conv_gradients() -> list[Case]:
     """The two gradients of convolution as operations of their own."""
     rows = []
@@ -109,7 +217,7 @@ def conv_gradients() -> list[Case]:
         shared = {"window": window, "groups": groups}
         rows += [
             Case(
-                lambda dy, w, window, groups: ConvInputGradient(window, groups)(dy, w),
+                lambda dy, w, window, groups: ConvInputGradient(window, groups)(dy, w, None),
                 [grad, weight], shared, reference.conv2d_input_gradient,
                 name=f"ConvInputGradient{groups}", batched=(0,), covers=F.conv2d,
             ),
@@ -164,4 +272,4 @@ def columns() -> list[Case]:
 
 def rows() -> list[Case]:
     """Of the family."""
-    return [*convolutions(), *conv_gradients(), *large_convolutions(), *columns()]
+    return [*convolutions(), *signals(), *transposed(), *conv_gradients(), *large_convolutions(), *columns()]

@@ -17,6 +17,7 @@ REFERENCES.update(
         minidl.flatten: lambda x, start_dim=0, end_dim=-1: x.reshape(
             *x.shape[:start_dim], -1, *x.shape[x.ndim + end_dim + 1 if end_dim < 0 else end_dim + 1 :]
         ),
+        minidl.unflatten: lambda x, dim, sizes: x.reshape(*x.shape[:dim], *sizes, *x.shape[dim:][1:]),
         minidl.take_along_dim: lambda x, at, dim: np.take_along_axis(x, at, dim),
     }
 )
@@ -49,6 +50,10 @@ def rows() -> list[Case]:
         row(minidl.flatten, [x]),
         row(minidl.flatten, [x], {"start_dim": 1}),
         row(minidl.flatten, [x], {"start_dim": 0, "end_dim": 1}),
+        row(minidl.unflatten, [normal(2, 6, 3)], {"dim": 1, "sizes": (2, 3)}),
+        row(minidl.unflatten, [normal(2, 6, 3)], {"dim": 1, "sizes": [3, -1]}),
+        row(minidl.unflatten, [normal(0, 2)], {"dim": 0, "sizes": (2, -1)}),
+        row(minidl.unflatten, [normal(2, 4)], {"dim": -1, "sizes": (4, 1)}),
         row(minidl.take_along_dim, [normal(3, 4), np.array([[0, 0], [3, 1], [2, 2]])], {"dim": 1}),
         Case(lambda x: x.T @ x.mT.T, [normal(2, 3)], {}, lambda x: x.T @ x, covers=minidl.permute, name="T,mT"),
         Case(lambda x: x.clone().astype("float64") * 2.0, [normal(2)], {}, lambda x: x.astype(float) * 2, name="clone",

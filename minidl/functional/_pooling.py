@@ -1,0 +1,83 @@
+"""What the pooling functions check of their windows, and what their means are divided by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from minidl.errors import ArgumentError, ShapeError
+from minidl.geometry import Pair, Window, pair, sliding_window
+
+
+def check_flag(op: str, name: str, value: Any) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise ArgumentError(f"{op}: {name} must be True or False, got {value!r}")
+
+
+def adaptive_size(op: str, spatial: int, x: Any, output_size: Any) -> Pair:
+    """The output's (height, width), with None, which is for two dimensions only, replaced by the input's own size."""
+    sizes = output_size
+    if isinstance(output_size, Sequence) and not isinstance(output_size, str):
+        if len(output_size) != spatial:
+            kind = "a pair of ints" if spatial == 2 else "one in a tuple"
+            raise ArgumentError(f"{op}: output_size must be an int or {kind}, got {output_size!r}")
+        if spatial == 2:
+            sizes = [own if s is None else s for s, own in zip(output_size, x.data.shape[2:], strict=True)]
+    height, width = pair(op, "output_size", sizes, 1, spatial)
+    if height * width >= 2**62:
+        raise ShapeError(f"{op}: an output of {height} x {width} has more positions than a 64-bit size counts")
+    return height, width
+
+
+def pooling_window(
+    op: str, spatial: int, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any
+) -> Window:
+    """The window over a batch of images, whose padding reaches no further than half of it."""
+    step = kernel_size if stride is None else stride
+    window = sliding_window(op, x.data.shape[4 - spatial :], kernel_size, step, padding, dilation, ceil_mode)
+    if isinstance(padding, str):
+        kind = "a pair of ints" if spatial == 2 else "one in a tuple"
+        raise ArgumentError(f"{op}: padding must be an int or {kind}, got {padding!r}")
+    around = window.padding
+    rows, columns = window.kernel_size
+    if 2 * max(around.top, around.bottom) > rows or 2 * max(around.left, around.right) > columns:
+        raise ArgumentError(
+            f"{op}: padding must be at most half of kernel_size {window.kernel_size[-spatial:]}, got {padding!r}"
+        )
+    if window.dilation != (1, 1) and any(around):
+        _check_that_windows_see_the_input(op, spatial, window)
+    return window
+
+
+@lru_cache(maxsize=256)
+def _check_that_windows_see_the_input(op: str, spatial: int, window: Window) -> None:
+    """Refuse a dilated window whose taps all fall into the padding somewhere: there is no value to choose there."""
+    around = window.padding
+    for axis, before in enumerate((around.top, around.left)):
+        starts = np.arange(window.output_size[axis]) * window.stride[axis] - before
+        first_inside = np.where(starts < 0, starts % window.dilation[axis], starts)
+        if (first_inside >= window.input_size[axis]).any():
+            raise ShapeError(
+                f"{op}: kernel_size {window.kernel_size[-spatial:]} with dilation {window.dilation[-spatial:]} and "
+                f"padding {tuple(around)[4 - 2 * spatial :]} sees nothing but padding at some positions of an input of "
+                f"{window.input_size[-spatial:]}"
+            )
+
+
+@lru_cache(maxsize=256)
+def mean_scale(window: Window, count_include_pad: bool, divisor_override: int | None) -> np.ndarray:
+    """One over what the sum of each window is divided by (OH, OW)."""
+    if divisor_override is not None:
+        return np.full(window.output_size, 1 / divisor_override)
+    counts = []
+    around = window.padding
+    for axis, (before, after) in enumerate(((around.top, around.bottom), (around.left, around.right))):
+        size = window.input_size[axis]
+        low, high = (-before, size + after) if count_include_pad else (0, size)
+        starts = np.arange(window.output_size[axis]) * window.stride[axis] - before
+        counts.append(np.minimum(starts + window.kernel_size[axis], high) - np.maximum(starts, low))
+    return 1 / np.multiply.outer(*counts)

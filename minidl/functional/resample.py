@@ -1,0 +1,170 @@
+"""Images in another size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from minidl.errors import ArgumentError, ShapeError
+from minidl.ops._common import as_tensor, check_choice, check_floating
+from minidl.ops.resample import AlongAxis, SparseMatrix
+
+__all__ = ["interpolate"]
+
+# The numbers of dimensions that a mode takes.
+_MODES = {"nearest": (3, 4), "linear": (3,), "bilinear": (4,)}
+
+
+def interpolate(
+    input: Any,
+    size: int | Sequence[int] | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+) -> Any:
+    """Resize images, or signals in one dimension, by copying pixels or by mixing neighbouring ones.
+
+    Parameters
+    ----------
+    input : Tensor (N, C, H, W) or (N, C, L)
+        Float32 or float64.
+    size : int or sequence of int, optional
+        (OH, OW) or (OL,); an int stands for all of them. Either this or `scale_factor` is given.
+    scale_factor : float or sequence of float, optional
+        What the sizes are multiplied with, and rounded down.
+    mode : str
+        "nearest" copies the pixel at floor(position in / size out * size in); "bilinear" (for images) and "linear"
+        (for signals) weight the pixels on both sides of the position by their distance, along one axis after the
+        other; an axis whose size stays is copied.
+    align_corners : bool, optional
+        Not for "nearest". If False (the default), positions are the centres of pixels that are squares, and the
+        outer edges of both images meet; positions beyond the outermost centres take the value there. If True, the
+        centres of the corner pixels meet.
+    recompute_scale_factor : bool, optional
+        Whether positions are found by the ratio of the sizes instead of by `scale_factor`, where rounding made a
+        difference.
+
+    Returns
+    -------
+    Tensor (N, C, OH, OW) or (N, C, OL)
+        Of the same dtype. A pixel without weight has no influence, even if it is infinite.
+
+    Raises
+    ------
+    ShapeError
+        If the input has another number of dimensions than the mode takes, no channels or no pixels, or the result
+        would have no pixels.
+    ArgumentError
+        If not exactly one of `size` and `scale_factor` is given, one of the arguments has no allowed value, or
+        `align_corners` or `recompute_scale_factor` is given where it means nothing.
+    DTypeError
+        If `input` is not floating.
+
+    Notes
+    -----
+    The nearest pixel is found in single precision whatever the dtype, as PyTorch does it for float32. Its float64
+    result, its gradient and its result for small images sometimes choose a neighbour of that pixel where the exact
+    position is a whole number or rounding leaves the size, or twice the size, as it was.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> import minidl.functional as F
+    >>> x = minidl.tensor([[[1.0, 2.0, 5.0]]])
+    >>> F.interpolate(x, scale_factor=2)
+    tensor([[[1., 1., 2., 2., 5., 5.]]])
+    >>> F.interpolate(x, 5, mode="linear", align_corners=True)
+    tensor([[[1. , 1.5, 2. , 3.5, 5. ]]])
+    """
+    x = as_tensor("interpolate", "input", input)
+    check_floating("interpolate", "input", x)
+    check_choice("interpolate", "mode", mode, tuple(_MODES))
+    for name, value in (("align_corners", align_corners), ("recompute_scale_factor", recompute_scale_factor)):
+        if value is not None and not isinstance(value, bool):
+            raise ArgumentError(f"interpolate: {name} must be True, False or None, got {value!r}")
+    if mode == "nearest" and align_corners is not None:
+        raise ArgumentError(f"interpolate: align_corners does not go with mode='nearest', got {align_corners}")
+    shape = x.data.shape
+    if len(shape) not in _MODES[mode]:
+        ranks = " or ".join({3: "3 dimensions (N, C, L)", 4: "4 dimensions (N, C, H, W)"}[n] for n in _MODES[mode])
+        raise ShapeError(f"interpolate: input must have {ranks} with mode={mode!r}, got {len(shape)}: {shape}")
+    if 0 in shape[1:]:
+        raise ShapeError(f"interpolate: input has no channels or no pixels, its shape is {shape}; only N may be 0")
+    sizes, factors = _sizes(shape[2:], size, scale_factor, bool(recompute_scale_factor))
+    # From the last axis on: reading it position by position is slow, and the others are still short then.
+    for axis in range(len(shape))[:1:-1]:
+        before, after, factor = shape[axis], sizes[axis - 2], factors[axis - 2]
+        if mode == "nearest":
+            matrix = _nearest(before, after, factor)
+        else:
+            matrix = _linear(before, after, factor, bool(align_corners))
+        x = AlongAxis(matrix, axis)(x)
+    return x
+
+
+def _sizes(
+    before: tuple[int, ...], size: Any, scale_factor: Any, recompute: bool
+) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
+    """The sizes after, and the factors by which positions are found if not by the ratio of the sizes."""
+    if (size is None) == (scale_factor is None):
+        found = "neither" if size is None else f"{size!r} and {scale_factor!r}"
+        raise ArgumentError(f"interpolate: either size or scale_factor must be given, got {found}")
+    by_ratio = (None,) * len(before)
+    if size is not None:
+        if recompute:
+            raise ArgumentError("interpolate: recompute_scale_factor goes with scale_factor, not with size")
+        sizes = _each("size", size, len(before), int | np.integer, "int")
+    else:
+        factors = _each("scale_factor", scale_factor, len(before), int | float | np.integer | np.floating, "number")
+        if not all(0 < factor < float("inf") for factor in factors):
+            raise ArgumentError(f"interpolate: scale_factor must be positive and finite, got {scale_factor!r}")
+        sizes = tuple([int(n * factor) for n, factor in zip(before, factors, strict=True)])
+    if min(sizes) < 1:
+        raise ShapeError(f"interpolate: input of size {before} would get the size {sizes}; at least 1 each is needed")
+    return sizes, by_ratio if size is not None or recompute else factors
+
+
+def _each(name: str, value: Any, count: int, kind: Any, called: str) -> tuple:
+    """One value for each axis, from one for all or a sequence."""
+    values = tuple(value) if isinstance(value, list | tuple) else (value,) * count
+    if len(values) != count or not all(isinstance(v, kind) and not isinstance(v, bool) for v in values):
+        raise ArgumentError(
+            f"interpolate: {name} must be one {called} or {count}, one for each axis after the channels, got {value!r}"
+        )
+    return tuple([int(v) if called == "int" else float(v) for v in values])
+
+
+@lru_cache(maxsize=256)
+def _nearest(before: int, after: int, factor: float | None) -> SparseMatrix:
+    """Row i has a 1 at floor(i before / after)."""
+    step = np.float32(before) / np.float32(after) if factor is None else np.float32(1 / factor)
+    at = np.minimum(np.floor(np.arange(after, dtype=np.float32) * step).astype(np.intp), before - 1)
+    return SparseMatrix((after, before), np.arange(after), at)
+
+
+@lru_cache(maxsize=256)
+def _linear(before: int, after: int, factor: float | None, align_corners: bool) -> SparseMatrix:
+    """Row i has weights that sum to 1 at the two positions around where i falls."""
+    rows: np.ndarray = np.arange(after)
+    if before == after:
+        # Also with a factor that only rounding took away, as in PyTorch.
+        return SparseMatrix((after, before), rows, rows)
+    # Dividing last makes positions that are whole numbers exactly so, and their neighbours' weights exactly 0.
+    if align_corners:
+        at: np.ndarray = rows * (before - 1) / max(after - 1, 1)
+    elif factor is None:
+        at = (2 * rows + 1) * before / (2 * after) - 0.5
+    else:
+        at = (rows + 0.5) / factor - 0.5
+    at = np.minimum(np.maximum(at, 0), before - 1)
+    left = np.floor(at).astype(np.intp)
+    weight = at - left
+    between = weight > 0
+    return SparseMatrix(
+        (after, before), np.concatenate([rows, rows[between]]), np.concatenate([left, left[between] + 1]),
+        np.concatenate([1 - weight, weight[between]]),
+    )  # fmt: skip

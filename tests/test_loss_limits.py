@@ -1,0 +1,348 @@
+"""Losses at kinks and limits, on nothing and on what is not finite: as PyTorch's, or why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from parity import TOLERANCE, Array, assert_close, compare_functions
+from test_parity_loss import REDUCTIONS, beside, second_gradients
+
+import minidl
+import minidl.functional as F
+from minidl import kernels, reference
+
+INF, NAN = np.inf, np.nan
+
+pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides the total loss:UserWarning")
+
+# Kinks, limits, and what is not finite
+
+STEPS = np.array([-INF, -1e4, -2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0, 1e4, INF, NAN])
+DIFFERENCES: dict[str, tuple[str, dict[str, Any]]] = {
+    "mse": ("mse_loss", {}),
+    "l1": ("l1_loss", {}),
+    "smooth l1": ("smooth_l1_loss", {}),
+    "smooth l1, beta 0": ("smooth_l1_loss", {"beta": 0.0}),
+    "smooth l1, beta 0.5": ("smooth_l1_loss", {"beta": 0.5}),
+    "smooth l1, beta 1e-300": ("smooth_l1_loss", {"beta": 1e-300}),
+    "huber": ("huber_loss", {}),
+    "huber, delta 2": ("huber_loss", {"delta": 2.0}),
+}
+
+
+@pytest.mark.parametrize("case", DIFFERENCES)
+def test_kinks_and_limits_of_differences(torch: Any, case: str) -> None:
+    name, kwargs = DIFFERENCES[case]
+    # PyTorch's slope of |x| at NaN is 0, ours NaN.
+    x = STEPS[:-1] if "l1" in case and ("smooth" not in case or "beta 0" == case[-6:]) else STEPS
+    for reduction in REDUCTIONS:
+        beside(torch, name, [x, np.zeros_like(x)], reduction=reduction, **kwargs)
+
+
+@pytest.mark.parametrize("case", [c for c in DIFFERENCES if "beta 1e-300" not in c])
+def test_second_gradients_at_kinks(torch: Any, case: str) -> None:
+    name, kwargs = DIFFERENCES[case]
+    x = STEPS[1:-2]
+    if name == "l1_loss" or kwargs.get("beta") == 0:
+        # PyTorch has none, and says so.
+        y = minidl.Tensor(x, requires_grad=True)
+        (first,) = minidl.grad(getattr(F, name)(y, np.zeros_like(x), **kwargs), [y], create_graph=True)
+        assert not first.requires_grad or not minidl.grad(first.sum(), [y])[0].data.any()
+    else:
+        second_gradients(torch, name, [x, np.zeros_like(x)], reduction="none", **kwargs)
+
+
+@pytest.mark.parametrize("target", [0.0, 1.0, 0.3, 2.0, -1.0])
+@pytest.mark.parametrize("positive", [None, 3.0, 0.0])
+def test_logits_of_any_size(torch: Any, target: float, positive: float | None) -> None:
+    x = np.array([-INF, -1e4, -800, -40, -1, 0, 1, 40, 800, 1e4, INF, NAN])
+    weights = {} if positive is None else {"pos_weight": np.array(positive)}
+    beside(torch, "binary_cross_entropy_with_logits", [x, np.full_like(x, target)], weights, reduction="none")
+
+
+@pytest.mark.parametrize("target", [0.0, 1.0, 0.3])
+def test_probabilities_at_their_limits(torch: Any, target: float) -> None:
+    x = np.array([0, 1e-300, 1e-13, 1e-5, 0.3, 1 - 1e-5, 1])
+    # One by one, since the largest gradient is 1e17 times the smallest.
+    for value in x:
+        beside(torch, "binary_cross_entropy", [np.array([value]), np.array([target])], reduction="none")
+
+
+def test_kl_div_of_special_values(torch: Any) -> None:
+    target = np.array([0.0, 1e-300, 0.5, 1, 2, -1, INF, NAN])
+    beside(torch, "kl_div", [np.full_like(target, -1), target], reduction="none")
+    beside(torch, "kl_div", [np.array([-INF, -INF, INF, NAN]), np.array([0.0, 0.5, 0, 0])], reduction="none")
+    target = np.array([-INF, -1e4, -1, 0, 1, 1e4, INF, NAN])
+    beside(torch, "kl_div", [np.full_like(target, -1), target], reduction="none", log_target=True)
+    beside(torch, "kl_div", [np.array([-INF, -INF]), np.array([-INF, 0])], reduction="none", log_target=True)
+    assert F.kl_div([-3.0, -1.0], [0.0, 0.0], reduction="none").tolist() == [0, 0]
+
+
+SCORES = np.array([[1e4, -1e4, 0], [-1e4, 1e4, 5], [0, -INF, 1], [1e300, 0, -1e300], [3, 3, 3], [INF, 0, 1]])
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_scores_of_any_size(torch: Any, reduction: str) -> None:
+    target, weight = np.array([1, 1, 0, 2, 0, 1]), {"weight": np.array([1.0, 0.5, 3])}
+    for x in (SCORES, SCORES[:-1]):
+        t = target[: len(x)]
+        beside(torch, "cross_entropy", [x, t], reduction=reduction)
+        beside(torch, "cross_entropy", [x, t], weight, reduction=reduction)
+        beside(torch, "cross_entropy", [x, t], weight, reduction=reduction, label_smoothing=0.2)
+        beside(torch, "nll_loss", [x, t], weight, reduction=reduction)
+        p = np.array([[0.25, 0.5, 0.25]] * len(x))
+        beside(torch, "cross_entropy", [x, p], weight, reduction=reduction)
+    beside(torch, "cross_entropy", [SCORES[2:3], np.array([[0.5, 0.0, 0.5]])], reduction=reduction)
+
+
+@pytest.mark.parametrize("smoothing", [{}, {"label_smoothing": 0.2}], ids=["hard", "smooth"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_weights_that_sum_to_0(torch: Any, reduction: str, smoothing: dict[str, Any]) -> None:
+    x, target = np.array([[3.0, 1.0], [1.0, 2.0]]), np.array([0, 0])
+    beside(torch, "cross_entropy", [x, target], {"weight": np.array([0.0, 2])}, reduction=reduction, **smoothing)
+    beside(torch, "cross_entropy", [x, target], {"weight": np.array([0.0, 0])}, reduction=reduction, **smoothing)
+    if not smoothing:
+        beside(torch, "nll_loss", [x, target], {"weight": np.array([0.0, 2])}, reduction=reduction)
+        cancelling = {"weight": np.array([-1.0, 1])}
+        for name in ("cross_entropy", "nll_loss"):
+            beside(torch, name, [x, np.array([0, 1])], cancelling, reduction=reduction)
+
+
+@pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "huber_loss"])
+def test_weights_of_elements_that_sum_to_0(torch: Any, name: str) -> None:
+    ours, theirs = (
+        lambda x, t, w, f=f: f(x, t, weight=w) for f in (getattr(F, name), getattr(torch.nn.functional, name))
+    )
+    compare_functions(torch, name, ours, theirs, [np.array([1.0, 2]), np.zeros(2), np.zeros(2)])
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("name", ["nll_loss", "cross_entropy"])
+def test_every_position_ignored(torch: Any, name: str, reduction: str) -> None:
+    for weights in ({}, {"weight": np.array([1.0, 2, 3])}):
+        for kwargs in ({}, {"label_smoothing": 0.1}) if name == "cross_entropy" else ({},):
+            beside(torch, name, [np.ones((2, 3)), np.array([-100, -100])], weights, reduction=reduction, **kwargs)
+            beside(torch, name, [np.ones(3), np.array(-100)], weights, reduction=reduction, **kwargs)
+
+
+NOTHING: dict[str, list[Array]] = {
+    "nll_loss": [np.ones((0, 3)), np.ones(0, int)],
+    "cross_entropy": [np.ones((0, 3)), np.ones(0, int)],
+    "binary_cross_entropy": [np.ones((0, 3))] * 2,
+    "binary_cross_entropy_with_logits": [np.ones((0, 3))] * 2,
+    "kl_div": [np.ones((0, 3))] * 2,
+    "mse_loss": [np.ones((0, 3))] * 2,
+    "l1_loss": [np.ones((0, 3))] * 2,
+    "smooth_l1_loss": [np.ones((0, 3))] * 2,
+    "huber_loss": [np.ones((0, 3))] * 2,
+    "cosine_embedding_loss": [np.ones((0, 3)), np.ones((0, 3)), np.ones(0, int)],
+    "hinge_embedding_loss": [np.ones((0, 3)), np.ones((0, 3), int)],
+    "margin_ranking_loss": [np.ones((0, 3)), np.ones((0, 3)), np.ones((0, 3), int)],
+    "triplet_margin_loss": [np.ones((0, 3))] * 3,
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_nothing(torch: Any, name: str) -> None:
+    for reduction in REDUCTIONS:
+        beside(torch, name, NOTHING[name], reduction=reduction)
+    assert np.isnan(getattr(F, name)(*NOTHING[name]).item())
+
+
+def test_nothing_else(torch: Any) -> None:
+    for reduction in REDUCTIONS:
+        beside(torch, "cross_entropy", [np.ones((0, 3)), np.ones((0, 3))], reduction=reduction)
+        for name in ("cross_entropy", "nll_loss"):
+            beside(torch, name, [np.ones((2, 3, 0)), np.ones((2, 0), int)], reduction=reduction)
+        beside(torch, "cosine_embedding_loss", [np.ones((2, 0)), np.ones((2, 0)), np.array([1, -1])])
+        beside(torch, "triplet_margin_loss", [np.ones((2, 0))] * 3, reduction=reduction)
+    for shape in ((0, 3), (3, 0)):
+        beside(torch, "kl_div", [np.ones(shape)] * 2, reduction="batchmean")
+    # PyTorch's mean of no multi_margin_loss is whatever was in memory.
+    assert np.isnan(F.multi_margin_loss(np.ones((0, 3)), np.ones(0, int)).item())
+
+
+def test_margins_at_their_kinks(torch: Any) -> None:
+    for y in (1, -1, 0):
+        beside(torch, "hinge_embedding_loss", [STEPS, np.full(STEPS.shape, y)], reduction="none")
+        beside(torch, "margin_ranking_loss", [STEPS, np.ones_like(STEPS), np.full(STEPS.shape, y)], margin=1.0)
+    beside(
+        torch, "margin_ranking_loss",
+        [np.array([1.0, 2, 3, INF, NAN, 0]), np.array([2.0, 2, 2, INF, 1, INF]), np.ones(6)], reduction="none",
+    )  # fmt: skip
+    for p in (1, 2):
+        beside(torch, "multi_margin_loss", [np.array([[1.0, 2, 0, -INF], [0, 1, 1, 2]]), np.array([1, 2])], p=p)
+    kink, tie = ([np.array([[v]]) for v in values] for values in ((0.0, 1.0, 2.0), (0.0, 2.0, 1.0)))
+    beside(torch, "triplet_margin_loss", kink, eps=0.0)
+    beside(torch, "triplet_margin_loss", tie, eps=0.0, swap=True, margin=3.0)
+
+
+VECTORS: dict[str, tuple[list[list[float]], list[list[float]]]] = {
+    "of some length": ([[1, 2], [1, 0], [1, 0]], [[2, 4], [-1, 0], [0, 1]]),
+    "of none": ([[0, 0], [0, 0]], [[1, 1], [0, 0]]),
+    "not finite": ([[INF, 1], [NAN, 1]], [[1, 1], [1, 1]]),
+}
+
+
+@pytest.mark.parametrize("target", [1, -1, 0])
+@pytest.mark.parametrize("which", VECTORS)
+def test_vectors_at_their_limits(torch: Any, which: str, target: int) -> None:
+    a, b = (np.array(v, float) for v in VECTORS[which])
+    for margin in (0.0, 0.5):
+        beside(torch, "cosine_embedding_loss", [a, b, np.full(len(a), target)], margin=margin, reduction="none")
+
+
+@pytest.mark.parametrize("p", [0, 0.5, 1, 1.5, 2, 3, INF])
+def test_norms_at_their_kinks(torch: Any, p: float) -> None:
+    arrays = [
+        np.array([[1.0, 2, 3], [0, 0, 0], [1, -1, 1]]), np.array([[2.0, 1, 3], [0, 0, 0], [0, 0, 0]]),
+        np.array([[2.0, 3, 3], [0, 0, 0.5], [0, 0, 0]]),
+    ]  # fmt: skip
+    if p:
+        beside(torch, "triplet_margin_loss", arrays, p=p, eps=0.0, margin=5.0, reduction="none")
+        return
+    # PyTorch has no gradient there at all.
+    mine = [minidl.Tensor(a, requires_grad=True) for a in arrays]
+    y = F.triplet_margin_loss(*mine, p=0, eps=0.0, reduction="none")
+    expected = torch.nn.functional.triplet_margin_loss(
+        *(torch.tensor(a) for a in arrays), p=0, eps=0.0, reduction="none"
+    )  # fmt: skip
+    assert_close(y.data, expected.numpy(), TOLERANCE)
+    y.sum().backward()
+    assert not any(x.grad.data.any() for x in mine)
+
+
+# What PyTorch knows nothing of
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("seed", range(12))
+def test_the_fused_kernels_equal_their_twins(seed: int, dtype: str, threads_everywhere: None) -> None:
+    rng = np.random.default_rng(seed)
+    minidl.set_num_threads(1 + seed % 4)
+    rows, classes = int(rng.integers(0, 40)), int(rng.integers(1, 20))
+    x = (rng.normal(size=(rows, classes)) * rng.choice([1, 1e4])).astype(dtype)
+    target = rng.integers(0, classes, rows).astype(np.longlong)
+    target[rng.random(rows) < 0.2] = -7
+    share = rng.uniform(0.5, 1, rows).astype(dtype) if seed % 2 else None
+    spread = rng.uniform(0, 0.2, classes).astype(dtype) if seed % 3 else None
+    scale = rng.uniform(0.5, 2, rows).astype(dtype)
+    tolerance = 2e-5 if dtype == "float32" else 1e-12
+    found = kernels.cross_entropy(x, target, -7, share, spread)
+    expected = reference.cross_entropy(x, target, -7, share, spread)
+    for f, e in zip(found, expected, strict=True):
+        assert f.dtype == dtype
+        assert_close(f, e, tolerance)
+    gradients = (
+        module.cross_entropy_gradient(expected[1], target, -7, scale, share, spread) for module in (kernels, reference)
+    )
+    assert_close(*gradients, tolerance, scale=1.0)
+
+
+# Where ours is not PyTorch's
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weight", [None, [1.0, 2.0]])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_ignored_rows_may_be_nan(reduction: str, weight: Any, smoothing: float) -> None:
+    """PyTorch 2.13's nll_loss gives 0 there, but its cross_entropy NaN; both ways back of ours give 0."""
+    values, target = [[NAN, 1.0], [INF, -INF], [1.0, 2.0]], [-100, -100, 1]
+    w = None if weight is None else minidl.tensor(weight, dtype="float64")
+    losses: list[Callable[[Any, Any], Any]] = [
+        lambda x, t: F.cross_entropy(x, t, w, reduction=reduction, label_smoothing=smoothing),
+        lambda x, t: F.nll_loss(x, t, w, reduction=reduction),
+    ]
+    for loss in losses:
+        gradients = []
+        for create_graph in (False, True):
+            x = minidl.tensor(values, dtype="float64", requires_grad=True)
+            y = loss(x, target)
+            start = np.array([NAN, 1, 1.0]) if reduction == "none" else np.array(1.0)
+            (g,) = minidl.grad(y, [x], minidl.Tensor(start), create_graph=create_graph)
+            gradients.append(g.data)
+            assert not g.data[:2].any()
+            assert np.isfinite(g.data).all()
+            if create_graph and g.requires_grad:
+                (second,) = minidl.grad((g * g).sum(), [x])
+                assert not second.data[:2].any()
+                assert np.isfinite(second.data).all()
+        assert_close(gradients[1], gradients[0], 1e-14)
+        alone = minidl.tensor(values[2:], dtype="float64", requires_grad=True)
+        (expected,) = minidl.grad(loss(alone, target[2:]).sum(), [alone])
+        assert_close(gradients[0][2:], expected.data, 1e-14)
+
+
+def test_nan_is_not_hidden_by_multi_margin_loss() -> None:
+    """PyTorch reads NaN as less than the margin."""
+    assert np.isnan(F.multi_margin_loss([[0.0, NAN, 1.0]], [0]).item())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1e4, -1e4])
+def test_large_values_in_both_dtypes(dtype: str, size: float) -> None:
+    """Results that are finite, and right in float32."""
+
+    def tensor(values: Any) -> Any:
+        return minidl.tensor(values, dtype=dtype, requires_grad=True)
+
+    x = tensor([[size, -size, 0.0]])
+    soft = minidl.tensor([[0.25, 0.25, 0.5]], dtype=dtype)
+    other = tensor([[-size, size, size / 2]])
+    for loss, expected in (
+        (F.cross_entropy(x, [0]), max(0, -2 * size)),
+        (F.cross_entropy(x, [0], label_smoothing=0.3), 0.7 * max(0, -2 * size) + 0.1 * 3e4),
+        (F.cross_entropy(x, soft), 1e4),
+        (F.binary_cross_entropy_with_logits(x, soft, reduction="sum"), 1e4 + np.log(2)),
+        (F.mse_loss(x, other), (8e8 + 0.25e8) / 3),
+        (F.l1_loss(x, other), 4.5e4 / 3),
+        (F.huber_loss(x, other), (4.5e4 - 1.5) / 3),
+        (F.smooth_l1_loss(x, other), (4.5e4 - 1.5) / 3),
+        (F.cosine_embedding_loss(x, other, [1]), 1 + 2 / np.sqrt(2 * 2.25)),
+        (F.triplet_margin_loss(x, other, minidl.tensor(x.data), p=20), 2e4 * 2 ** (1 / 20) + 1),
+        (F.kl_div(F.log_softmax(x, 1), soft, reduction="sum"), 1e4 + np.log(0.25) / 2 + np.log(0.5) / 2),
+    ):
+        assert loss.dtype == dtype
+        assert_close(loss.data, np.asarray(expected), 1e-5 if dtype == "float32" else 1e-9)
+        x.grad = other.grad = None
+        loss.backward()
+        assert np.isfinite(x.grad.data).all()
+        assert x.grad.dtype == dtype
+
+
+def test_numbers_of_numpys_keep_the_dtype() -> None:
+    """They are no Python numbers, which take the dtype of what they meet."""
+    x, half = minidl.tensor(1.0), np.float64(0.5)
+    for loss in (
+        F.huber_loss(x, 3.0, delta=half), F.smooth_l1_loss(x, 3.0, beta=half),
+        F.hinge_embedding_loss(x, -1, half), F.margin_ranking_loss(x, 3.0, 1, half),
+        F.triplet_margin_loss([1.0], [2.0], [3.0], half, half, half), F.multi_margin_loss([1.0, 2.0], 1, margin=half),
+        F.cosine_embedding_loss([1.0], [2.0], 1, half), F.cross_entropy([1.0, 2.0], 1, label_smoothing=half),
+        F.cross_entropy([1.0, 2.0], [0.5, 0.5], label_smoothing=half),
+    ):  # fmt: skip
+        assert loss.dtype == np.float32
+
+
+def test_weights_may_change_before_the_backward_pass() -> None:
+    x, target = minidl.tensor([[1.0, 2.0]], requires_grad=True), np.array([1])
+    for call in (
+        lambda w: F.cross_entropy(x, target, w, reduction="sum"),
+        lambda w: F.nll_loss(x, target, w, reduction="sum"),
+        lambda w: F.multi_margin_loss(x, [0], weight=w),
+        lambda w: F.binary_cross_entropy_with_logits(x, [[0.0, 1.0]], w, pos_weight=w),
+        lambda w: F.binary_cross_entropy(F.sigmoid(x), [[0.0, 1.0]], w),
+    ):
+        found = []
+        for change in (False, True):
+            w = np.array([3.0, 2.0], np.float32)
+            x.grad = None
+            y = call(w)
+            if change:
+                w[:] = 0
+            y.backward()
+            found.append(x.grad.data.copy())
+        assert np.array_equal(*found)
+        assert found[0].any()
