@@ -6,11 +6,9 @@ from collections.abc import Iterable
 from math import sqrt
 from typing import Any
 
-import numpy as np
-
 from minidl import kernels
 from minidl.errors import ArgumentError
-from minidl.optim.optimizer import Optimizer, check_number
+from minidl.optim.optimizer import Optimizer
 
 
 class Adam(Optimizer):
@@ -35,6 +33,8 @@ class Adam(Optimizer):
         Divide by the largest mean squared gradient so far (Reddi et al. 2018).
     maximize : bool
         Climb instead.
+    decoupled_weight_decay : bool
+        Shrink the parameter itself, as `AdamW` does.
 
     Raises
     ------
@@ -56,7 +56,10 @@ class Adam(Optimizer):
     Parameter([0.9], requires_grad=True)
     """
 
-    _decoupled = False
+    _numbers = ("lr", "eps", "weight_decay")
+    _flags = ("amsgrad", "maximize", "decoupled_weight_decay")
+    _remembers = ("step", "exp_avg", "exp_avg_sq")
+    _may_remember = ("max_exp_avg_sq",)
 
     def __init__(
         self,
@@ -68,6 +71,7 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -78,47 +82,28 @@ class Adam(Optimizer):
                 "weight_decay": weight_decay,
                 "amsgrad": amsgrad,
                 "maximize": maximize,
+                "decoupled_weight_decay": decoupled_weight_decay,
             },
         )
 
-    def _check(self, group):
-        for name in ("lr", "eps", "weight_decay"):
-            check_number(self._name, name, group[name], 0)
-        if not isinstance(group["betas"], tuple | list) or len(group["betas"]) != 2:
-            raise ArgumentError(f"{self._name}: betas must be two numbers, got {group['betas']!r}")
-        for i, beta in enumerate(group["betas"]):
-            check_number(self._name, f"betas[{i}]", beta, 0, below=1)
-
     def _update(self, group, parameters, grads):
         beta1, beta2 = group["betas"]
-        means, squares, highest = [], [], []
-        corrections1, corrections2 = np.empty(len(parameters)), np.empty(len(parameters))
-        for i, p in enumerate(parameters):
-            state = self.state.get(p)
-            if state is None:
-                state = {"step": 0, "exp_avg": np.zeros_like(p.data), "exp_avg_sq": np.zeros_like(p.data)}
-                self.state[p] = state
-            if group["amsgrad"]:
-                highest.append(state.setdefault("max_exp_avg_sq", np.zeros_like(p.data)))
-            state["step"] += 1
-            corrections1[i] = 1 - beta1 ** state["step"]
-            corrections2[i] = sqrt(1 - beta2 ** state["step"])
-            means.append(state["exp_avg"])
-            squares.append(state["exp_avg_sq"])
+        names = self._remembers + (self._may_remember if group["amsgrad"] else ())
+        memory = self._recall(parameters, names)
         kernels.adam_step(
             grads,
             [p.data for p in parameters],
-            means,
-            squares,
-            highest,
-            corrections1,
-            corrections2,
+            memory["exp_avg"],
+            memory["exp_avg_sq"],
+            memory.get("max_exp_avg_sq", []),
+            [1 - beta1 ** (step + 1) for step in memory["step"]],
+            [sqrt(1 - beta2 ** (step + 1)) for step in memory["step"]],
             lr=group["lr"],
             beta1=beta1,
             beta2=beta2,
             eps=group["eps"],
             weight_decay=group["weight_decay"],
-            decoupled=self._decoupled,
+            decoupled=group["decoupled_weight_decay"],
             amsgrad=group["amsgrad"],
             maximize=group["maximize"],
         )
@@ -141,8 +126,6 @@ class AdamW(Adam):
     Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2.
     """
 
-    _decoupled = True
-
     def __init__(
         self,
         params: Iterable[Any],
@@ -154,4 +137,9 @@ class AdamW(Adam):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)
+
+    def _check(self, group):
+        super()._check(group)
+        if not group["decoupled_weight_decay"]:
+            raise ArgumentError("AdamW: decoupled_weight_decay must be True; without it, this is Adam")

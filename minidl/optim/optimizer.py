@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from minidl.tensor import Tensor
 class Optimizer:
     """Base class of optimisers.
 
-    A subclass names its options' defaults and limits, and writes `_update`, which steps all parameters of one dtype of
-    a group at once.
+    A subclass names its options and what it remembers of a parameter, and writes `_update`, which steps all parameters
+    of one dtype of a group at once.
 
     Attributes
     ----------
@@ -27,13 +28,20 @@ class Optimizer:
         What the optimiser remembers of each parameter, by the parameter.
     """
 
+    # Options that are numbers of at least 0, and those that are booleans. "betas" are known to be two numbers below 1.
+    _numbers: tuple[str, ...] = ("lr",)
+    _flags: tuple[str, ...] = ()
+    # What is remembered of each parameter: always, and with some options. "step" is counted here, all else are arrays.
+    _remembers: tuple[str, ...] = ()
+    _may_remember: tuple[str, ...] = ()
+
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Tensor, dict[str, Any]] = {}
         if isinstance(params, TensorBase):
             raise DTypeError(f"{self._name}: params must be an iterable of tensors or of groups, got one tensor")
-        entries = list(params)
+        entries = self._listed(params)
         if not entries:
             raise ArgumentError(f"{self._name}: params is empty")
         groups = entries if isinstance(entries[0], Mapping) else [{"params": entries}]
@@ -46,11 +54,34 @@ class Optimizer:
 
     def _check(self, group: Mapping[str, Any]) -> None:
         """Refuse options outside their range."""
-        raise NotImplementedError
+        for name in (*self._numbers, *({"initial_lr"} & set(group))):
+            check_number(self._name, name, group[name], 0)
+        for name in self._flags:
+            if not isinstance(group[name], bool | np.bool_):
+                raise ArgumentError(f"{self._name}: {name} must be True or False, got {group[name]!r}")
+        if "betas" in group:
+            if not isinstance(group["betas"], tuple | list) or len(group["betas"]) != 2:
+                raise ArgumentError(f"{self._name}: betas must be two numbers, got {group['betas']!r}")
+            for i, beta in enumerate(group["betas"]):
+                check_number(self._name, f"betas[{i}]", beta, 0, below=1)
 
     def _update(self, group: dict[str, Any], parameters: list[Tensor], grads: list[np.ndarray]) -> None:
         """Step these parameters, all of one dtype."""
         raise NotImplementedError
+
+    def _recall(self, parameters: list[Tensor], names: Iterable[str], fill: float = 0.0) -> dict[str, list[Any]]:
+        """What is remembered under each name, an entry a parameter; where there is nothing yet, arrays of `fill`."""
+        found: dict[str, list[Any]] = {name: [] for name in names}
+        for p in parameters:
+            state = self.state.get(p)
+            if state is None:
+                state = self.state[p] = {}
+            for name, values in found.items():
+                value = state.get(name)
+                if value is None:
+                    value = state[name] = 0 if name == "step" else np.full_like(p.data, fill)
+                values.append(value)
+        return found
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Add parameters with options of their own.
@@ -65,12 +96,12 @@ class Optimizer:
         ArgumentError
             If an option is unknown or out of range, or a parameter is in a group already.
         DTypeError
-            If one of params is no tensor.
+            If one of params is no tensor, or params have no order.
         """
         if not isinstance(group, Mapping) or "params" not in group:
             raise ArgumentError(f"{self._name}: a parameter group must be a dict with the key 'params'")
-        params = [group["params"]] if isinstance(group["params"], TensorBase) else list(group["params"])
-        unknown = set(group) - set(self.defaults) - {"params"}
+        params = [group["params"]] if isinstance(group["params"], TensorBase) else self._listed(group["params"])
+        unknown = set(group) - set(self.defaults) - {"params", "initial_lr"}
         if unknown:
             raise ArgumentError(f"{self._name}: unknown options in a parameter group: {', '.join(sorted(unknown))}")
         held = {id(p) for g in self.param_groups for p in g["params"]}
@@ -87,6 +118,15 @@ class Optimizer:
         full = {**self.defaults, **group, "params": params}
         self._check(full)
         self.param_groups.append(full)
+
+    def _listed(self, params: Any) -> list[Any]:
+        if not isinstance(params, Iterable):
+            raise DTypeError(
+                f"{self._name}: params must be an iterable of tensors or of groups, got {type(params).__name__}"
+            )
+        if isinstance(params, set | frozenset):
+            raise DTypeError(f"{self._name}: params must have an order, which is saved by number, got a set")
+        return list(params)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or set them to 0."""
@@ -106,30 +146,67 @@ class Optimizer:
         -------
         Any
             What the closure returned.
+
+        Raises
+        ------
+        ShapeError, DTypeError, ArgumentError
+            If a gradient does not fit its parameter, or a parameter can't be written to; none is updated then.
         """
         loss = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        work: list[tuple[dict[str, Any], list[Tensor], list[np.ndarray]]] = []
         for group in self.param_groups:
-            by_dtype: dict[np.dtype, list[Tensor]] = {}
+            by_dtype: dict[np.dtype, tuple[list[Tensor], list[np.ndarray]]] = {}
             for p in group["params"]:
                 if p.grad is not None:
-                    self._check_gradient(p)
-                    by_dtype.setdefault(p.data.dtype, []).append(p)
-            for parameters in by_dtype.values():
-                self._update(group, parameters, [np.ascontiguousarray(p.grad.data) for p in parameters])
-                for p in parameters:
-                    p._version[0] += 1
+                    dtype, grad = p.data.dtype, self._gradient(p)
+                    if dtype not in by_dtype:
+                        if dtype.kind != "f":
+                            raise DTypeError(
+                                f"{self._name}: only float32 and float64 parameters take steps, got {dtype}"
+                            )
+                        by_dtype[dtype] = ([], [])
+                        work.append((group, *by_dtype[dtype]))
+                    parameters, grads = by_dtype[dtype]
+                    parameters.append(p)
+                    grads.append(grad)
+        counts = "step" in self._remembers
+        for group, parameters, grads in work:
+            try:
+                self._update(group, parameters, grads)
+            except (TypeError, ValueError):
+                self._check_memory(parameters)
+                raise
+            for p in parameters:
+                p._version[0] += 1
+                if counts:
+                    self.state[p]["step"] += 1
         return loss
 
-    def _check_gradient(self, p: Tensor) -> None:
-        if p.grad.data.shape != p.data.shape:
-            raise ShapeError(f"{self._name}: a parameter of shape {p.data.shape} has a gradient of {p.grad.data.shape}")
-        if p.grad.data.dtype != p.data.dtype:
-            raise DTypeError(f"{self._name}: a parameter of {p.data.dtype} has a gradient of {p.grad.data.dtype}")
-        if not (p.data.flags.c_contiguous and p.data.flags.writeable):
-            raise ArgumentError(f"{self._name}: a parameter of shape {p.data.shape} is read-only or not C-contiguous")
+    def _gradient(self, p: Tensor) -> np.ndarray:
+        """The gradient of a parameter as a kernel takes it, if both are fit for a step."""
+        data, grad = p.data, p.grad.data
+        if grad.shape != data.shape:
+            raise ShapeError(f"{self._name}: a parameter of shape {data.shape} has a gradient of {grad.shape}")
+        if grad.dtype != data.dtype:
+            raise DTypeError(f"{self._name}: a parameter of {data.dtype} has a gradient of {grad.dtype}")
+        if not data.flags.carray:
+            raise ArgumentError(
+                f"{self._name}: a parameter of shape {data.shape} is read-only or not C-contiguous and aligned"
+            )
+        flags = grad.flags
+        return grad if flags.c_contiguous and flags.aligned else grad.copy(order="C")
+
+    def _check_memory(self, parameters: list[Tensor]) -> None:
+        for p in parameters:
+            for name, value in self.state.get(p, {}).items():
+                if name != "step" and (value.shape, value.dtype) != (p.data.shape, p.data.dtype):
+                    raise ShapeError(
+                        f"{self._name}: {name} of a parameter is {value.dtype} of shape {value.shape}, but the "
+                        f"parameter has become {p.data.dtype} of shape {p.data.shape}"
+                    )
 
     def state_dict(self) -> dict[str, Any]:
         """The options and what is remembered of each parameter, numbered through all groups."""
@@ -168,7 +245,9 @@ class Optimizer:
                 f"the optimiser {[len(g['params']) for g in self.param_groups]}"
             )
         for i, group in enumerate(groups):
-            unknown, lacking = set(group) - set(self.param_groups[i]), set(self.param_groups[i]) - set(group)
+            # A schedule leaves the rate that it began with; it may be on one side only.
+            found, own = set(group) - {"initial_lr"}, set(self.param_groups[i]) - {"initial_lr"}
+            unknown, lacking = found - own, own - found
             if unknown or lacking:
                 raise StateDictError(
                     f"{self._name}: group {i} of the state dict lacks {sorted(lacking)}, and has "
@@ -179,18 +258,7 @@ class Optimizer:
         for key, values in state.items():
             if not 0 <= key < len(numbered):
                 raise StateDictError(f"{self._name}: the state dict has state for parameter {key} of {len(numbered)}")
-            p = numbered[key]
-            loaded[p] = {}
-            for name, value in values.items():
-                if isinstance(value, np.ndarray | TensorBase):
-                    array = np.array(value, dtype=p.data.dtype)
-                    if p.data.size and array.shape != p.data.shape:
-                        raise StateDictError(
-                            f"{self._name}: {name} of parameter {key} has shape {array.shape}, "
-                            f"the parameter {p.data.shape}"
-                        )
-                    value = array
-                loaded[p][name] = value
+            loaded[numbered[key]] = self._loaded(key, numbered[key], values)
         # JSON, which checkpoints keep options in, turns tuples into lists.
         options = [
             {k: tuple(v) if isinstance(v, list) else v for k, v in group.items() if k != "params"} for group in groups
@@ -198,8 +266,36 @@ class Optimizer:
         for group in options:
             self._check(group)
         self.state = loaded
-        for own, group in zip(self.param_groups, options, strict=True):
-            own.update(group)
+        for mine, group in zip(self.param_groups, options, strict=True):
+            mine.update(group)
+
+    def _loaded(self, key: int, p: Tensor, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What a state dict remembers of a parameter, as a copy, if it fits."""
+        values = {name: value for name, value in values.items() if value is not None}
+        lacking = set(self._remembers) - set(values)
+        unknown = set(values) - set(self._remembers) - set(self._may_remember)
+        if lacking or unknown:
+            raise StateDictError(
+                f"{self._name}: the state of parameter {key} lacks {sorted(lacking)}, and has unknown {sorted(unknown)}"
+            )
+        loaded: dict[str, Any] = {}
+        for name, value in values.items():
+            try:
+                array = np.array(value, dtype=np.float64 if name == "step" else p.data.dtype)
+            except (TypeError, ValueError):
+                raise StateDictError(f"{self._name}: {name} of parameter {key} is {value!r:.80}") from None
+            if name == "step":
+                if array.size != 1 or not array >= 0 or array % 1 != 0:
+                    raise StateDictError(f"{self._name}: step of parameter {key} must be an int, got {value!r:.80}")
+                loaded[name] = int(array.item())
+                continue
+            # A parameter whose size is not known yet learns it from the model's state dict.
+            if getattr(p, "is_initialised", True) and array.shape != p.data.shape:
+                raise StateDictError(
+                    f"{self._name}: {name} of parameter {key} has shape {array.shape}, the parameter {p.data.shape}"
+                )
+            loaded[name] = array
+        return loaded
 
     def __repr__(self) -> str:
         lines = [f"{self._name} ("]
@@ -209,12 +305,12 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def check_number(optimizer: str, name: str, value: Any, low: float, below: float | None = None) -> None:
-    """Refuse what is no number from `low` on, below `below`."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float | np.number)
-        or not low <= value < (below or np.inf)
-    ):
-        limit = f" and below {below}" if below is not None else ""
-        raise ArgumentError(f"{optimizer}: {name} must be a number of at least {low}{limit}, got {value!r}")
+def check_number(owner: str, name: str, value: Any, low: float = -inf, below: float = inf, up_to: float = inf) -> None:
+    """Refuse what is no finite number from `low` on, below `below` and up to `up_to`."""
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not is_number or not -inf < value < inf or not low <= value < below or value > up_to:
+        limits = [f"of at least {low}"] if low > -inf else []
+        limits += [f"below {below}"] if below < inf else []
+        limits += [f"up to {up_to}"] if up_to < inf else []
+        what = " and ".join(limits)
+        raise ArgumentError(f"{owner}: {name} must be a number{' ' * bool(what)}{what}, got {value!r}")

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from minidl import kernels
 from minidl.errors import ArgumentError
-from minidl.optim.optimizer import Optimizer, check_number
+from minidl.optim.optimizer import Optimizer
 
 
 class SGD(Optimizer):
@@ -51,6 +49,10 @@ class SGD(Optimizer):
     Parameter([0.5], requires_grad=True)
     """
 
+    _numbers = ("lr", "momentum", "dampening", "weight_decay")
+    _flags = ("nesterov", "maximize")
+    _may_remember = ("momentum_buffer",)
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -75,20 +77,25 @@ class SGD(Optimizer):
         )
 
     def _check(self, group):
-        for name in ("lr", "momentum", "dampening", "weight_decay"):
-            check_number(self._name, name, group[name], 0)
+        super()._check(group)
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ArgumentError("SGD: nesterov needs momentum above 0 and dampening of 0")
 
     def _update(self, group, parameters, grads):
-        options = {k: v for k, v in group.items() if k != "params"}
-        velocities: list[np.ndarray] = []
-        first = np.zeros(len(parameters), np.uint8)
+        velocities: list[Any] = []
+        first = [False] * len(parameters)
         if group["momentum"]:
-            for i, p in enumerate(parameters):
-                state = self.state.setdefault(p, {})
-                if "momentum_buffer" not in state:
-                    state["momentum_buffer"] = np.zeros_like(p.data)
-                    first[i] = 1
-                velocities.append(state["momentum_buffer"])
-        kernels.sgd_step(grads, [p.data for p in parameters], velocities, first, **options)
+            first = ["momentum_buffer" not in self.state.get(p, ()) for p in parameters]
+            velocities = self._recall(parameters, self._may_remember)["momentum_buffer"]
+        kernels.sgd_step(
+            grads,
+            [p.data for p in parameters],
+            velocities,
+            first,
+            lr=group["lr"],
+            momentum=group["momentum"],
+            dampening=group["dampening"],
+            weight_decay=group["weight_decay"],
+            nesterov=group["nesterov"],
+            maximize=group["maximize"],
+        )
