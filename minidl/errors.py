@@ -96,3 +96,10 @@ def import_extra(package: str, extra: str, purpose: str):
             f"{purpose}: needs the package {package.partition('.')[0]}, which is not installed; "
             f'"pip install minidl[{extra}]" installs it'
         ) from error
+
+
+def check_flag(op: str, name: str, value: object) -> None:
+    """Refuse what is neither True nor False, such as a number that was meant for the argument before."""
+    # NumPy's booleans are no instances of bool, and this module imports nothing.
+    if not isinstance(value, bool) and type(value).__name__ != "bool":
+        raise ArgumentError(f"{op}: {name} must be True or False, got {value!r}")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minidl.errors import ArgumentError, ShapeError
+from minidl.errors import ArgumentError, ShapeError, check_flag
 
 Pair = tuple[int, int]
 IntOrPair = int | Sequence[int]
@@ -168,8 +168,7 @@ def _window(
     kernel = pair(op, "kernel_size", kernel_size, 1, spatial)
     step = pair(op, "stride", stride, 1, spatial)
     spread = pair(op, "dilation", dilation, 1, spatial)
-    if not isinstance(ceil_mode, bool):
-        raise ArgumentError(f"{op}: ceil_mode must be True or False, got {ceil_mode!r}")
+    check_flag(op, "ceil_mode", ceil_mode)
     around = sides_or_word(op, padding, spatial)
     if isinstance(around, str):
         same = [_same_padding(*axis) for axis in zip((height, width), kernel, step, spread, strict=True)]

@@ -1,7 +1,7 @@
 """The compiled kernels, in the build for the best instruction set that this processor has.
 
-`MINIDL_ISA` (v2, v3, v4, generic, debug, sanitize) chooses another; see meson.build for how they are compiled. Nothing here
-knows tensors; `minidl.kernels` is the only importer.
+`MINIDL_ISA` (v2, v3, v4, generic, debug, sanitize) chooses another; see meson.build for how they are compiled. Nothing
+here knows tensors; `minidl.kernels` is the only importer.
 """
 
 import os

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
+from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, check_flag
 from minidl.ops._common import as_tensor, cast, check_choice, check_floating, check_same_dtype
 from minidl.ops.arithmetic import div
 from minidl.ops.shapes import Permute, Reshape
@@ -40,11 +40,6 @@ def _int64(op: str, name: str, value: Any) -> None:
         raise ArgumentError(f"{op}: {name} must be an int of 64 bits, got {value!r}")
 
 
-def _flag(op: str, name: str, value: Any) -> None:
-    if not isinstance(value, bool | np.bool_):
-        raise ArgumentError(f"{op}: {name} must be True or False, got {value!r}")
-
-
 _RULES: dict[str, Rule] = {
     "reduction": _choice("mean", "sum", "none"),
     "ignore_index": _int64,
@@ -54,8 +49,8 @@ _RULES: dict[str, Rule] = {
     "margin": _number(),
     "p": _number(0),
     "eps": _number(),
-    "swap": _flag,
-    "log_target": _flag,
+    "swap": check_flag,
+    "log_target": check_flag,
 }
 # Where a function's setting has a rule of its own.
 _RULES_OF: dict[str, dict[str, Rule]] = {

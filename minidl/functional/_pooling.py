@@ -12,12 +12,6 @@ from minidl.errors import ArgumentError, ShapeError
 from minidl.geometry import Pair, Window, pair, sliding_window
 
 
-def check_flag(op: str, name: str, value: Any) -> None:
-    """Refuse what is neither True nor False."""
-    if not isinstance(value, bool):
-        raise ArgumentError(f"{op}: {name} must be True or False, got {value!r}")
-
-
 def adaptive_size(op: str, spatial: int, x: Any, output_size: Any) -> Pair:
     """The output's (height, width), with None, which is for two dimensions only, replaced by the input's own size."""
     sizes = output_size

@@ -8,7 +8,7 @@ import numpy as np
 
 from minidl.autograd import wrap
 from minidl.dtypes import FLOAT64
-from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
+from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, check_flag
 from minidl.ops._common import as_tensor, check_floating, read_number
 from minidl.ops.embedding import Lookup
 
@@ -149,8 +149,7 @@ def check_embedding_options(
         raise ArgumentError(f"{op}: norm_type must be a number, got {norm_type!r}")
     if max_norm is not None and not read_number(op, "max_norm", max_norm, FLOAT64) >= 0:
         raise ArgumentError(f"{op}: max_norm must be at least 0, got {max_norm!r}")
-    if not isinstance(scale_grad_by_freq, bool):
-        raise ArgumentError(f"{op}: scale_grad_by_freq must be True or False, got {scale_grad_by_freq!r}")
+    check_flag(op, "scale_grad_by_freq", scale_grad_by_freq)
     return None if padding_idx is None else int(padding_idx) % rows
 
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl.autograd import TensorBase
-from minidl.errors import ArgumentError, DTypeError, ShapeError
-from minidl.functional._pooling import check_flag
+from minidl.errors import ArgumentError, DTypeError, ShapeError, check_flag
 from minidl.ops._common import as_tensor, check_same_dtype, read_number
 from minidl.ops.normalization import Layout, Normalise
 

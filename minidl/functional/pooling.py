@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from minidl.autograd import wrap
-from minidl.errors import ArgumentError
+from minidl.errors import ArgumentError, check_flag
 from minidl.functional._images import per_image
-from minidl.functional._pooling import adaptive_size, check_flag, mean_scale, pooling_window
+from minidl.functional._pooling import adaptive_size, mean_scale, pooling_window
 from minidl.geometry import IntOrPair
 from minidl.ops.pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from minidl import functional as F
 from minidl.dtypes import get_default_dtype, to_dtype
-from minidl.errors import ArgumentError, DTypeError, ShapeError
-from minidl.functional._pooling import check_flag
+from minidl.errors import ArgumentError, DTypeError, ShapeError, check_flag
 from minidl.functional.normalization import read_eps, read_momentum, read_sizes
 from minidl.grad_mode import no_grad
 from minidl.nn._affine import check_size

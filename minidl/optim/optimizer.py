@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl.autograd import TensorBase
-from minidl.errors import ArgumentError, DTypeError, GraphError, ShapeError, StateDictError
+from minidl.errors import ArgumentError, DTypeError, GraphError, ShapeError, StateDictError, check_flag
 from minidl.grad_mode import enable_grad
 from minidl.tensor import Tensor
 
@@ -57,8 +57,7 @@ class Optimizer:
         for name in (*self._numbers, *({"initial_lr"} & set(group))):
             check_number(self._name, name, group[name], 0)
         for name in self._flags:
-            if not isinstance(group[name], bool | np.bool_):
-                raise ArgumentError(f"{self._name}: {name} must be True or False, got {group[name]!r}")
+            check_flag(self._name, name, group[name])
         if "betas" in group:
             if not isinstance(group["betas"], tuple | list) or len(group["betas"]) != 2:
                 raise ArgumentError(f"{self._name}: betas must be two numbers, got {group['betas']!r}")

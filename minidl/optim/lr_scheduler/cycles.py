@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import cos, floor, pi
 from typing import Any
 
-from minidl.errors import ArgumentError
+from minidl.errors import ArgumentError, check_flag
 from minidl.optim.lr_scheduler._base import LRScheduler
 from minidl.optim.optimizer import Optimizer, check_number
 
@@ -184,8 +184,7 @@ class OneCycleLR(LRScheduler):
             check_number(self._name, name, vars(self)[name], 1e-12)
         self._check_choice("anneal_strategy", self.anneal_strategy, ("cos", "linear"))
         for name in ("cycle_momentum", "three_phase"):
-            if not isinstance(vars(self)[name], bool):
-                raise ArgumentError(f"OneCycleLR: {name} must be True or False, got {vars(self)[name]!r}")
+            check_flag("OneCycleLR", name, vars(self)[name])
         for name in ("max_lr", *(("base_momentum", "max_momentum") if self.cycle_momentum else ())):
             for value in self._per_group(name):
                 check_number(self._name, name, value, 0)
