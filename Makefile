@@ -16,7 +16,7 @@ RUN := $(BIN)/python
 help:
 	@echo "make lenet      train LeNet-5 on MNIST (LENET='--fast ...' passes options on)"
 	@echo "make test       run the tests (PARITY=1 compares with PyTorch, installing it)"
-	@echo "make test-all   the slow tests, and all on every instruction set and with bounds checks"
+	@echo "make test-all   the slow tests, all on every instruction set and with bounds checks, and (PARITY=1) mutants"
 	@echo "make mutants    plant mistakes and see each caught by a test (MUTANTS='col2im ...' only some)"
 	@echo "make sanitize   the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make lint       ruff, mypy, cython-lint"
@@ -79,6 +79,7 @@ test-all: build $(if $(PARITY),parity)
 	      --ignore=tests/data --ignore=tests/examples --ignore=tests/test_plot.py || exit 1; \
 	  fi; \
 	done
+	@$(MAKE) --no-print-directory sanitize $(if $(PARITY),mutants)
 
 lint: build
 	@$(RUN) tools/requirements.py lint > $(VENV)/requirements-lint.txt

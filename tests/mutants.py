@@ -1,0 +1,264 @@
+"""Plants realistic mistakes in a copy of minidl, one at a time, and shows which test catches each.
+
+    python tests/mutants.py                all mutants of tests/planted/ (make mutants)
+    python tests/mutants.py col2im nn/     those whose name or file contains one of the words
+    python tests/mutants.py --list         what there is
+    python tests/mutants.py --sanitize     the kernels' tests under the sanitizers, then mistakes that these must see
+
+A mutant is caught if a test fails, and by nothing else: one that does not compile or import, crashes or hangs is an
+error of the table. Survivors and errors make the exit status 1. A surviving mutant is a missing test.
+
+Each worker has a copy of the tree, and compiles again what a mutant of a kernel touches, with the commands of the build
+folder, for one instruction set alone: `debug`, which compiles fastest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import queue
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from planted import MUTANTS, SANITIZED, Mutant
+
+ROOT = Path(__file__).resolve().parents[1]
+TIMEOUT = 600
+
+# What runs under the sanitizers: all that reaches the kernels, but for what PyTorch or another process computes.
+UNDER_SANITIZERS = [
+    *sorted(str(path.relative_to(ROOT / "tests")) for path in (ROOT / "tests").rglob("test_*kernels*.py")),
+    "test_loss_limits.py -k fused_kernels",
+    "test_geometries.py -k not enough",
+    "test_same_bits.py -k not fresh",
+    "test_ops.py -k not pytorch and not test_every",
+]
+
+
+class BrokenMutant(Exception):
+    """The table is wrong: the mutant does not apply, compile or run."""
+
+
+def arguments_of(tests: str) -> list[str]:
+    """The pytest arguments of one line of the table."""
+    file, *expression = tests.split(" -k ")
+    return [f"tests/{file}", *(["-k", *expression] if expression else [])]
+
+
+class Tree:
+    """A copy of what the tests need, with the kernels of one instruction set."""
+
+    def __init__(self, folder: Path, isa: str) -> None:
+        self.folder, self.isa = folder, isa
+        self.build = ROOT / "build" / ("sanitize" if isa == "sanitize" else "dev")
+        compiled = self.build / "minidl" / "_ext"
+        shutil.copytree(ROOT / "minidl", folder / "minidl", ignore=shutil.ignore_patterns("*.so"))
+        shutil.copytree(ROOT / "tests", folder / "tests")
+        shutil.copy2(ROOT / "pyproject.toml", folder)
+        for module in [*compiled.glob(f"*_{isa}.*.so"), *compiled.glob("_*.so")]:
+            shutil.copy2(module, folder / "minidl" / "_ext")
+        if not list((folder / "minidl" / "_ext").glob("*.so")):
+            raise SystemExit(f"no kernels in {compiled}: use make {'sanitize' if isa == 'sanitize' else 'mutants'}")
+        if isa == "sanitize":
+            (folder / "torch.py").write_text('raise ImportError("PyTorch would take too long under the sanitizers")')
+        self.original: str = ""
+        self.times = (0, 0)
+        self.kernels = folder / "kernels"
+        shutil.copytree(folder / "minidl" / "_ext", self.kernels)
+
+    def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run tests in this tree."""
+        # No bytecode is written: it is found by the time of a file in seconds, and a mutant may take less.
+        environment = {
+            **os.environ, "MINIDL_ISA": self.isa, "MINIDL_PARITY": "1", "PYTHONDONTWRITEBYTECODE": "1",
+            "OMP_WAIT_POLICY": "passive", "COLUMNS": "250",
+        }  # fmt: skip
+        if self.isa == "sanitize":
+            environment |= {"MINIDL_PARITY": "", "MINIDL_EXAMPLES": "40"}
+            names = ("libasan.so", "libubsan.so")
+            found = [subprocess.check_output(["cc", f"-print-file-name={name}"], text=True).strip() for name in names]
+            environment |= {
+                # What allocates must be intercepted from the start.
+                "LD_PRELOAD": ":".join(found),
+                # Python keeps memory until its end by design.
+                "ASAN_OPTIONS": "detect_leaks=0:halt_on_error=1",
+                "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+            }
+        # What a sanitizer writes as the process ends would be lost with pytest's own record of the descriptor.
+        capture = "--capture=sys" if self.isa == "sanitize" else "--capture=fd"
+        command = [sys.executable, "-m", "pytest", "-x", "-q", capture, "-p", "no:cacheprovider", *arguments]
+        try:
+            return subprocess.run(
+                command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT
+            )
+        except subprocess.TimeoutExpired:
+            raise BrokenMutant(f"no end after {TIMEOUT} seconds") from None
+
+    def plant(self, mutant: Mutant) -> None:
+        """Put the mistake in, and compile what it touches."""
+        path = self.folder / "minidl" / mutant.file
+        text = path.read_text()
+        if text.count(mutant.old) != 1:
+            raise BrokenMutant(f"its old text occurs {text.count(mutant.old)} times in {mutant.file}")
+        self.original, self.times = text, (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+        path.write_text(text.replace(mutant.old, mutant.new))
+        for module in self.modules_of(mutant):
+            self.compile(module)
+
+    def restore(self, mutant: Mutant) -> None:
+        """Take the mistake out again."""
+        if self.original:
+            path = self.folder / "minidl" / mutant.file
+            path.write_text(self.original)
+            os.utime(path, ns=self.times)
+            self.original = ""
+        for module in self.modules_of(mutant):
+            (compiled,) = self.kernels.glob(f"{module}.*.so")
+            shutil.copy2(compiled, self.folder / "minidl" / "_ext")
+
+    def modules_of(self, mutant: Mutant) -> list[str]:
+        """The compiled modules that a file goes into."""
+        path = Path(mutant.file)
+        if path.suffix == ".py":
+            return []
+        if path.suffix == ".pyx":
+            names = [path.stem]
+        else:
+            touched, names = {path.name}, list(mutant.modules)
+            sources = {p: p.read_text() for p in self.kernels.iterdir() if p.suffix in (".pyx", ".pxd")}
+            for _ in range(0 if names else 3):
+                for source, text in sources.items():
+                    included = re.findall(r'^cdef extern from "(.*?)"', text, re.MULTILINE)
+                    included += [f"{name}.pxd" for name in re.findall(r"^from minidl\._ext\.(\w+) cimport", text, re.M)]
+                    if touched & set(included):
+                        touched.add(source.name)
+            names = names or sorted(Path(name).stem for name in touched if name.endswith(".pyx"))
+        return [name if name.startswith("_") else f"{name}_{self.isa}" for name in names]
+
+    def compile(self, module: str) -> None:
+        """Make one module again, by the very commands that the build folder would use."""
+        (target,) = ((path.relative_to(self.build)) for path in (self.build / "minidl" / "_ext").glob(f"{module}.*.so"))
+        commands = subprocess.check_output(["ninja", "-C", self.build, "-t", "commands", target], text=True)
+        folder = self.folder / self.build.relative_to(ROOT)
+        (folder / f"{target}.p").mkdir(parents=True, exist_ok=True)
+        for line in commands.splitlines():
+            words = [str(self.folder) if word == str(ROOT) else word for word in shlex.split(line)]
+            if words[0] == "ninja:":
+                continue
+            done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+            if done.returncode:
+                raise BrokenMutant(f"does not compile:\n{done.stdout}{done.stderr}")
+        shutil.copy2(folder / target, self.folder / target)
+
+    def caught_by(self, mutant: Mutant) -> str:
+        """The test that fails, or the sanitizer's report; empty if none does."""
+        for tests in mutant.tests:
+            done = self.pytest(*arguments_of(tests))
+            output = done.stdout + done.stderr
+            if self.isa == "sanitize":
+                if done.returncode and re.search(mutant.report, output, re.DOTALL):
+                    lines = (line for line in output.splitlines() if "SUMMARY: Add" in line or "runtime error" in line)
+                    return next(lines, "").strip()
+            elif done.returncode == 1 and (failed := re.search(r"^FAILED tests/(\S+::.*?)(?: - |$)", output, re.M)):
+                return failed[1]
+            if done.returncode:
+                raise BrokenMutant(
+                    f"pytest {tests} ended with {done.returncode} and no failing test:\n{output[-1500:]}"
+                )
+        return ""
+
+
+def check_pristine(tree: Tree, lines: list[str]) -> None:
+    """Without a mistake all tests pass, or what catches a mutant would mean nothing."""
+    expressions: dict[str, list[str]] = defaultdict(list)
+    for line in dict.fromkeys(lines):
+        file, *expression = line.split(" -k ")
+        expressions[file] += expression or ["test"]
+    for file, parts in expressions.items():
+        done = tree.pytest(*arguments_of(file), "-k", " or ".join(f"({part})" for part in dict.fromkeys(parts)))
+        print(f"{file}: {done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ''}", flush=True)
+        if done.returncode or re.search(r"\b\d+ skipped", done.stdout):
+            raise SystemExit(f"{done.stdout[-8000:]}{done.stderr[-8000:]}\nfailed, or skipped, without any mutant")
+
+
+def run(mutants: list[Mutant], trees: list[Tree]) -> list[str]:
+    """Plant all mutants, print a row for each, and return what went wrong."""
+    waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
+    # Those that compile take longest.
+    for mutant in sorted(mutants, key=lambda m: m.file.endswith(".py")):
+        waiting.put(mutant)
+    wrong: list[str] = []
+    width = max(len(m.name) for m in mutants)
+    place = max(len(m.file) for m in mutants)
+
+    def work(tree: Tree) -> None:
+        while True:
+            try:
+                mutant = waiting.get_nowait()
+            except queue.Empty:
+                return
+            start = time.monotonic()
+            try:
+                try:
+                    tree.plant(mutant)
+                    found = tree.caught_by(mutant)
+                finally:
+                    tree.restore(mutant)
+                if not found:
+                    wrong.append(f"{mutant.name} survives: {mutant.why}")
+            except BrokenMutant as error:
+                found = "BROKEN"
+                wrong.append(f"{mutant.name} is broken: {error}")
+            seconds = time.monotonic() - start
+            print(f"{mutant.name:{width}}  {mutant.file:{place}}  {seconds:5.1f} s  {found or 'SURVIVES'}", flush=True)
+
+    workers = [threading.Thread(target=work, args=(tree,)) for tree in trees]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return wrong
+
+
+def main() -> int:
+    """Read the options and run."""
+    parser = argparse.ArgumentParser(description="Plant mistakes in minidl and show which test catches each.")
+    parser.add_argument("words", nargs="*", help="only mutants whose name or file contains one of these")
+    parser.add_argument("--list", action="store_true", help="print the table and plant nothing")
+    parser.add_argument("--sanitize", action="store_true", help="run under the sanitizers")
+    parser.add_argument("--jobs", type=int, default=2, help="how many at a time (default: 2)")
+    options = parser.parse_args()
+    mutants = [
+        mutant
+        for mutant in (SANITIZED if options.sanitize else MUTANTS)
+        if not options.words or any(word in f"{mutant.name} {mutant.file}" for word in options.words)
+    ]
+    if options.list:
+        for mutant in mutants:
+            print(f"{mutant.name}: {mutant.file}: {mutant.why}")
+        print(f"{len(mutants)} mutants")
+        return 0
+    if not mutants:
+        raise SystemExit(f"no mutant has {' or '.join(options.words)} in its name or file")
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="minidl-mutants-") as folder:
+        isa = "sanitize" if options.sanitize else "debug"
+        trees = [Tree(Path(folder) / str(i), isa) for i in range(max(min(options.jobs, len(mutants)), 1))]
+        check_pristine(trees[0], UNDER_SANITIZERS if options.sanitize else [t for m in mutants for t in m.tests])
+        print(f"All pass without a mutant, after {time.monotonic() - start:.0f} s.\n", flush=True)
+        wrong = run(mutants, trees)
+    print(f"\n{len(mutants)} mutants in {time.monotonic() - start:.0f} s: {len(wrong)} survivors and errors")
+    print("\n".join(wrong))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,230 @@
+"""Mistakes in the graph, the backward pass, recording, numeric gradients, dtypes, and operations that move values."""
+
+from __future__ import annotations
+
+from planted._mutant import Mutant
+
+GRADIENTS = "test_ops.py -k first_gradients and "
+FUSED = "test_ops.py -k fused and "
+
+MUTANTS = [
+    Mutant(
+        "second-use-overwrites", "backward.py",
+        "total = pending[key] + grad", "total = grad",
+        "the gradient from a second use replaces the one from the first", ("test_autograd.py -k diamond or twice",),
+    ),
+    Mutant(
+        "leaves-share-a-gradient", "backward.py",
+        "leaf.grad = wrap(grad if owned else grad.copy())", "leaf.grad = wrap(grad)",
+        "an alias instead of a copy", ("test_autograd.py -k two_leaves or retained",),
+    ),
+    Mutant(
+        "backward-overwrites-grad", "backward.py",
+        "leaf.grad.data += grad", "leaf.grad.data[...] = grad",
+        "a second backward replaces the gradient", ("test_autograd.py -k accumulates",),
+    ),
+    Mutant(
+        "grad-changes-unseen", "backward.py",
+        "leaf.grad._version[0] += 1", "pass",
+        "the gradient changes in place and keeps its version", ("test_survivors.py",),
+    ),
+    Mutant(
+        "graph-not-freed", "backward.py",
+        "if not retain:\n", "if retain and not retain:\n",
+        "what was saved is never freed", ("test_autograd.py -k twice or frees",),
+    ),
+    Mutant(
+        "oldest-op-first", "backward.py",
+        "heapq.heappush(queue, (-edge.order, edge))", "heapq.heappush(queue, (edge.order, edge))",
+        "ops run before all gradients of theirs have come", ("test_autograd.py -k diamond",),
+    ),
+    Mutant(
+        "leaf-hooks-forgotten", "backward.py",
+        "grad = _call_hooks(leaf._hooks, pending[key]) if leaf._hooks else pending[key]", "grad = pending[key]",
+        "hooks of leaves are not called", ("test_autograd.py -k on_a_leaf",),
+    ),
+    Mutant(
+        "recording-after-backward", "backward.py",
+        "    finally:\n        state.recording = before", "    finally:\n        state.recording = True",
+        "a backward pass under no_grad turns recording on",
+        ("test_autograd.py -k Mode or backward", "test_survivors.py"),
+    ),
+    Mutant(
+        "unused-input-unnoticed", "backward.py",
+        "if result is None and not allow_unused:", "if result is None and allow_unused:",
+        "a check removed: an input that was not used gives None", ("test_autograd.py -k unused",),
+    ),
+    Mutant(
+        "hook-shape-unchecked", "backward.py",
+        "if replaced.data.shape != tensor.data.shape:", "if replaced.data.ndim != tensor.data.ndim:",
+        "a hook may return another shape, which kernels would trust", ("test_autograd.py -k may_not_return",),
+    ),
+    Mutant(
+        "needs-ignored", "autograd.py",
+        "(t._op or t) if need else None for t, need", "(t._op or t) if t is not None else None for t, need",
+        "tensors that require no gradient get one", ("test_survivors.py -k alone",),
+    ),
+    Mutant(
+        "version-check-removed", "autograd.py",
+        "if version is not None and version[0] != count:", "if version is not None and version[0] < count:",
+        "a saved value that was changed in place is used", ("test_autograd.py -k changing_a_saved",),
+    ),
+    Mutant(
+        "saved-value-of-another-input", "autograd.py",
+        "source, version = i, inputs[i]._version", "source, version = 0, inputs[0]._version",
+        "second gradients flow to the first input whatever was saved", ("test_autograd.py -k mixed_second",
+        "test_ops.py -k second_gradients and (mul or matmul)"),
+    ),
+    Mutant(
+        "views-count-for-themselves", "autograd.py",
+        "result._version = base._version\n", "result._version = [0, False]\n",
+        "a change through a view goes unnoticed", ("test_tensor.py -k share_memory_and_versions",),
+    ),
+    Mutant(
+        "retained-gradient-shared", "autograd.py",
+        "own = grad if grad._op is not None else wrap(grad.data.copy())", "own = grad",
+        "an alias instead of a copy", ("test_autograd.py -k retained",),
+    ),
+    Mutant(
+        "mode-of-all-threads", "grad_mode.py",
+        "class _Mode(threading.local):", "class _Mode:",
+        "no_grad in one Python thread stops recording in all", ("test_autograd.py -k python_thread",),
+    ),
+    Mutant(
+        "decorator-leaves-its-mode", "grad_mode.py",
+        "                state.recording = before\n", "                state.recording = not self._wanted\n",
+        "a decorated function turns recording on after itself", ("test_autograd.py -k decorators", "test_survivors.py"),
+    ),
+    Mutant(
+        "gradcheck-half-step", "gradcheck.py",
+        "(above[k] - below[k]) / (high - low)", "(above[k] - below[k]) / eps",
+        "a difference over two steps divided by one", ("test_gradcheck.py -k right_gradients",),
+    ),
+    Mutant(
+        "gradcheck-nan-passes", "gradcheck.py",
+        "wrong = ~(np.abs(found - numeric) <= atol + rtol * np.abs(numeric))",
+        "wrong = np.abs(found - numeric) > atol + rtol * np.abs(numeric)",
+        "a numeric gradient of NaN agrees with everything", ("test_gradcheck.py", "test_survivors.py"),
+    ),
+    Mutant(
+        "gradcheck-first-output", "gradcheck.py",
+        "for k in range(len(outputs)):\n", "for k in range(1):\n",
+        "only the first output is checked", ("test_gradcheck.py",),
+    ),
+    Mutant(
+        "repeated-index-once", "ops/shapes.py",
+        "np.add.at(result, self.index, grad)", "result[self.index] += grad",
+        "an index that occurs twice gets one gradient", ("test_tensor.py -k Index",
+        "test_ops.py -k first_gradients and index"),
+    ),
+    Mutant(
+        "broadcast-not-summed", "ops/shapes.py",
+        "or (shape[d - extra] == 1 and x.data.shape[d] != 1))", "or (shape[d - extra] == 1 and d == 0))",
+        "the gradient is not summed over what was broadcast", (GRADIENTS + "add",),
+    ),
+    Mutant(
+        "permute-back-the-same-way", "ops/shapes.py",
+        "for d in np.argsort(self.dims))", "for d in self.dims)",
+        "the gradient is permuted by the same order instead of its inverse", (GRADIENTS + "permute",),
+    ),
+    Mutant(
+        "overwritten-values-get-gradient", "ops/shapes.py",
+        "SetItem(self.index)(grad, zero) if self.needs[0] else None", "grad if self.needs[0] else None",
+        "what was overwritten still gets a gradient", ("test_autograd.py -k overwritten",),
+    ),
+    Mutant(
+        "setitem-in-place", "ops/shapes.py",
+        "        result = x.copy()\n        result[self.index] = values",
+        "        result = x\n        result[self.index] = values",
+        "an input is changed", ("test_autograd.py -k buffer",),
+    ),
+    Mutant(
+        "ties-counted-twice", "ops/shapes.py",
+        "self.share = chosen / np.maximum(chosen.sum(axis=self.dims, keepdims=True), 1)",
+        "self.share = chosen.astype(float)",
+        "equal maxima each get the whole gradient", ("test_ops.py -k broadcast_views and (amax or amin)",
+        "test_parity_functional.py -k amax"),
+    ),
+    Mutant(
+        "mean-without-its-factor", "ops/shapes.py",
+        "np.asarray(1 / count if count else np.nan, x.data.dtype)", "np.asarray(1 if count else np.nan, x.data.dtype)",
+        "a mean without its factor", ("test_ops.py -k values_equal and mean",),
+    ),
+    Mutant(
+        "variance-without-bessel", "ops/shapes.py",
+        "rest = prod(x.data.shape[d] for d in dims) - correction", "rest = prod(x.data.shape[d] for d in dims)",
+        "Bessel's correction forgotten", ("test_ops.py -k values_equal and var",),
+    ),
+    Mutant(
+        "cast-gradient-dtype", "ops/shapes.py",
+        "return Cast(self.before)(grad)", "return grad",
+        "the gradient keeps the dtype of the result", ("test_dtypes.py -k keep_the_dtype",),
+    ),
+    Mutant(
+        "concatenate-gradients-shifted", "ops/shapes.py",
+        "slice(start, end)))(grad) if need", "slice(end - start)))(grad) if need",
+        "each part gets the first part's gradient", (GRADIENTS + "concatenate",),
+    ),
+    Mutant(
+        "subtraction-sign", "ops/arithmetic.py",
+        "neg(grad) if self.needs[1] else None)", "grad if self.needs[1] else None)",
+        "the sign of the second gradient", (GRADIENTS + "sub",),
+    ),
+    Mutant(
+        "product-saves-the-wrong-factor", "ops/arithmetic.py",
+        "mul(grad, b) if self.needs[0] else None, mul(grad, a)",
+        "mul(grad, b) if self.needs[0] else None, mul(grad, b)",
+        "the saved value of the wrong input", (GRADIENTS + "mul",),
+    ),
+    Mutant(
+        "product-saves-too-much", "ops/arithmetic.py",
+        "self.save(a if self.needs[1] else None, b if self.needs[0] else None)", "self.save(a, b)",
+        "a factor that no gradient reads may not be changed", ("test_autograd.py -k not_saved",),
+    ),
+    Mutant(
+        "quotient-gradient", "ops/arithmetic.py",
+        "neg(div(mul(grad, a), mul(b, b)))", "neg(div(mul(grad, a), b))",
+        "the denominator is not squared", (GRADIENTS + "div",),
+    ),
+    Mutant(
+        "power-at-0", "ops/arithmetic.py",
+        "mul(grad, where(b.data == 0, wrap(np.zeros((), a.data.dtype)), slope))", "mul(grad, slope)",
+        "0 to the power of 0: the gradient of the base is NaN", ("test_survivors.py -k power",),
+    ),
+    Mutant(
+        "tie-of-two", "ops/arithmetic.py",
+        "np.where(a == b, 0.5, wins)", "np.where(a == b, 1.0, wins)",
+        "the gradient of a tie goes to the first", ("test_parity_functional.py -k maximum or minimum",
+        "test_survivors.py"),
+    ),
+    Mutant(
+        "mask-shared", "ops/arithmetic.py",
+        "return Where(mask.copy())(a, b)", "return Where(mask)(a, b)",
+        "an alias instead of a copy: the mask may change before the backward pass", ("test_autograd.py -k mask",),
+    ),
+    Mutant(
+        "root-without-its-factor", "ops/arithmetic.py",
+        "return div(grad, mul(y, 2))", "return div(grad, y)",
+        "the factor 1/2 of the root's slope", (GRADIENTS + "sqrt",),
+    ),
+    Mutant(
+        "linear-bias-one-sample", "ops/matmul.py",
+        "kernels.channel_sum(grad) if self.needs[2]", "grad[0].copy() if self.needs[2]",
+        "the sum over the batch is missing, in the fused gradient alone", (FUSED + "linear",),
+    ),
+    Mutant(
+        "linear-gradient-not-transposed", "ops/matmul.py",
+        "MatMul()(matrix_transpose(grad), x) if self.needs[1]", "matrix_transpose(MatMul()(grad, x)) if self.needs[1]",
+        "the wrong factor is transposed, in the differentiable gradient alone", (FUSED + "linear",),
+    ),
+    Mutant(
+        "0d-wins", "dtypes.py",
+        "return b if a_is_0d else a", "return a if a_is_0d else b",
+        "a tensor without axes decides the dtype", ("test_dtypes.py -k pairs or scalars",),
+    ),
+    Mutant(
+        "floats-beside-float64", "dtypes.py",
+        'return other if other.kind == "f" else get_default_dtype()', "return get_default_dtype()",
+        "a Python float turns float64 into float32, or the other way", ("test_survivors.py -k python_float",),
+    ),
+]  # fmt: skip

@@ -1,0 +1,194 @@
+"""Mistakes in losses and activations."""
+
+from __future__ import annotations
+
+from planted._mutant import Mutant
+
+FUSED_LOSS = "test_loss_limits.py -k fused_kernels"
+VALUES = "test_ops.py -k values_equal_the_references and "
+FIRST = "test_ops.py -k first_gradients and "
+FUSED = "test_ops.py -k fused and "
+THEIRS = "test_ops.py -k pytorchs and "
+
+MUTANTS = [
+    Mutant(
+        "cross-entropy-gradient-scale", "_ext/loss.pyx",
+        "grad_rc[r, target_r[r]] -= share * scale_r[r]", "grad_rc[r, target_r[r]] -= share",
+        "a mean without its factor, for the right class alone", (FUSED_LOSS,),
+    ),
+    Mutant(
+        "cross-entropy-spread", "_ext/loss.pyx",
+        "whole = <real>(share + spread_sum) * scale_r[r]", "whole = share * scale_r[r]",
+        "label smoothing forgotten in one term of the gradient", (FUSED_LOSS,),
+    ),
+    Mutant(
+        "cross-entropy-ignored-gradient", "_ext/loss.pyx",
+        "                    grad_rc[r, c] = 0\n", "                    grad_rc[r, c] = scale_r[r]\n",
+        "ignored rows get a gradient", (FUSED_LOSS,),
+    ),
+    Mutant(
+        "cross-entropy-mean-of-all", "ops/loss.py",
+        "float(np.count_nonzero(self.target != self.ignore_index))", "float(len(self.target))",
+        "ignored rows count in the mean", (VALUES + "cross_entropy",),
+    ),
+    Mutant(
+        "cross-entropy-mean-of-weights", "ops/loss.py",
+        "total = float(own[kept].sum())", "total = float(own.sum())",
+        "ignored rows' weights count in the mean", (VALUES + "cross_entropy",),
+    ),
+    Mutant(
+        "cross-entropy-differentiable", "ops/loss.py",
+        "found = mul(found, wrap(wanted.sum(axis=1, keepdims=True)))",
+        "found = mul(found, wrap(wanted.sum(axis=1)[:1]))",
+        "the sum over classes of the wrong row, in the differentiable gradient alone", (FUSED + "cross_entropy",),
+    ),
+    Mutant(
+        "smoothing-over-the-others", "functional/loss.py",
+        "p = add(mul(p, 1 - smoothing), smoothing / classes)",
+        "p = add(mul(p, 1 - smoothing), smoothing / (classes - 1))",
+        "smoothing is spread over one class too few", (VALUES + "cross_entropy",),
+    ),
+    Mutant(
+        "nll-weights-in-the-mean", "functional/loss.py",
+        "losses, total = mul(losses, wrap(own)), wrap(own.sum())", "losses = mul(losses, wrap(own))",
+        "a weighted mean is divided by the number of rows", (VALUES + "nll_loss",),
+    ),
+    Mutant(
+        "kl-div-batchmean", "functional/loss.py",
+        'return reduced(losses, "mean", x.data.shape[0] if x.data.ndim else 1)', 'return reduced(losses, "mean")',
+        "divided by the number of elements instead of the batch", (VALUES + "kl_div",),
+    ),
+    Mutant(
+        "losses-broadcast", "functional/_losses.py",
+        "return div(whole, losses.data.size if total is None else total)",
+        "return div(whole, len(losses.data) if total is None else total)",
+        "a mean over the first dimension alone", (VALUES + "mse_loss",),
+    ),
+    Mutant(
+        "huber-without-half", "ops/loss.py",
+        "np.multiply(near, far - near / 2, out=y)", "np.multiply(near, far - near, out=y)",
+        "the tangent meets the parabola in the wrong place", (VALUES + "huber",),
+    ),
+    Mutant(
+        "smooth-l1-slope", "ops/loss.py",
+        "return Limited(-1.0, 1.0)(div(x, self.beta))", "return Limited(-1.0, 1.0)(x)",
+        "beta forgotten in the gradient", (FIRST + "smooth_l1",),
+    ),
+    Mutant(
+        "logits-positive-weight", "ops/loss.py",
+        "mul(grad, sub(mul(add(sub(1, t), weighted), Sigmoid()(x)), weighted))",
+        "mul(grad, sub(mul(add(sub(1, t), weighted), Sigmoid()(x)), t))",
+        "the weight of the positive is missing in one term", (FIRST + "with_logits",),
+    ),
+    Mutant(
+        "probabilities-at-0", "ops/loss.py",
+        "np.maximum(np.log(x), -100)", "np.log(x)",
+        "the logarithm of 0", ("test_loss_limits.py -k probabilities",),
+    ),
+    Mutant(
+        "norm-gradient-at-0", "ops/loss.py",
+        "y = where(y.data == 0, one, y)", "y = where(y.data < 0, one, y)",
+        "the gradient of a norm at 0 is NaN", ("test_loss_limits.py -k norms or vectors",),
+    ),
+    Mutant(
+        "triplet-swap", "functional/margin.py",
+        "far = minimum(far, distance(b, c))", "far = minimum(far, distance(a, b))",
+        "the swapped distance is between the wrong two", (VALUES + "triplet",),
+    ),
+    Mutant(
+        "margin-of-the-right-class", "functional/margin.py",
+        "others[right] = False", "others[right] = True",
+        "the right class counts as one that is too near", (VALUES + "multi_margin",),
+    ),
+    Mutant(
+        "cosine-sign", "functional/margin.py",
+        "where(t == 1, sub(1, cosine), unlike)", "where(t == 1, sub(1, cosine), neg(unlike))",
+        "unlike vectors lower the loss", (VALUES + "cosine",),
+    ),
+    Mutant(
+        "weights-shared", "functional/_losses.py",
+        "return tensor.data.copy()", "return tensor.data",
+        "an alias instead of a copy: a weight may change before the backward pass",
+        ("test_loss_limits.py -k before_the_backward",),
+    ),
+    Mutant(
+        "classes-unchecked", "functional/_losses.py",
+        "wrong = (t < 0) | (t >= classes)", "wrong = t < 0",
+        "a check removed: a class that is not there is read from beyond the row",
+        ("test_bad_input.py -k cross_entropy",),
+    ),
+    Mutant(
+        "tanh-slope", "ops/activation.py",
+        "        np.tanh(x, out=y)\n\n    def slope(self, y):\n        return sub(1, mul(y, y))",
+        "        np.tanh(x, out=y)\n\n    def slope(self, y):\n        return sub(1, y)",
+        "the result is not squared", (FIRST + "tanh",),
+    ),
+    Mutant(
+        "gelu-slope", "ops/activation.py",
+        "return add(cdf(x), mul(x, cdf.slope(x)))", "return add(cdf(x), cdf.slope(x))",
+        "the density is not multiplied by x", (FIRST + "gelu",),
+    ),
+    Mutant(
+        "tanh-gelu-inner", "ops/activation.py",
+        "mul(add(mul(square, 3), 1), 2 * sqrt(2 / pi))", "mul(add(square, 1), 2 * sqrt(2 / pi))",
+        "the cube's factor of 3 in the slope", (FIRST + "gelu",),
+    ),
+    Mutant(
+        "elu-alpha", "ops/activation.py",
+        "left = self.scale * self.alpha", "left = self.scale",
+        "alpha is forgotten in the gradient", (FIRST + "elu",),
+    ),
+    Mutant(
+        "softplus-threshold", "ops/activation.py",
+        "np.copyto(y, x, where=scaled > self.threshold)", "np.copyto(y, x, where=x > self.threshold)",
+        "the threshold is compared with x instead of beta x",
+        (VALUES + "softplus", "test_parity_activation.py -k softplus"),
+    ),
+    Mutant(
+        "hardswish-at-3", "ops/activation.py",
+        "outside = wrap(steps(x.data >= 3, 0, 1, x.data.dtype))",
+        "outside = wrap(steps(x.data > 3, 0, 1, x.data.dtype))",
+        "the slope at 3 itself", ("test_parity_activation.py -k hardswish", "test_survivors.py"),
+    ),
+    Mutant(
+        "prelu-weight-not-summed", "ops/activation.py",
+        "mul(grad, where(positive, zero, x)) if self.needs[1]", "mul(grad, where(positive, x, zero)) if self.needs[1]",
+        "the weight's gradient from the wrong side", (FIRST + "prelu",),
+    ),
+    Mutant(
+        "log-softmax-gradient", "ops/activation.py",
+        "sub(grad, mul(exp(y), Sum((self.dim,), True)(grad)))", "sub(grad, mul(exp(y), grad))",
+        "the sum over the row is missing", (FIRST + "log_softmax",),
+    ),
+    Mutant(
+        "softmax-axis", "ops/activation.py",
+        "Sum((self.dim,), True)(mul(grad, y))", "Sum((y.data.ndim - 1,), True)(mul(grad, y))",
+        "the wrong axis in a sum", (FIRST + "softmax",),
+    ),
+    Mutant(
+        "dropout-not-scaled", "ops/activation.py",
+        "kept.astype(x.dtype) / x.dtype.type(1 - self.p) if self.p < 1", "kept.astype(x.dtype) if self.p < 1",
+        "what is kept is not scaled up", ("nn/test_layers.py -k Dropout", "nn/test_activation.py -k drop"),
+    ),
+    Mutant(
+        "dropout-gradient-drops-others", "ops/activation.py",
+        "return mul(grad, wrap(self.scale))", "return mul(grad, 1.0)",
+        "the gradient of what was dropped", ("nn/test_activation.py -k dropped_alike", "nn/test_layers.py -k Dropout"),
+    ),
+    Mutant(
+        "unary-keeps-x", "ops/arithmetic.py",
+        'self.save(x if self.keeps == "x" else y)', "self.save(x)",
+        "the saved value of the wrong side", (FIRST + "(exp or tanh or sigmoid)",),
+    ),
+    Mutant(
+        "gate-gradient-inside", "ops/arithmetic.py",
+        "return (x >= low) & (x <= high)", "return (x > low) & (x <= high)",
+        "the gradient at the lower limit itself is lost", ("test_survivors.py -k clip",),
+    ),
+    Mutant(
+        "lookup-repeated-rows", "ops/embedding.py",
+        "table[used] = np.add.reduceat(y.reshape(flat.size, columns)[order], starts, axis=0)",
+        "table[used] = y.reshape(flat.size, columns)[order][starts]",
+        "a row that is used twice gets one gradient", (FIRST + "embedding",),
+    ),
+]  # fmt: skip

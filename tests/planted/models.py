@@ -1,0 +1,152 @@
+"""Mistakes in geometry, modules, optimisers' and schedules' base classes, loaders and checkpoints."""
+
+from __future__ import annotations
+
+from planted._mutant import Mutant
+
+MUTANTS = [
+    Mutant(
+        "same-padding-odd-side", "geometry.py",
+        "return total // 2, total - total // 2", "return total - total // 2, total // 2",
+        "padding off by one on one side only: the odd pixel before", ("test_geometry.py -k same",),
+    ),
+    Mutant(
+        "padding-axes", "geometry.py",
+        "Padding(rows, rows, columns, columns)", "Padding(rows, columns, rows, columns)",
+        "the four paddings in another order", ("test_survivors.py -k padding",),
+    ),
+    Mutant(
+        "dilation-of-the-other-axis", "geometry.py",
+        "spread[1] * (kernel[1] - 1) + 1", "spread[0] * (kernel[1] - 1) + 1",
+        "the reach across takes the dilation down", ("test_geometry.py -k brute_force",),
+    ),
+    Mutant(
+        "window-too-large", "geometry.py",
+        "if min(output) < 1:", "if max(output) < 1:",
+        "a window that is larger than the image in one direction alone passes", ("test_geometry.py -k larger",),
+    ),
+    Mutant(
+        "true-is-1", "geometry.py",
+        "types = tuple([tuple(map(type, v)) if isinstance(v, tuple) else None for v in values])", "types = ()",
+        "a cached window lets True pass for 1", ("test_geometry.py", "test_survivors.py"),
+    ),
+    Mutant(
+        "ceil-mode-starts-in-the-padding", "geometry.py",
+        ">= size + before else count", "> size + before else count",
+        "a last window that starts in the padding after the image counts", ("test_geometry.py",),
+    ),
+    Mutant(
+        "train-reaches-no-children", "nn/module.py",
+        "module.training = bool(mode)", "self.training = bool(mode)",
+        "evaluation mode stops at the model itself", ("nn/test_module.py -k train_and_eval",),
+    ),
+    Mutant(
+        "state-dict-key", "nn/module.py",
+        'yield from child._state(f"{prefix}{name}.")', 'yield from child._state(f"{name}.")',
+        "keys of the state dict lose the path of the parents", ("nn/test_module.py -k StateDict or names",
+        "test_survivors.py"),
+    ),
+    Mutant(
+        "tied-parameters-twice", "nn/module.py",
+        "            seen.add(id(tensor))\n", "",
+        "a parameter that two layers share is given twice", ("nn/test_module.py -k tied",),
+    ),
+    Mutant(
+        "loading-unseen", "nn/module.py",
+        "                tensor._version[0] += 1\n        return LoadResult", "        return LoadResult",
+        "loading leaves the versions alone", ("nn/test_module.py -k overwritten_by_loading",),
+    ),
+    Mutant(
+        "loading-any-shape", "nn/module.py",
+        "if key in arrays and not _fits(arrays[key].shape, expected)",
+        "if key in arrays and len(arrays[key].shape) != len(expected)",
+        "a check removed: a smaller array is broadcast into a parameter", ("nn/test_module.py -k every_problem",),
+    ),
+    Mutant(
+        "gradients-stay-behind", "nn/module.py",
+        "tensor.grad = None if tensor.grad is None else tensor.grad.astype(wanted)", "pass",
+        "the gradient keeps the old dtype", ("nn/test_module.py -k test_to",),
+    ),
+    Mutant(
+        "buffers-not-saved", "nn/module.py",
+        "def register_buffer(self, name: str, tensor: Any, persistent: bool = True)",
+        "def register_buffer(self, name: str, tensor: Any, persistent: bool = False)",
+        "a wrong default: buffers are missing in the state dict", ("nn/test_module.py -k buffers",),
+    ),
+    Mutant(
+        "deepcopy-forgets", "nn/parameter.py",
+        "copy.is_initialised = self.is_initialised", "copy.is_initialised = True",
+        "the copy of a parameter without a shape counts as filled in", ("nn/test_module.py -k copies",),
+    ),
+    Mutant(
+        "dropout-in-evaluation", "nn/dropout.py",
+        "self.p, self.training, self.generator", "self.p, True, self.generator",
+        "evaluation mode ignored", ("nn/test_layers.py -k Dropout",),
+    ),
+    Mutant(
+        "parameter-twice", "optim/optimizer.py",
+        "            held.add(id(p))\n", "",
+        "a check removed: a parameter may be in a group twice", ("optim/test_optimizer_state.py -k parameters",),
+    ),
+    Mutant(
+        "state-shared", "optim/optimizer.py",
+        "v.copy() if isinstance(v, np.ndarray) else v for k, v", "v for k, v",
+        "an alias instead of a copy: a saved state goes on changing", ("test_survivors.py -k does_not_go_on",),
+    ),
+    Mutant(
+        "clip-grows", "optim/clip.py",
+        "factor = min(max_norm / (norm + 1e-6), 1.0)", "factor = max_norm / (norm + 1e-6)",
+        "small gradients are scaled up to the limit", ("optim/test_clip.py -k pytorch",),
+    ),
+    Mutant(
+        "clip-without-root", "optim/clip.py",
+        "** (1 / norm_type)", "** 0.5",
+        "all norms take the square root", ("optim/test_clip.py -k pytorch",),
+    ),
+    Mutant(
+        "clip-unseen", "optim/clip.py",
+        "            g._version[0] += 1\n", "",
+        "the gradients change in place and keep their versions", ("test_survivors.py",),
+    ),
+    Mutant(
+        "loader-drops-the-last", "data/loader.py",
+        "if self.drop_last else -(-samples // self.batch_size)", "if self.drop_last else samples // self.batch_size",
+        "the last batch, if it is not whole, is dropped", ("data/test_loader.py -k order",),
+    ),
+    Mutant(
+        "loader-generator-after-resuming", "data/loader.py",
+        "            self.generator.bit_generator.state = now\n", "",
+        "after the order was drawn again, random numbers go on from there", ("data/test_loader.py -k resumed",),
+    ),
+    Mutant(
+        "loader-position", "data/loader.py",
+        "self.position = number + 1", "self.position = number",
+        "a resumed epoch repeats a batch", ("data/test_loader.py -k resumed or position",),
+    ),
+    Mutant(
+        "shift-never-the-last", "data/transforms.py",
+        "generator.integers(0, 2 * pixels + 1,", "generator.integers(0, 2 * pixels,",
+        "one shift is never drawn", ("data/test_transforms.py -k every_shift",),
+    ),
+    Mutant(
+        "normalize-mean", "data/transforms.py",
+        "np.broadcast_arrays(1 / (255 * self.std), -self.mean / self.std)",
+        "np.broadcast_arrays(1 / (255 * self.std), -self.mean)",
+        "the mean is not divided by the deviation", ("data/test_transforms.py -k normalize",),
+    ),
+    Mutant(
+        "checkpoint-tuples", "checkpoint.py",
+        'return items if isinstance(value, list) else {"$tuple": items}', "return items",
+        "tuples come back as lists", ("test_checkpoint.py -k extra",),
+    ),
+    Mutant(
+        "checkpoint-generator", "checkpoint.py",
+        'default[""], "default generator")] if resumes else []', 'default[""], "default generator")] if named else []',
+        "a resumed run draws other random numbers", ("test_survivors.py -k resumed",),
+    ),
+    Mutant(
+        "checkpoint-halfway", "checkpoint.py",
+        "for restore in reversed(undo):", "for restore in reversed(undo[1:]):",
+        "a checkpoint that does not fit is loaded in part", ("test_checkpoint.py -k changes_nothing",),
+    ),
+]  # fmt: skip

@@ -1,0 +1,68 @@
+"""Mistakes that no value shows, or not surely: the sanitizers must report them (make sanitize)."""
+
+from __future__ import annotations
+
+from planted._mutant import Mutant
+
+WINDOWS = "test_kernels.py -k windows_equal"
+MAXIMA = "test_kernels.py -k max_pool2d_equals"
+READ, WRITE = r"ERROR: AddressSanitizer: .*?\nREAD of size", r"ERROR: AddressSanitizer: .*?\nWRITE of size"
+
+MUTANTS = [
+    Mutant(
+        "im2col-reads-beyond", "_ext/_window.pxd",
+        "image_nchw[n, channel + tap.channel, h, i * SW + tap.offset]\n            for",
+        "image_nchw[n, channel + tap.channel, h, i * SW + tap.offset + 1]\n            for",
+        "with a stride, every number is read one too far: the last one from beyond the image",
+        (WINDOWS,), READ, ("conv",),
+    ),
+    Mutant(
+        "im2col-writes-beyond", "_ext/_window.pxd",
+        "for i in range(inside, stop):\n", "for i in range(inside, stop + 1):\n",
+        "one zero too many: the last one after the end of the workspace's row",
+        (WINDOWS,), WRITE, ("conv",),
+    ),
+    Mutant(
+        "copy-run-writes-beyond", "_ext/_window.pxd",
+        "<size_t>(inside - start) * sizeof(real))", "<size_t>(inside - start + 1) * sizeof(real))",
+        "one number too many is copied", (WINDOWS,), r"ERROR: AddressSanitizer", ("conv",),
+    ),
+    Mutant(
+        "workspace-too-small", "kernels/conv.py",
+        "workspace(threads, plan.columns, dtype)", "workspace(threads, plan.columns - 1, dtype)",
+        "rows of the workspace are one number short, and only the next row would be hurt", (WINDOWS,), WRITE,
+    ),
+    Mutant(
+        "blas-reads-beyond", "_ext/matmul.pyx",
+        "m_stop - m_start, n_stop - n_start, K,", "m_stop - m_start, n_stop - n_start, K + 1,",
+        "BLAS, which is not instrumented, is told of a column that is not there",
+        ("test_kernels.py -k matmul_equals",), READ,
+    ),
+    Mutant(
+        "mean-pool-reads-beyond", "_ext/pool.pyx",
+        "total[ow] += row[ow * SW + offset]", "total[ow] += row[ow * SW + offset + 1]",
+        "every number is read one too far", (WINDOWS,), READ,
+    ),
+    Mutant(
+        "mean-pool-writes-beyond", "_ext/pool.pyx",
+        "        for ow in range(window.OW):\n            total[ow] = 0",
+        "        for ow in range(window.OW + 1):\n            total[ow] = 0",
+        "one zero too many: only the one after the last plane does harm", (WINDOWS,), WRITE,
+    ),
+    Mutant(
+        "max-pool-writes-beyond", "_ext/max_pool.h",
+        "if (i > count - lanes) i = count - lanes; ", "if (0) i = count - lanes; ",
+        "the last block of vector lanes does not move back to where the run ends", (MAXIMA,), READ + "|" + WRITE,
+    ),
+    Mutant(
+        "int-overflows", "_ext/pool.pyx",
+        "                index = <int>(h * W + w)\n", "                index = <int>(h * W + w) + 2147483647\n",
+        "a signed overflow", (MAXIMA,), r"pool.c:\d+:\d+: runtime error: signed integer overflow",
+    ),
+    Mutant(
+        "vector-misaligned", "_ext/runs.h",
+        "vector_size(32), aligned(sizeof(type)), may_alias", "vector_size(32), may_alias",
+        "a vector move that supposes alignment to its own size", (WINDOWS,),
+        r"runs.h:\d+:\d+: runtime error: load of misaligned address", ("conv",),
+    ),
+]  # fmt: skip

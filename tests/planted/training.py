@@ -1,0 +1,194 @@
+"""Mistakes in optimisers, schedules, initial values, and layers that move values."""
+
+from __future__ import annotations
+
+from planted._mutant import Mutant
+
+STEPS = "optim/test_optimizers.py -k 100_steps and "
+SCHEDULES = "optim/test_schedulers.py -k every_step and "
+VALUES = "test_ops.py -k values_equal_the_references and "
+FIRST = "test_ops.py -k first_gradients and "
+
+MUTANTS = [
+    Mutant(
+        "momentum-sign", "_ext/optim.pyx",
+        "momentum * velocity[i] + keep * g", "momentum * velocity[i] - keep * g",
+        "momentum's sign", ("test_kernels.py -k sgd",),
+    ),
+    Mutant(
+        "dampening", "_ext/optim.pyx",
+        "keep = <real>(1 - options.dampening)", "keep = 1",
+        "dampening ignored", ("test_kernels.py -k sgd",),
+    ),
+    Mutant(
+        "nesterov-looks-twice", "_ext/optim.pyx",
+        "g = g + momentum * velocity[i] if nesterov", "g = velocity[i] + momentum * velocity[i] if nesterov",
+        "the velocity in place of the gradient", ("test_kernels.py -k sgd",),
+    ),
+    Mutant(
+        "adam-eps-under-the-root", "_ext/optim.pyx",
+        "(mean[i] / (square_root(second) * root + eps))", "(mean[i] / (square_root(second + eps) * root))",
+        "eps under the root", ("test_kernels.py -k adam",),
+    ),
+    Mutant(
+        "amsgrad-latest", "_ext/optim.pyx",
+        "            second = highest[i]\n", "",
+        "the largest mean square is kept and not used", ("test_kernels.py -k adam",),
+    ),
+    Mutant(
+        "rmsprop-not-centred", "_ext/optim.pyx",
+        "second -= mean[i] * mean[i]", "second -= mean[i]",
+        "the mean is not squared", (STEPS + "RMSprop",),
+    ),
+    Mutant(
+        "lion-mean-first", "_ext/optim.pyx",
+        "along = beta1 * mean[i] + rest1 * g", "along = beta2 * mean[i] + rest2 * g",
+        "the two betas exchanged", (STEPS + "Lion",),
+    ),
+    Mutant(
+        "adam-bias-correction", "optim/adam.py",
+        '[1 - beta1 ** (step + 1) for step in memory["step"]]', '[1 - beta1 ** (step + 2) for step in memory["step"]]',
+        "bias correction off by one", (STEPS + "Adam",),
+    ),
+    Mutant(
+        "adam-correction-without-root", "optim/adam.py",
+        '[sqrt(1 - beta2 ** (step + 1)) for step in memory["step"]]',
+        '[1 - beta2 ** (step + 1) for step in memory["step"]]',
+        "the second correction without its root", (STEPS + "Adam",),
+    ),
+    Mutant(
+        "adamw-coupled", "optim/adam.py",
+        "maximize=maximize, decoupled_weight_decay=True)", "maximize=maximize)",
+        "weight decay coupled", ("optim/test_optimizers.py -k AdamW", "optim/test_optimizer_state.py -k AdamW"),
+    ),
+    Mutant(
+        "adamw-default", "optim/adam.py",
+        "weight_decay: float = 1e-2,", "weight_decay: float = 0,",
+        "a wrong default", ("optim/test_optimizers.py -k defaults",),
+    ),
+    Mutant(
+        "radam-threshold", "optim/radam.py",
+        "if length <= 5:", "if length <= 4:",
+        "the paper's threshold instead of PyTorch's", (STEPS + "RAdam",),
+    ),
+    Mutant(
+        "adagrad-decay-one-step-early", "optim/adagrad.py",
+        'group["lr"] / (1 + step * group["lr_decay"])', 'group["lr"] / (1 + (step + 1) * group["lr_decay"])',
+        "the decay off by one step", (STEPS + "Adagrad",),
+    ),
+    Mutant(
+        "sgd-first-velocity", "optim/sgd.py",
+        'first = ["momentum_buffer" not in self.state.get(p, ()) for p in parameters]',
+        "first = [False] * len(parameters)",
+        "the first velocity is damped", (STEPS + "SGD",),
+    ),
+    Mutant(
+        "step-unseen", "optim/optimizer.py",
+        "                p._version[0] += 1\n", "                pass\n",
+        "a step between forward and backward goes unnoticed", ("optim/test_optimizer_state.py -k notices",),
+    ),
+    Mutant(
+        "steps-not-counted", "optim/optimizer.py",
+        'self.state[p]["step"] += 1', 'self.state[p]["step"] += 0',
+        "every step is the first one", (STEPS + "Adam",),
+    ),
+    Mutant(
+        "state-of-another-shape", "optim/optimizer.py",
+        'and array.shape != p.data.shape:\n', "and array.ndim != p.data.ndim:\n",
+        "a check removed: state of another shape is taken over",
+        ("optim/test_optimizer_state.py -k refused_change_nothing", "test_survivors.py -k broadcast"),
+    ),
+    Mutant(
+        "step-lr-off-by-one", "optim/lr_scheduler/decays.py",
+        "return step // self.step_size", "return (step + 1) // self.step_size",
+        "a schedule off by one step", (SCHEDULES + "step",),
+    ),
+    Mutant(
+        "milestones-one-late", "optim/lr_scheduler/decays.py",
+        "bisect_right(self.milestones, step)", "bisect_right(self.milestones, step - 1)",
+        "a schedule off by one step", (SCHEDULES + "milestones",),
+    ),
+    Mutant(
+        "linear-lr-goes-on", "optim/lr_scheduler/decays.py",
+        "part = min(step, self.total_iters) / self.total_iters", "part = step / self.total_iters",
+        "the rate goes on rising after the end", (SCHEDULES + "linear",),
+    ),
+    Mutant(
+        "cosine-whole-period", "optim/lr_scheduler/decays.py",
+        "(1 + cos(pi * step / self.T_max)) / 2", "(1 + cos(2 * pi * step / self.T_max)) / 2",
+        "a whole cosine instead of a half", (SCHEDULES + "cosine",),
+    ),
+    Mutant(
+        "chain-forgets-eta-min", "optim/lr_scheduler/decays.py",
+        "return self.eta_min + (lr - self.eta_min) * (now / before)", "return lr * (now / before)",
+        "the cosine falls to 0 instead of eta_min", (SCHEDULES + "cosine",),
+    ),
+    Mutant(
+        "restart-length", "optim/lr_scheduler/cycles.py",
+        "                self.T_cur %= self.T_i\n                self.T_i *= self.T_mult",
+        "                self.T_cur %= self.T_i",
+        "every cycle is as long as the first", (SCHEDULES + "restarts",),
+    ),
+    Mutant(
+        "one-cycle-peak", "optim/lr_scheduler/cycles.py",
+        "peak = self.pct_start * self.total_steps - 1", "peak = self.pct_start * self.total_steps",
+        "the peak one step late", (SCHEDULES + "cycle",),
+    ),
+    Mutant(
+        "one-cycle-momentum", "optim/lr_scheduler/cycles.py",
+        "self._between([(high, low), (low, high), (high, high)])",
+        "self._between([(low, high), (high, low), (low, low)])",
+        "momentum goes up with the rate instead of down",
+        (SCHEDULES + "cycle",),
+    ),
+    Mutant(
+        "plateau-patience", "optim/lr_scheduler/plateau.py",
+        "if self.num_bad_epochs > self.patience:", "if self.num_bad_epochs >= self.patience:",
+        "patience off by one", ("optim/test_schedulers.py -k plateau",),
+    ),
+    Mutant(
+        "sequence-milestone", "optim/lr_scheduler/sequential.py",
+        "bisect_right(self.milestones, self.last_epoch)]", "bisect_right(self.milestones, self.last_epoch - 1)]",
+        "the next schedule begins one step late", ("optim/test_schedulers.py -k sequence",),
+    ),
+    Mutant(
+        "fan-out-of-a-filter", "nn/_filling.py",
+        "return prod(shape[1:]), shape[0] * prod(shape[2:])", "return prod(shape[1:]), shape[0]",
+        "the taps of a filter are forgotten", ("nn/test_init.py -k fans or xavier",),
+    ),
+    Mutant(
+        "kaiming-bound", "nn/init.py",
+        'bound = sqrt(3) * _kaiming_std("kaiming_uniform_"', 'bound = sqrt(2) * _kaiming_std("kaiming_uniform_"',
+        "the bound of an even distribution", ("nn/test_init.py -k kaiming",),
+    ),
+    Mutant(
+        "orthogonal-signs", "nn/init.py",
+        "q *= np.where(np.diag(r) < 0, -scale, scale)", "q *= scale",
+        "LAPACK's signs: not all matrices are as likely", ("nn/test_init.py -k all_directions",),
+    ),
+    Mutant(
+        "residual-without-input", "nn/containers.py",
+        "return change + kept", "return change",
+        "the shortcut is not added", ("nn/test_containers.py -k Residual or shortcut",),
+    ),
+    Mutant(
+        "padding-crop-shifted", "ops/resample.py",
+        "slice(max(-b, 0), n - max(-a, 0))", "slice(max(-a, 0), n - max(-b, 0))",
+        "cropping takes the other side", (VALUES + "pad-",),
+    ),
+    Mutant(
+        "reflection-repeats-the-edge", "functional/padding.py",
+        "size - 1 - np.abs(size - 1 - np.abs(at))", "np.clip(size - np.abs(size - np.abs(at)), 0, size - 1)",
+        "the edge is reflected too, on one side only", (VALUES + "pad and reflect",),
+    ),
+    Mutant(
+        "bilinear-corners", "functional/resample.py",
+        "rows * (before - 1) / max(after - 1, 1)", "rows * before / max(after, 1)",
+        "align_corners ignored", (VALUES + "interpolate and align",),
+    ),
+    Mutant(
+        "along-axis-gradient", "ops/resample.py",
+        "return AlongAxis(self.matrix.transposed, self.axis)(grad)", "return AlongAxis(self.matrix, self.axis)(grad)",
+        "the gradient's matrix is not transposed", (FIRST + "(pad or interpolate)",),
+    ),
+]  # fmt: skip
