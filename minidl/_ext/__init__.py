@@ -30,9 +30,9 @@ def _choose() -> str:
 
 
 instruction_set = _choose()
-conv, pool, matmul, elementwise, loss, optim, norm = (
+conv, pool, matmul, elementwise, loss, optim, norm, stack = (
     import_module(f"minidl._ext.{name}_{instruction_set}")
-    for name in ("conv", "pool", "matmul", "elementwise", "loss", "optim", "norm")
+    for name in ("conv", "pool", "matmul", "elementwise", "loss", "optim", "norm", "stack")
 )
 
 __all__ = [
@@ -46,5 +46,6 @@ __all__ = [
     "norm",
     "optim",
     "pool",
+    "stack",
     "x86_64_level",
 ]

@@ -14,6 +14,7 @@ from minidl.kernels.loss import *
 from minidl.kernels.norm import *
 from minidl.kernels.optim import *
 from minidl.kernels.pooling import *
+from minidl.kernels.stack import *
 
 
 def instruction_set() -> str:

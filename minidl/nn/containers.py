@@ -9,6 +9,8 @@ import numpy as np
 
 from minidl.autograd import TensorBase
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
+from minidl.nn._fusion import run_stack
+from minidl.nn.conv import Conv2d
 from minidl.nn.module import Module
 from minidl.nn.parameter import Parameter
 from minidl.ops._common import as_tensor
@@ -170,9 +172,12 @@ class Sequential(_Numbered):
             self._put(name, module)
 
     def forward(self, input: Any) -> Any:
-        """Run them."""
-        for module in self.children():
-            input = module(input)
+        """Run them; layers between which nobody can look may be computed together."""
+        modules, at = list(self.children()), 0
+        while at < len(modules):
+            together, result = run_stack(modules, at, input) if type(modules[at]) is Conv2d else (0, None)
+            input = result if together else modules[at](input)
+            at += together or 1
         return input
 
     def _slice(self, named: dict[str, Any]) -> Sequential:

@@ -1,0 +1,256 @@
+"""Convolution of blocks of 16 samples that lie side by side, one a vector lane; what direct.pyx and stack.pyx share.
+
+A block of images is [C, rows, columns, 16], with its padding written out (`Plane` has the sizes); a block of outputs is
+[F, OH, OW, 16], and the gradient of one has margins of zeros left and right, so that the gather of the input gradient
+never looks beside it. Lanes beyond the batch hold zeros.
+"""
+
+from minidl._ext._types cimport real
+from minidl._ext._window cimport Window
+
+cdef enum:
+    LANES = 16
+    # How many filters a tile keeps at once; packed weights have so many side by side.
+    MOST_FILTERS = 6
+
+
+cdef extern from "direct.h" nogil:
+    ctypedef struct Run "minidl_direct":
+        Py_ssize_t channels, rows, columns
+        Py_ssize_t x_channel, x_row, x_column, x_pixel
+        Py_ssize_t w_channel, w_row, w_column
+        Py_ssize_t y_filter, y_pixel
+
+    ctypedef struct Sum "minidl_direct_sum":
+        Py_ssize_t rows, columns
+        Py_ssize_t x_row, x_pixel, x_tap
+        Py_ssize_t dy_filter, dy_row, dy_pixel
+        Py_ssize_t dw_filter, dw_tap
+
+    void direct_run_float "minidl_direct_run_float" (
+        const float* x, const float* w, const float* bias, float* y, Py_ssize_t count, int filters, const Run* run)
+    void direct_run_double "minidl_direct_run_double" (
+        const double* x, const double* w, const double* bias, double* y, Py_ssize_t count, int filters, const Run* run)
+    void direct_sum_float "minidl_direct_sum_float" (
+        const float* x, const float* dy, float* dw, int filters, int taps, const Sum* sums)
+    void direct_sum_double "minidl_direct_sum_double" (
+        const double* x, const double* dy, double* dw, int filters, int taps, const Sum* sums)
+    float fold_float "minidl_direct_fold_float" (const float* lanes)
+    double fold_double "minidl_direct_fold_double" (const double* lanes)
+
+
+cdef struct Plane:
+    # Rows and columns of a padded image in a block, and the columns of the output's gradient with its margins.
+    Py_ssize_t rows, columns
+    Py_ssize_t margin, grad_columns
+
+
+cdef inline Plane plane_of(const Window* window) noexcept nogil:
+    cdef Plane plane
+    plane.rows = (window.OH - 1) * window.SH + (window.KH - 1) * window.DH + 1
+    plane.columns = (window.OW - 1) * window.SW + (window.KW - 1) * window.DW + 1
+    plane.margin = max((window.KW - 1) * window.DW - window.left + window.SW - 1, 0) // window.SW
+    plane.grad_columns = plane.margin + max((window.W - 1 + window.left) // window.SW + 1, window.OW)
+    return plane
+
+
+cdef inline void run(
+    const real* x, const real* w, const real* bias, real* y, Py_ssize_t count, int filters, const Run* steps,
+) noexcept nogil:
+    if real is float:
+        direct_run_float(x, w, bias, y, count, filters, steps)
+    else:
+        direct_run_double(x, w, bias, y, count, filters, steps)
+
+
+cdef inline Py_ssize_t filters_at_once(Py_ssize_t filters) noexcept nogil:
+    """How many filters go together: all up to 6, else 4, or 5 where that leaves no remainder below 4."""
+    return filters if filters <= MOST_FILTERS else 4
+
+
+cdef inline Py_ssize_t filters_from(Py_ssize_t start, Py_ssize_t filters) noexcept nogil:
+    """How many filters the group that starts at `start` has; the last one may be smaller."""
+    return min(filters_at_once(filters), filters - start)
+
+
+cdef inline void pack(
+    const real* weight, real* packed, Py_ssize_t filters, Py_ssize_t channels, Py_ssize_t taps,
+    Py_ssize_t filter_step, Py_ssize_t channel_step,
+) noexcept nogil:
+    """Weights of a group side by side: packed[group][channel][tap][filter in group]."""
+    cdef Py_ssize_t start = 0, size, c, t, f, at = 0
+    while start < filters:
+        size = filters_from(start, filters)
+        for c in range(channels):
+            for t in range(taps):
+                for f in range(size):
+                    packed[at] = weight[(start + f) * filter_step + c * channel_step + t]
+                    at += 1
+        start += size
+
+
+cdef inline void load_images(
+    const real* image, Py_ssize_t sample_step, Py_ssize_t count, Py_ssize_t channels, const Window* window,
+    const Plane* plane, real* x,
+) noexcept nogil:
+    """Up to 16 samples (C, H, W) into a block, with zeros for the padding and the lanes without a sample."""
+    cdef Py_ssize_t c, h, w, lane, rows, columns
+    cdef real* to
+    cdef const real* source
+    rows = min(window.H, plane.rows - window.top)
+    columns = min(window.W, plane.columns - window.left)
+    for c in range(channels * plane.rows * plane.columns * LANES):
+        x[c] = 0
+    for c in range(channels):
+        for h in range(rows):
+            to = x + ((c * plane.rows + h + window.top) * plane.columns + window.left) * LANES
+            for lane in range(count):
+                source = image + lane * sample_step + (c * window.H + h) * window.W
+                for w in range(columns):
+                    to[w * LANES + lane] = source[w]
+
+
+cdef inline void forward_rows(
+    const real* x, const real* packed, const real* bias, real* y, Py_ssize_t first, Py_ssize_t stop,
+    Py_ssize_t channels, Py_ssize_t filters, Py_ssize_t y_filter, const Window* window, const Plane* plane,
+) noexcept nogil:
+    """Rows first to stop of some filters' outputs (at most 6), to y[f, row - first, OW, 16]."""
+    cdef Run steps
+    cdef Py_ssize_t oh
+    steps.channels, steps.rows, steps.columns = channels, window.KH, window.KW
+    steps.x_channel = plane.rows * plane.columns * LANES
+    steps.x_row, steps.x_column = window.DH * plane.columns * LANES, window.DW * LANES
+    steps.x_pixel = window.SW * LANES
+    steps.w_channel, steps.w_row, steps.w_column = window.KH * window.KW * filters, window.KW * filters, filters
+    steps.y_filter, steps.y_pixel = y_filter, LANES
+    for oh in range(first, stop):
+        run(x + oh * window.SH * plane.columns * LANES, packed, bias, y + (oh - first) * window.OW * LANES,
+            window.OW, <int>filters, &steps)
+
+
+cdef inline void weight_gradient(
+    const real* x, const real* dy, real* dw, Py_ssize_t channels, Py_ssize_t filters, const Window* window,
+    const Plane* plane,
+) noexcept nogil:
+    """dw (F, C, KH, KW) of one block: sums in registers over all positions, then over the lanes."""
+    cdef Sum steps
+    cdef Py_ssize_t f, c, kh, kw, i, j, taps, size
+    cdef Py_ssize_t most_taps = window.KW if window.KW <= 7 else 5
+    cdef Py_ssize_t most_filters
+    cdef real lanes[4 * 7 * 16]
+    cdef real total
+    steps.rows, steps.columns = window.OH, window.OW
+    steps.x_row, steps.x_pixel = window.SH * plane.columns * LANES, window.SW * LANES
+    steps.x_tap = window.DW * LANES
+    steps.dy_filter, steps.dy_row = window.OH * plane.grad_columns * LANES, plane.grad_columns * LANES
+    steps.dy_pixel = LANES
+    f = 0
+    while f < filters:
+        most_filters = 4 if filters % 4 == 0 or filters - f > 6 else 3
+        size = min(most_filters, filters - f)
+        for c in range(channels):
+            for kh in range(window.KH):
+                kw = 0
+                while kw < window.KW:
+                    taps = min(most_taps, window.KW - kw)
+                    steps.dw_filter, steps.dw_tap = taps * LANES, LANES
+                    for i in range(size * taps * LANES):
+                        lanes[i] = 0
+                    if real is float:
+                        direct_sum_float(
+                            x + ((c * plane.rows + kh * window.DH) * plane.columns + kw * window.DW) * LANES,
+                            dy + (f * window.OH * plane.grad_columns + plane.margin) * LANES, lanes,
+                            <int>size, <int>taps, &steps)
+                    else:
+                        direct_sum_double(
+                            x + ((c * plane.rows + kh * window.DH) * plane.columns + kw * window.DW) * LANES,
+                            dy + (f * window.OH * plane.grad_columns + plane.margin) * LANES, lanes,
+                            <int>size, <int>taps, &steps)
+                    for i in range(size):
+                        for j in range(taps):
+                            if real is float:
+                                total = fold_float(&lanes[(i * taps + j) * LANES])
+                            else:
+                                total = fold_double(&lanes[(i * taps + j) * LANES])
+                            dw[((f + i) * channels + c) * window.KH * window.KW + kh * window.KW + kw + j] = total
+                    kw += taps
+        f += size
+
+
+cdef inline Py_ssize_t divisor(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    """The greatest common divisor."""
+    while b:
+        a, b = b, a % b
+    return a
+
+
+cdef inline Py_ssize_t first_tap(
+    Py_ssize_t position, Py_ssize_t stride, Py_ssize_t dilation, Py_ssize_t taps,
+) noexcept nogil:
+    """The first tap k with (position - k dilation) a multiple of the stride, or `taps` if there is none."""
+    cdef Py_ssize_t k = 0
+    while k < taps and k < stride and (position - k * dilation) % stride != 0:
+        k += 1
+    return k if k < min(taps, stride) else taps
+
+
+cdef inline void input_gradient(
+    const real* dy, const real* packed, real* dx, Py_ssize_t channels, Py_ssize_t filters, const Window* window,
+    const Plane* plane,
+) noexcept nogil:
+    """dx (C, H, W, 16) of one block, each pixel gathered from the outputs that saw it; weights packed by channel."""
+    cdef Run steps
+    cdef Py_ssize_t step_h = window.SH // divisor(window.SH, window.DH), rise = window.DH * step_h // window.SH
+    cdef Py_ssize_t step_w = window.SW // divisor(window.SW, window.DW), run_on = window.DW * step_w // window.SW
+    cdef Py_ssize_t group, c, h, w, phase, kh, kw, kw_first, oh, ow, count, now, size, k_taps, lowest, skip
+    steps.channels = filters
+    steps.x_channel = window.OH * plane.grad_columns * LANES
+    steps.x_row, steps.x_column = -rise * plane.grad_columns * LANES, -run_on * LANES
+    steps.x_pixel = LANES
+    steps.y_filter, steps.y_pixel = window.H * window.W * LANES, window.SW * LANES
+    c = 0
+    group = 0
+    while c < channels:
+        size = filters_from(c, channels)
+        steps.w_channel = window.KH * window.KW * size
+        steps.w_row, steps.w_column = step_h * window.KW * size, step_w * size
+        for h in range(window.H):
+            kh = first_tap(h + window.top, window.SH, window.DH, window.KH)
+            oh = (h + window.top - kh * window.DH) // window.SH if kh < window.KH else 0
+            # Taps before the first that sees a row of the output, then those that do.
+            if kh < window.KH and oh >= window.OH:
+                skip = (oh - window.OH + rise) // rise
+                kh += skip * step_h
+                oh -= skip * rise
+            k_taps = 0
+            if kh < window.KH and oh >= 0:
+                k_taps = min((window.KH - 1 - kh) // step_h + 1, oh // rise + 1)
+            steps.rows = k_taps
+            for phase in range(window.SW):
+                # The first column of this phase, and its taps.
+                w = ((phase - window.left) % window.SW + window.SW) % window.SW
+                kw_first = first_tap(phase, window.SW, window.DW, window.KW)
+                while w < window.W:
+                    count = (window.W - 1 - w) // window.SW + 1
+                    now = min(count, 4)
+                    kw = kw_first
+                    steps.columns = 0
+                    ow = 0
+                    if kw < window.KW:
+                        ow = (w + window.left - kw * window.DW) // window.SW
+                        # Taps for which even the leftmost of these pixels looks beyond the last output.
+                        if ow >= window.OW:
+                            skip = (ow - window.OW + run_on) // run_on
+                            kw += skip * step_w
+                            ow -= skip * run_on
+                        if kw < window.KW:
+                            # And those for which even the rightmost looks before the first.
+                            lowest = ow + now - 1
+                            if lowest >= 0:
+                                steps.columns = min((window.KW - 1 - kw) // step_w + 1, lowest // run_on + 1)
+                    run(dy + (oh * plane.grad_columns + ow + plane.margin) * LANES if steps.columns and k_taps else dy,
+                        packed + group + (kh * window.KW + kw) * size if steps.columns and k_taps else packed, NULL,
+                        dx + ((c * window.H + h) * window.W + w) * LANES, now, <int>size, &steps)
+                    w += now * window.SW
+        group += size * filters * window.KH * window.KW
+        c += size

@@ -1,0 +1,224 @@
+/* Convolution without im2col, for few channels: 16 samples lie side by side, so that each is a lane of a vector.
+ *
+ * Images are blocks of 16 samples, laid out [channel][row][column][16] with their padding written out. Every load is
+ * then a whole vector wherever the window stands, whatever the stride, and a weight is one number for all lanes. A tile
+ * keeps some filters times some neighbouring outputs in registers while all taps go by.
+ *
+ * Included once for each number type, with REAL and NAME(x) defined.
+ */
+#include <stddef.h>
+
+#ifndef MINIDL_DIRECT_ONCE
+#define MINIDL_DIRECT_ONCE
+#define MINIDL_LANES 16
+#if defined(__AVX512F__)
+#define MINIDL_VECTOR_BYTES 64
+#elif defined(__AVX__)
+#define MINIDL_VECTOR_BYTES 32
+#else
+#define MINIDL_VECTOR_BYTES 16
+#endif
+
+/* All steps are in numbers, and may be negative. */
+typedef struct {
+    ptrdiff_t channels, rows, columns;             /* what is summed over: channels, and taps of the kernel */
+    ptrdiff_t x_channel, x_row, x_column, x_pixel; /* x_pixel: between neighbouring outputs */
+    ptrdiff_t w_channel, w_row, w_column;
+    ptrdiff_t y_filter, y_pixel;
+} minidl_direct;
+
+/* A sum over positions for the weight gradient. */
+typedef struct {
+    ptrdiff_t rows, columns;    /* of outputs */
+    ptrdiff_t x_row, x_pixel;   /* between outputs */
+    ptrdiff_t x_tap;            /* between neighbouring taps */
+    ptrdiff_t dy_filter, dy_row, dy_pixel;
+    ptrdiff_t dw_filter, dw_tap;
+} minidl_direct_sum;
+#endif
+
+#define VECTOR NAME(vector)
+typedef REAL VECTOR __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+#define MASK NAME(mask)
+typedef INTEGER MASK __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+/* a where the mask is set, else b. */
+#define CHOOSE(mask, a, b) ((VECTOR)(((mask) & (MASK)(a)) | (~(mask) & (MASK)(b))))
+#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(REAL)))
+
+/* y[f][j] = bias[f] + the sum over channels and taps of w times x, for FB filters and WB neighbouring outputs. */
+#define TILE(FB, WB)                                                                                                   \
+    static void NAME(tile_##FB##_##WB)(const REAL *x, const REAL *w, const REAL *bias, REAL *y,                        \
+                                       const minidl_direct *s) {                                                       \
+        for (int part = 0; part < MINIDL_LANES; part += WIDTH) {                                                       \
+            VECTOR sum[FB][WB];                                                                                        \
+            for (int f = 0; f < FB; f++)                                                                               \
+                for (int j = 0; j < WB; j++) sum[f][j] = (VECTOR){0};                                                  \
+            for (ptrdiff_t c = 0; c < s->channels; c++)                                                                \
+                for (ptrdiff_t r = 0; r < s->rows; r++) {                                                              \
+                    const REAL *from = x + part + c * s->x_channel + r * s->x_row;                                     \
+                    const REAL *weights = w + c * s->w_channel + r * s->w_row;                                         \
+                    for (ptrdiff_t k = 0; k < s->columns; k++, from += s->x_column, weights += s->w_column) {          \
+                        VECTOR seen[WB];                                                                               \
+                        for (int j = 0; j < WB; j++) seen[j] = *(const VECTOR *)(from + j * s->x_pixel);               \
+                        for (int f = 0; f < FB; f++) {                                                                 \
+                            const VECTOR weight = (VECTOR){0} + weights[f];                                            \
+                            for (int j = 0; j < WB; j++) sum[f][j] += weight * seen[j];                                \
+                        }                                                                                              \
+                    }                                                                                                  \
+                }                                                                                                      \
+            /* The bias last, as BLAS adds what is there already, so that both round alike. */                           \
+            for (int f = 0; f < FB; f++)                                                                               \
+                for (int j = 0; j < WB; j++)                                                                           \
+                    *(VECTOR *)(y + part + f * s->y_filter + j * s->y_pixel) = sum[f][j] + (bias ? bias[f] : 0);       \
+        }                                                                                                              \
+    }
+
+#define TILES(FB)                                                                                                      \
+    TILE(FB, 1) TILE(FB, 2) TILE(FB, 3) TILE(FB, 4) TILE(FB, 5) TILE(FB, 6)                                            \
+    /* `count` neighbouring outputs of FB filters. */                                                                  \
+    static inline void NAME(run_##FB)(const REAL *x, const REAL *w, const REAL *bias, REAL *y, ptrdiff_t count,        \
+                                      const minidl_direct *s, int most) {                                              \
+        while (count > 0) {                                                                                            \
+            const int now = count >= most ? most : (int)count;                                                         \
+            switch (now) {                                                                                             \
+            case 1: NAME(tile_##FB##_1)(x, w, bias, y, s); break;                                                      \
+            case 2: NAME(tile_##FB##_2)(x, w, bias, y, s); break;                                                      \
+            case 3: NAME(tile_##FB##_3)(x, w, bias, y, s); break;                                                      \
+            case 4: NAME(tile_##FB##_4)(x, w, bias, y, s); break;                                                      \
+            case 5: NAME(tile_##FB##_5)(x, w, bias, y, s); break;                                                      \
+            default: NAME(tile_##FB##_6)(x, w, bias, y, s);                                                            \
+            }                                                                                                          \
+            x += now * s->x_pixel, y += now * s->y_pixel, count -= now;                                                \
+        }                                                                                                              \
+    }
+
+TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
+
+/* `count` neighbouring outputs of `filters` (1 to 6) filters, whose weights lie side by side. */
+static inline void NAME(direct_run)(const REAL *x, const REAL *w, const REAL *bias, REAL *y, ptrdiff_t count, int filters,
+                                    const minidl_direct *s) {
+    /* As many as fill the registers: 24 sums of 32, or 12 of 16. */
+    const int full = MINIDL_VECTOR_BYTES == 64;
+    switch (filters) {
+    case 1: NAME(run_1)(x, w, bias, y, count, s, 6); break;
+    case 2: NAME(run_2)(x, w, bias, y, count, s, full ? 6 : 5); break;
+    case 3: NAME(run_3)(x, w, bias, y, count, s, full ? 6 : 3); break;
+    case 4: NAME(run_4)(x, w, bias, y, count, s, full ? 5 : 3); break;
+    case 5: NAME(run_5)(x, w, bias, y, count, s, full ? 4 : 2); break;
+    default: NAME(run_6)(x, w, bias, y, count, s, full ? 4 : 2);
+    }
+}
+
+/* dw[f][k] += the sum over positions of dy[f] times what tap k sees, lane by lane. */
+#define SUM_TILE(FB, KB)                                                                                               \
+    static void NAME(sum_##FB##_##KB)(const REAL *x, const REAL *dy, REAL *dw, const minidl_direct_sum *s) {           \
+        for (int part = 0; part < MINIDL_LANES; part += WIDTH) {                                                       \
+            VECTOR sum[FB][KB];                                                                                        \
+            for (int f = 0; f < FB; f++)                                                                               \
+                for (int k = 0; k < KB; k++) sum[f][k] = *(VECTOR *)(dw + part + f * s->dw_filter + k * s->dw_tap);    \
+            for (ptrdiff_t r = 0; r < s->rows; r++) {                                                                  \
+                const REAL *from = x + part + r * s->x_row, *grad = dy + part + r * s->dy_row;                         \
+                for (ptrdiff_t i = 0; i < s->columns; i++, from += s->x_pixel, grad += s->dy_pixel) {                  \
+                    VECTOR seen[KB];                                                                                   \
+                    for (int k = 0; k < KB; k++) seen[k] = *(const VECTOR *)(from + k * s->x_tap);                     \
+                    for (int f = 0; f < FB; f++) {                                                                     \
+                        const VECTOR here = *(const VECTOR *)(grad + f * s->dy_filter);                                \
+                        for (int k = 0; k < KB; k++) sum[f][k] += here * seen[k];                                      \
+                    }                                                                                                  \
+                }                                                                                                      \
+            }                                                                                                          \
+            for (int f = 0; f < FB; f++)                                                                               \
+                for (int k = 0; k < KB; k++) *(VECTOR *)(dw + part + f * s->dw_filter + k * s->dw_tap) = sum[f][k];    \
+        }                                                                                                              \
+    }
+#define SUM_TILES(FB) SUM_TILE(FB, 1) SUM_TILE(FB, 2) SUM_TILE(FB, 3) SUM_TILE(FB, 4) SUM_TILE(FB, 5) SUM_TILE(FB, 6) SUM_TILE(FB, 7)
+SUM_TILES(1) SUM_TILES(2) SUM_TILES(3) SUM_TILES(4)
+
+#define SUM_CASE(FB)                                                                                                   \
+    switch (taps) {                                                                                                    \
+    case 1: NAME(sum_##FB##_1)(x, dy, dw, s); break;                                                                   \
+    case 2: NAME(sum_##FB##_2)(x, dy, dw, s); break;                                                                   \
+    case 3: NAME(sum_##FB##_3)(x, dy, dw, s); break;                                                                   \
+    case 4: NAME(sum_##FB##_4)(x, dy, dw, s); break;                                                                   \
+    case 5: NAME(sum_##FB##_5)(x, dy, dw, s); break;                                                                   \
+    case 6: NAME(sum_##FB##_6)(x, dy, dw, s); break;                                                                   \
+    default: NAME(sum_##FB##_7)(x, dy, dw, s);                                                                         \
+    }
+/* The same for 1 to 4 filters and 1 to 7 taps. */
+static inline void NAME(direct_sum)(const REAL *x, const REAL *dy, REAL *dw, int filters, int taps, const minidl_direct_sum *s) {
+    switch (filters) {
+    case 1: SUM_CASE(1) break;
+    case 2: SUM_CASE(2) break;
+    case 3: SUM_CASE(3) break;
+    default: SUM_CASE(4)
+    }
+}
+/* One row of pooled outputs: of `rows` x `columns` neighbouring values the largest, the first of equal ones, NaN over
+ * everything; 0 where it is not positive and `relu` is set. place is where it stood in the window, as a number of the
+ * same width, so that comparing needs no conversion; -1 where relu cut it. */
+static inline void NAME(direct_pool)(const REAL *y, ptrdiff_t y_row, int rows, int columns, int relu, ptrdiff_t count,
+                                     REAL *out, REAL *place) {
+    for (ptrdiff_t q = 0; q < count; q++, y += columns * MINIDL_LANES, out += MINIDL_LANES, place += MINIDL_LANES)
+        for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
+            VECTOR best = *(const VECTOR *)(y + part), where = (VECTOR){0};
+            for (int r = 0; r < rows; r++)
+                for (int k = r == 0; k < columns; k++) {
+                    const VECTOR value = *(const VECTOR *)(y + part + r * y_row + k * MINIDL_LANES);
+                    const MASK wins = (value > best) | (value != value);
+                    best = CHOOSE(wins, value, best);
+                    where = CHOOSE(wins, (VECTOR){0} + (REAL)(r * columns + k), where);
+                }
+            if (relu) {
+                const MASK cut = best <= 0;
+                best = CHOOSE(cut, (VECTOR){0}, best);
+                where = CHOOSE(cut, (VECTOR){0} - 1, where);
+            }
+            *(VECTOR *)(out + part) = best;
+            *(VECTOR *)(place + part) = where;
+        }
+}
+
+/* One row of the gradient before pooling: row `row` of the windows, zeros where another place was chosen. */
+static inline void NAME(direct_spread)(const REAL *grad, const REAL *place, int row, int columns, ptrdiff_t count,
+                                       REAL *dy) {
+    for (ptrdiff_t q = 0; q < count; q++, grad += MINIDL_LANES, place += MINIDL_LANES, dy += columns * MINIDL_LANES)
+        for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
+            const VECTOR where = *(const VECTOR *)(place + part), value = *(const VECTOR *)(grad + part);
+            for (int k = 0; k < columns; k++)
+                *(VECTOR *)(dy + part + k * MINIDL_LANES) =
+                    CHOOSE(where == (VECTOR){0} + (REAL)(row * columns + k), value, (VECTOR){0});
+        }
+}
+
+/* The sum of 16 lanes, neighbours' halves first. */
+static inline REAL NAME(direct_fold)(const REAL *lanes) {
+    typedef REAL eight __attribute__((vector_size(8 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
+    typedef REAL four __attribute__((vector_size(4 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
+    const eight halves = *(const eight *)lanes + *(const eight *)(lanes + 8);
+    const four quarters = *(const four *)&halves + *((const four *)&halves + 1);
+    return (quarters[0] + quarters[2]) + (quarters[1] + quarters[3]);
+}
+
+/* The sum of what passes back through the chosen places. */
+static inline REAL NAME(direct_total)(const REAL *grad, const REAL *place, ptrdiff_t count) {
+    REAL lanes[MINIDL_LANES];
+    for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
+        VECTOR sum = (VECTOR){0};
+        for (ptrdiff_t q = 0; q < count; q++) {
+            const VECTOR where = *(const VECTOR *)(place + q * MINIDL_LANES + part);
+            sum += CHOOSE(where >= 0, *(const VECTOR *)(grad + q * MINIDL_LANES + part), (VECTOR){0});
+        }
+        *(VECTOR *)(lanes + part) = sum;
+    }
+    return NAME(direct_fold)(lanes);
+}
+
+#undef TILE
+#undef TILES
+#undef SUM_TILE
+#undef SUM_TILES
+#undef SUM_CASE
+#undef VECTOR
+#undef MASK
+#undef CHOOSE
+#undef WIDTH

@@ -1,0 +1,229 @@
+"""Convolution, bias, ReLU and max pooling, several times over, on blocks of 16 samples that stay in the cache.
+
+A block goes through all stages before the next one starts: its images and what lies between the stages never leave the
+L2 cache, and there is one parallel region for all of it, forward or backward. What backward needs of a stage is its
+input and where the maxima were; the outputs of the convolutions are never kept.
+
+Loop order within a stage: a group of filters, a row of pooled outputs, the rows of the convolution under it, tiles.
+"""
+
+from cython.parallel cimport prange
+
+from minidl._ext._direct cimport (
+    LANES, Plane, filters_from, forward_rows, input_gradient, load_images, pack, plane_of, weight_gradient,
+)
+from minidl._ext._threads cimport slot_start
+from minidl._ext._types cimport real
+from minidl._ext._window cimport Window
+
+
+cdef extern from "direct.h" nogil:
+    void pool_float "minidl_direct_pool_float" (
+        const float* y, Py_ssize_t y_row, int rows, int columns, int relu, Py_ssize_t count, float* out,
+        float* place)
+    void pool_double "minidl_direct_pool_double" (
+        const double* y, Py_ssize_t y_row, int rows, int columns, int relu, Py_ssize_t count, double* out,
+        double* place)
+    void spread_float "minidl_direct_spread_float" (
+        const float* grad, const float* place, int row, int columns, Py_ssize_t count, float* dy)
+    void spread_double "minidl_direct_spread_double" (
+        const double* grad, const double* place, int row, int columns, Py_ssize_t count, double* dy)
+    float total_float "minidl_direct_total_float" (const float* grad, const float* place, Py_ssize_t count)
+    double total_double "minidl_direct_total_double" (const double* grad, const double* place, Py_ssize_t count)
+
+
+cdef struct Stage:
+    Window window
+    Plane plane
+    Py_ssize_t C, F
+    # The pooling window, which is also its stride, and the size of what comes out.
+    Py_ssize_t PH, PW, QH, QW
+    int relu
+    # Where its part begins: in the weights and biases of all stages, in a block's images, in a block's indices.
+    Py_ssize_t weight, bias, x, index
+
+
+cdef Stage read(const Py_ssize_t[:, ::1] stages, Py_ssize_t s) noexcept nogil:
+    """What `minidl.kernels.stack` has packed."""
+    cdef Stage stage
+    cdef Window window
+    window.H, window.W, window.KH, window.KW = stages[s, 0], stages[s, 1], stages[s, 2], stages[s, 3]
+    window.SH, window.SW, window.DH, window.DW = stages[s, 4], stages[s, 5], stages[s, 6], stages[s, 7]
+    window.top, window.left, window.OH, window.OW = stages[s, 8], stages[s, 9], stages[s, 10], stages[s, 11]
+    stage.window, stage.plane = window, plane_of(&window)
+    stage.C, stage.F, stage.relu = stages[s, 12], stages[s, 13], <int>stages[s, 14]
+    stage.PH, stage.PW = stages[s, 15], stages[s, 16]
+    stage.QH, stage.QW = window.OH // stage.PH, window.OW // stage.PW
+    stage.weight, stage.bias, stage.x, stage.index = stages[s, 17], stages[s, 18], stages[s, 19], stages[s, 20]
+    return stage
+
+
+def sizes(const Py_ssize_t[::1] packed):
+    """(rows, columns) of a window's padded image in a block, and (margin, columns) of its output's gradient."""
+    cdef Window window
+    cdef Plane plane
+    window.H, window.W, window.KH, window.KW = packed[0], packed[1], packed[2], packed[3]
+    window.SH, window.SW, window.DH, window.DW = packed[4], packed[5], packed[6], packed[7]
+    window.top, window.left, window.OH, window.OW = packed[8], packed[9], packed[10], packed[11]
+    plane = plane_of(&window)
+    return plane.rows, plane.columns, plane.margin, plane.grad_columns
+
+
+def pack_weight(const real[:, :, ::1] weight_fct, real[::1] packed, bint by_channel):
+    """Weights as the tiles read them: groups of filters side by side, or of channels for the input gradient."""
+    cdef Py_ssize_t F = weight_fct.shape[0], C = weight_fct.shape[1], T = weight_fct.shape[2]
+    if by_channel:
+        pack(&weight_fct[0, 0, 0], &packed[0], C, F, T, T, C * T)
+    else:
+        pack(&weight_fct[0, 0, 0], &packed[0], F, C, T, C * T, T)
+
+
+cdef void forward_block(
+    const real[:, :, :, ::1] image_nchw, const Py_ssize_t[:, ::1] stages, const real[::1] weights,
+    const real[::1] biases, real[:, ::1] images, real[:, ::1] index, real[:, ::1] scratch,
+    real[:, ::1] output_ni, Py_ssize_t block, Py_ssize_t kept, Py_ssize_t slot,
+) noexcept nogil:
+    cdef Py_ssize_t n = block * LANES, s, f, q, i, j, size, lane, rows, columns, offset, y_filter
+    cdef Py_ssize_t count = min(<Py_ssize_t>LANES, image_nchw.shape[0] - n)
+    cdef Py_ssize_t last = stages.shape[0] - 1
+    cdef Stage stage = read(stages, 0), following
+    cdef real* x = &images[kept, 0]
+    cdef real* y = &scratch[slot, 0]
+    cdef real* target
+    cdef Py_ssize_t target_row, target_filter
+    load_images(&image_nchw[n, 0, 0, 0], stage.C * stage.window.H * stage.window.W, count, stage.C, &stage.window,
+                &stage.plane, x)
+    for s in range(last + 1):
+        stage = read(stages, s)
+        x = &images[kept, stage.x]
+        y_filter = stage.PH * stage.window.OW * LANES
+        # What the next stage sees lies inside its padding; the last stage's goes behind the rows of this one.
+        if s < last:
+            following = read(stages, s + 1)
+            target = &images[kept, following.x]
+            for i in range(stage.F * following.plane.rows * following.plane.columns * LANES):
+                target[i] = 0
+            target_row = following.plane.columns * LANES
+            target_filter = following.plane.rows * target_row
+            target += following.window.top * target_row + following.window.left * LANES
+            rows = min(stage.QH, following.plane.rows - following.window.top)
+            columns = min(stage.QW, following.plane.columns - following.window.left)
+        else:
+            target = y + 6 * y_filter
+            target_row = stage.QW * LANES
+            target_filter = stage.QH * target_row
+            rows, columns = stage.QH, stage.QW
+        f = 0
+        while f < stage.F:
+            size = filters_from(f, stage.F)
+            for q in range(rows):
+                forward_rows(x, &weights[stage.weight + f * stage.C * stage.window.KH * stage.window.KW],
+                             &biases[stage.bias + f], y, q * stage.PH, (q + 1) * stage.PH, stage.C, size, y_filter,
+                             &stage.window, &stage.plane)
+                for i in range(size):
+                    offset = stage.index + (((f + i) * stage.QH + q) * stage.QW) * LANES
+                    if real is float:
+                        pool_float(y + i * y_filter, stage.window.OW * LANES, <int>stage.PH, <int>stage.PW, stage.relu,
+                                   columns, target + (f + i) * target_filter + q * target_row, &index[kept, offset])
+                    else:
+                        pool_double(y + i * y_filter, stage.window.OW * LANES, <int>stage.PH, <int>stage.PW, stage.relu,
+                                    columns, target + (f + i) * target_filter + q * target_row, &index[kept, offset])
+            f += size
+    for lane in range(count):
+        for j in range(output_ni.shape[1]):
+            output_ni[n + lane, j] = target[j * LANES + lane]
+
+
+def forward(
+    const real[:, :, :, ::1] image_nchw, const Py_ssize_t[:, ::1] stages, const real[::1] weights,
+    const real[::1] biases, real[:, ::1] images, real[:, ::1] index, real[:, ::1] scratch,
+    real[:, ::1] output_ni, bint keep, int threads,
+):
+    """output = the stages one after the other; images and index hold a row for each block, or (not keep) each slot."""
+    cdef Py_ssize_t blocks = (image_nchw.shape[0] + LANES - 1) // LANES, slot, block
+    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
+        for block in range(slot_start(blocks, slot, threads), slot_start(blocks, slot + 1, threads)):
+            forward_block(image_nchw, stages, weights, biases, images, index, scratch, output_ni, block,
+                          block if keep else slot, slot)
+
+
+cdef void backward_block(
+    const real[:, ::1] grad_ni, const Py_ssize_t[:, ::1] stages, const real[::1] weights_by_channel,
+    const real[:, ::1] images, const real[:, ::1] index, real[:, ::1] scratch, real[:, ::1] partial,
+    Py_ssize_t biases_at, real[:, :, :, ::1] grad_image_nchw, bint wants_image, Py_ssize_t block, Py_ssize_t slot,
+    Py_ssize_t dy_at,
+) noexcept nogil:
+    cdef Py_ssize_t n = block * LANES, s, f, q, r, i, j, lane, row
+    cdef Py_ssize_t count = min(<Py_ssize_t>LANES, grad_ni.shape[0] - n)
+    cdef Py_ssize_t last = stages.shape[0] - 1, pixels
+    cdef Stage stage
+    # The gradient of what a stage gives, in the front; that of its convolution's outputs behind it.
+    cdef real* grad = &scratch[slot, 0]
+    cdef real* dy = &scratch[slot, dy_at]
+    cdef real* to
+    cdef const real* places
+    for j in range(grad_ni.shape[1]):
+        for lane in range(count):
+            grad[j * LANES + lane] = grad_ni[n + lane, j]
+        for lane in range(count, LANES):
+            grad[j * LANES + lane] = 0
+    for s in range(last, -1, -1):
+        stage = read(stages, s)
+        row = stage.plane.grad_columns * LANES
+        for f in range(stage.F):
+            places = &index[block, stage.index + f * stage.QH * stage.QW * LANES]
+            if real is float:
+                partial[block, biases_at + stage.bias + f] = total_float(
+                    grad + f * stage.QH * stage.QW * LANES, places, stage.QH * stage.QW)
+            else:
+                partial[block, biases_at + stage.bias + f] = total_double(
+                    grad + f * stage.QH * stage.QW * LANES, places, stage.QH * stage.QW)
+            for r in range(stage.window.OH):
+                to = dy + (f * stage.window.OH + r) * row
+                if r >= stage.QH * stage.PH:
+                    for i in range(row):
+                        to[i] = 0
+                    continue
+                q = r // stage.PH
+                for i in range(stage.plane.margin * LANES):
+                    to[i] = 0
+                to += stage.plane.margin * LANES
+                i = (f * stage.QH + q) * stage.QW * LANES
+                if real is float:
+                    spread_float(grad + i, &index[block, stage.index + i], <int>(r - q * stage.PH), <int>stage.PW,
+                                 stage.QW, to)
+                else:
+                    spread_double(grad + i, &index[block, stage.index + i], <int>(r - q * stage.PH), <int>stage.PW,
+                                  stage.QW, to)
+                for i in range(stage.QW * stage.PW * LANES, row - stage.plane.margin * LANES):
+                    to[i] = 0
+        weight_gradient(&images[block, stage.x], dy, &partial[block, stage.weight], stage.C, stage.F, &stage.window,
+                        &stage.plane)
+        if s > 0 or wants_image:
+            input_gradient(dy, &weights_by_channel[stage.weight], grad, stage.C, stage.F, &stage.window, &stage.plane)
+    if wants_image:
+        pixels = grad_image_nchw.shape[1] * grad_image_nchw.shape[2] * grad_image_nchw.shape[3]
+        for lane in range(count):
+            to = &grad_image_nchw[n + lane, 0, 0, 0]
+            for j in range(pixels):
+                to[j] = grad[j * LANES + lane]
+
+
+def backward(
+    const real[:, ::1] grad_ni, const Py_ssize_t[:, ::1] stages, const real[::1] weights_by_channel,
+    const real[:, ::1] images, const real[:, ::1] index, real[:, ::1] scratch, real[:, ::1] partial,
+    Py_ssize_t biases_at, Py_ssize_t dy_at, real[:, :, :, ::1] grad_image_nchw, bint wants_image, real[::1] total,
+    int threads,
+):
+    """total = the gradients of all weights, then those of all biases (from biases_at on); sums over blocks in order."""
+    cdef Py_ssize_t blocks = (grad_ni.shape[0] + LANES - 1) // LANES, slot, block, i
+    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
+        for block in range(slot_start(blocks, slot, threads), slot_start(blocks, slot + 1, threads)):
+            backward_block(grad_ni, stages, weights_by_channel, images, index, scratch, partial, biases_at,
+                           grad_image_nchw, wants_image, block, slot, dy_at)
+    with nogil:
+        for i in range(total.shape[0]):
+            total[i] = 0
+        for block in range(blocks):
+            for i in range(total.shape[0]):
+                total[i] += partial[block, i]

@@ -1,0 +1,149 @@
+"""Convolution, bias, ReLU and max pooling, several times over, on blocks of 16 samples; see `_ext/stack.pyx`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minidl import _ext
+from minidl.geometry import Pair, Window
+from minidl.kernels._common import Array, by_dtype, contiguous
+from minidl.memory import new_array, workspace
+from minidl.runtime import threads_for
+
+__all__ = ["LANES", "Stage", "StackPlan", "conv_stack", "conv_stack_gradients", "stack_plan"]
+
+# Samples in a block.
+LANES = 16
+_MOST_FILTERS = 6
+
+
+class Stage(NamedTuple):
+    """A convolution of C channels to F, and what follows it: ReLU or nothing, max pooling with its window as stride."""
+
+    window: Window
+    channels: int
+    filters: int
+    relu: bool
+    pool: Pair
+
+    @property
+    def output_size(self) -> Pair:
+        """The height and width of what comes out."""
+        return self.window.output_size[0] // self.pool[0], self.window.output_size[1] // self.pool[1]
+
+
+class StackPlan(NamedTuple):
+    """Where everything lies; sizes are in elements."""
+
+    stages: tuple[Stage, ...]
+    packed: Array
+    weights: int
+    biases: int
+    # Of a block.
+    images: int
+    places: int
+    scratch: int
+    gradient: int
+    gradient_scratch: int
+    work: int
+
+    @property
+    def output_shape(self) -> tuple[int, int, int]:
+        """(F, QH, QW) of the last stage."""
+        last = self.stages[-1]
+        return (last.filters, *last.output_size)
+
+
+@lru_cache(maxsize=256)
+def stack_plan(stages: tuple[Stage, ...]) -> StackPlan:
+    """Lay the stages out."""
+    packed = np.zeros((len(stages), 21), np.intp)
+    weight = bias = x = index = scratch = gradient = dy = work = 0
+    for i, (window, C, F, relu, pool) in enumerate(stages):
+        packed[i] = (*window.packed, C, F, relu, *pool, weight, bias, x, index)
+        rows, columns, _, grad_columns = _ext.stack.sizes(window.packed)
+        OH, OW = window.output_size
+        outputs = F * (OH // pool[0]) * (OW // pool[1])
+        weight += F * C * window.taps
+        bias += F
+        x += C * rows * columns * LANES
+        index += outputs * LANES
+        most = _MOST_FILTERS * pool[0] * OW * LANES
+        scratch = max(scratch, most + (outputs * LANES if i == len(stages) - 1 else 0))
+        gradient = max(gradient, outputs * LANES, C * window.input_size[0] * window.input_size[1] * LANES)
+        dy = max(dy, F * OH * grad_columns * LANES)
+        work += F * C * window.taps * window.positions
+    packed.setflags(write=False)
+    return StackPlan(stages, packed, weight, bias, x, index, scratch, gradient, gradient + dy, work)
+
+
+_forward = by_dtype(_ext.stack.forward)
+_backward = by_dtype(_ext.stack.backward)
+_pack_weight = by_dtype(_ext.stack.pack_weight)
+
+
+def _packed_weights(weights: Sequence[Array], plan: StackPlan, by_channel: bool) -> Array:
+    dtype = weights[0].dtype
+    packed = np.empty(plan.weights, dtype)
+    at = 0
+    for weight in weights:
+        F, C = weight.shape[:2]
+        _pack_weight[dtype](contiguous(weight).reshape(F, C, -1), packed[at : at + weight.size], by_channel)
+        at += weight.size
+    return packed
+
+
+def conv_stack(
+    x: Array, weights: Sequence[Array], biases: Sequence[Array | None], plan: StackPlan, keep: bool
+) -> tuple[Array, Array | None, Array | None]:
+    """(N, C, H, W) through all stages, and (`keep`) what `conv_stack_gradients` needs: blocks of images, places."""
+    N, dtype = x.shape[0], x.dtype
+    blocks = -(-N // LANES)
+    threads = threads_for(N * plan.work)
+    output = new_array((N, *plan.output_shape), dtype)
+    rows = blocks if keep else min(threads, blocks)
+    images, index = new_array((rows, plan.images), dtype), new_array((rows, plan.places), dtype)
+    together = np.zeros(plan.biases, dtype)
+    at = 0
+    for stage, bias in zip(plan.stages, biases, strict=True):
+        if bias is not None:
+            together[at : at + stage.filters] = bias
+        at += stage.filters
+    if N:
+        with workspace(threads, plan.scratch, dtype) as scratch:
+            _forward[dtype](
+                contiguous(x), plan.packed, _packed_weights(weights, plan, False), together, images, index, scratch,
+                output.reshape(N, -1), keep, min(threads, rows) if not keep else threads,
+            )  # fmt: skip
+    return (output, images, index) if keep else (output, None, None)
+
+
+def conv_stack_gradients(
+    grad: Array, weights: Sequence[Array], plan: StackPlan, images: Any, index: Any, wants_image: bool
+) -> tuple[Array | None, list[Array], list[Array]]:
+    """The gradients of the images, if wanted, and of all weights and biases."""
+    N, dtype = grad.shape[0], grad.dtype
+    threads = threads_for(3 * N * plan.work)
+    first = plan.stages[0]
+    image = new_array((N, first.channels, *first.window.input_size) if wants_image else (0, 0, 0, 0), dtype)
+    total = np.zeros(plan.weights + plan.biases, dtype)
+    if N:
+        with (
+            workspace(threads, plan.gradient_scratch, dtype) as scratch,
+            workspace(images.shape[0], plan.weights + plan.biases, dtype) as partial,
+        ):
+            _backward[dtype](
+                contiguous(grad).reshape(N, -1), plan.packed, _packed_weights(weights, plan, True), images, index,
+                scratch, partial, plan.weights, plan.gradient, image, wants_image, total, threads,
+            )  # fmt: skip
+    grad_weights, grad_biases, at, bias_at = [], [], 0, plan.weights
+    for weight, stage in zip(weights, plan.stages, strict=True):
+        grad_weights.append(total[at : at + weight.size].reshape(weight.shape))
+        grad_biases.append(total[bias_at : bias_at + stage.filters])
+        at += weight.size
+        bias_at += stage.filters
+    return image if wants_image else None, grad_weights, grad_biases

@@ -1,0 +1,186 @@
+"""`Sequential` may compute layers together only where nobody can tell, but by the time that it takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl
+from minidl import nn
+from minidl.errors import ShapeError
+from minidl.ops.stack import ConvStack
+
+rng = np.random.default_rng(0)
+
+
+def model(dtype: str = "float64") -> nn.Sequential:
+    generator = np.random.default_rng(3)
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2, generator=generator), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5, bias=False, generator=generator), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Dense(16, 10, generator=generator),
+    ).to(dtype)  # fmt: skip
+
+
+def images(dtype: str = "float64", n: int = 20) -> np.ndarray:
+    return rng.normal(size=(n, 1, 14, 15)).astype(dtype)
+
+
+def apart(net: nn.Sequential) -> nn.Sequential:
+    """The same model, watched, so that its layers run one by one."""
+    for layer in net.children():
+        layer.register_forward_hook(lambda module, args, result: None)
+    return net
+
+
+@pytest.fixture
+def stacks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of stages of the operations that were computed together."""
+    met: list[int] = []
+    forward = ConvStack.forward
+
+    def noting(self: ConvStack, *arrays: Any) -> Any:
+        met.append(len(self.plan.stages))
+        return forward(self, *arrays)
+
+    monkeypatch.setattr(ConvStack, "forward", noting)
+    return met
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-5)])
+def test_together_equals_one_by_one(stacks: list[int], dtype: str, tolerance: float) -> None:
+    x = images(dtype)
+    results = []
+    for net in (model(dtype), apart(model(dtype))):
+        input = minidl.Tensor(x.copy(), requires_grad=True)
+        loss = (net(input) ** 2).sum()
+        loss.backward()
+        results.append([loss.data, input.grad.data, *(p.grad.data for p in net.parameters())])
+    assert stacks == [2]
+    for a, b in zip(*results, strict=True):
+        assert np.abs(a - b).max() <= tolerance * np.abs(b).max()
+
+
+def test_second_gradients_equal_those_of_one_by_one(stacks: list[int]) -> None:
+    x = images(n=9)
+    results = []
+    for net in (model(), apart(model())):
+        input = minidl.Tensor(x.copy(), requires_grad=True)
+        first = minidl.grad((net(input) ** 2).sum(), [input, *net.parameters()], create_graph=True)
+        sum((g * g).sum() for g in first).backward()
+        results.append([input.grad.data, *(p.grad.data for p in net.parameters())])
+    assert stacks == [2]
+    for a, b in zip(*results, strict=True):
+        assert np.abs(a - b).max() <= 1e-11 * np.abs(b).max()
+
+
+def test_a_weight_that_the_images_depend_on_gets_its_own_gradient_only(stacks: list[int]) -> None:
+    net = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1))
+    net.to("float64")
+    x = minidl.Tensor(rng.normal(size=(8, 2, 4, 5)))
+    weight = net[0].weight
+    inner = minidl.functional.conv2d(x, weight, padding=1)
+    y = net(inner)
+    assert stacks == [1]
+    (both,) = minidl.grad((y * y).sum(), [weight], create_graph=True)
+    hook = net[0].register_forward_hook(lambda *_: None)
+    (expected,) = minidl.grad((net(minidl.functional.conv2d(x, weight, padding=1)) ** 2).sum(), [weight])
+    hook.remove()
+    assert np.abs(both.data - expected.data).max() <= 1e-12 * np.abs(expected.data).max()
+
+
+def test_whoever_looks_in_between_sees_the_layers(stacks: list[int]) -> None:
+    x = images()
+    for place, expected in ((0, [1]), (1, [1, 1]), (2, [1, 1]), (3, [1]), (4, [2]), (6, [2])):
+        for register in ("register_forward_hook", "register_forward_pre_hook"):
+            net, seen = model(), []
+            getattr(net[place], register)(lambda *_, seen=seen: seen.append(1))
+            stacks.clear()
+            plain = model()(x).data
+            stacks.clear()
+            y = net(x).data
+            assert seen == [1]
+            assert stacks == expected, (place, register)
+            assert np.abs(y - plain).max() <= 1e-12 * np.abs(plain).max()
+
+
+def test_other_layers_are_not_taken_for_these(stacks: list[int]) -> None:
+    class Twice(nn.ReLU):
+        def forward(self, input: Any) -> Any:
+            return super().forward(input) * 2
+
+    class Doubled(nn.Conv2d):
+        def forward(self, input: Any) -> Any:
+            return super().forward(input) * 2
+
+    x = images()
+    generator = np.random.default_rng(3)
+    net = nn.Sequential(Doubled(1, 6, 5, padding=2, generator=generator), Twice())
+    net.to("float64")
+    assert not stacks or not stacks.clear()
+    y = net(x).data
+    assert stacks == []
+    own = nn.Sequential(nn.Conv2d(1, 6, 5, padding=2, generator=np.random.default_rng(3)), nn.ReLU()).to("float64")
+    assert np.allclose(y, 4 * own(x).data)
+    own[0].forward = lambda input: minidl.zeros(1)  # type: ignore[method-assign]
+    assert own(x).shape == (1,)
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        nn.Sequential(nn.Conv2d(2, 4, 3, groups=2), nn.ReLU()),
+        nn.Sequential(nn.Conv2d(2, 64, 3), nn.Conv2d(64, 64, 3)),
+        nn.Sequential(nn.Conv2d(2, 4, 3), nn.MaxPool2d(3, 2)),
+        nn.Sequential(nn.Conv2d(2, 4, 3), nn.MaxPool2d(2, padding=1)),
+        nn.Sequential(nn.Conv2d(None, 4, 3), nn.ReLU()),
+        nn.Sequential(nn.Conv2d(2, 4, 3, padding="same"), nn.ReLU(), nn.MaxPool2d((1, 2))),
+    ],
+)
+def test_what_does_not_fit_runs_as_ever(net: nn.Sequential) -> None:
+    x = rng.normal(size=(9, 2, 10, 11)).astype("float32")
+    y = net(x)
+    expected: Any = x
+    for layer in net.children():
+        expected = layer(expected)
+    assert np.abs(y.data - expected.data).max() <= 1e-5 * np.abs(expected.data).max()
+
+
+def test_errors_name_the_layer_as_ever() -> None:
+    net = model()
+    with pytest.raises(ShapeError, match=r"(?s)conv2d: input has 3 channels .*in layer 0"):
+        net(np.zeros((20, 3, 14, 15)))
+    with pytest.raises(ShapeError, match=r"(?s)conv2d: the kernel of 5 x 5 is larger.*in layer 3"):
+        net(np.zeros((20, 1, 6, 7)))
+    with pytest.raises(minidl.MinidlError, match="float32"):
+        net(np.zeros((20, 1, 14, 15), "float32"))
+
+
+def test_nothing_is_kept_without_gradients(stacks: list[int]) -> None:
+    net = model()
+    x = images()
+    with minidl.no_grad():
+        y = net(x)
+    assert stacks == [2]
+    assert not y.requires_grad
+    assert np.array_equal(y.data, net(x).data)
+
+
+def test_frozen_layers_get_no_gradients(stacks: list[int]) -> None:
+    net = model()
+    net[0].requires_grad_(False)
+    net(images()).sum().backward()
+    assert stacks == [2]
+    assert net[0].weight.grad is None
+    assert net[3].weight.grad is not None
+
+
+def test_a_weight_changed_before_backward_is_noticed(stacks: list[int]) -> None:
+    net = model()
+    y = net(images()).sum()
+    with minidl.no_grad():
+        net[0].weight.mul_(2.0)
+    with pytest.raises(minidl.MinidlError, match="modified in place"):
+        y.backward()
