@@ -30,14 +30,15 @@ def _choose() -> str:
 
 
 instruction_set = _choose()
-conv, pool, matmul, elementwise, loss, optim, norm, stack = (
+conv, pool, matmul, elementwise, loss, optim, norm, stack, dense = (
     import_module(f"minidl._ext.{name}_{instruction_set}")
-    for name in ("conv", "pool", "matmul", "elementwise", "loss", "optim", "norm", "stack")
+    for name in ("conv", "pool", "matmul", "elementwise", "loss", "optim", "norm", "stack", "dense")
 )
 
 __all__ = [
     "available",
     "conv",
+    "dense",
     "elementwise",
     "has_openmp",
     "instruction_set",

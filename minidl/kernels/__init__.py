@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from minidl import _ext
 from minidl.kernels.conv import *
+from minidl.kernels.dense import *
 from minidl.kernels.elementwise import *
 from minidl.kernels.linear import *
 from minidl.kernels.loss import *

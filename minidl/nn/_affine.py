@@ -61,7 +61,7 @@ class Affine(Module):
             uniform_(self.bias, -bound, bound, self._generator)
 
     def _set_input_size(self, size: int) -> None:
-        object.__setattr__(self, self._input_name, size)
+        setattr(self, self._input_name, size)
         self.weight.initialise(np.empty(self._weight_shape(), self.weight.data.dtype))  # type: ignore[arg-type]
         self.reset_parameters()
 

@@ -1,108 +1,229 @@
-"""Runs of layers that `Sequential` computes as one operation, because nobody can see what lies between them."""
+"""Runs of layers that `Sequential` computes as one operation, because nobody can see what lies between them.
+
+Which layers stand behind one another is looked at once and remembered until a module of these kinds is changed
+(`structure_version`). What can change without that (parameters, the input's shape and dtype) is looked at in each call.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from minidl.autograd import TensorBase
 from minidl.errors import MinidlError
 from minidl.geometry import pair, sliding_window
-from minidl.kernels import LANES, Stage
-from minidl.nn.activation import ReLU
+from minidl.kernels import LANES, Stage, StackPlan, dense_plan, stack_plan
+from minidl.nn.activation import ReLU, Sigmoid, Tanh
 from minidl.nn.conv import Conv2d
-from minidl.nn.module import Module
+from minidl.nn.linear import Dense
+from minidl.nn.module import Module, structure_version
 from minidl.nn.pooling import MaxPool2d
+from minidl.nn.shapes import Flatten
 from minidl.ops._common import as_tensor
-from minidl.ops.stack import ConvStack
+from minidl.ops.stack import ConvStack, DenseStack
 
 # Beyond these, im2col and BLAS are ahead, or a block does not stay in the cache.
 _MOST_CHANNELS = 16
 _MOST_BYTES = 1024**2
+# A dense layer's weight stays in the L2 cache; so many layers the kernel takes.
+_MOST_WEIGHTS = 2**17
+_MOST_LAYERS = 16
+
+_ACTIVATIONS: dict[type, str] = {ReLU: "relu", Tanh: "tanh", Sigmoid: "sigmoid"}
 
 
 def _is_plain(module: Module, kind: type) -> bool:
     """Whether it is that layer and nothing else: no subclass, no hook, no forward of its own."""
-    return (
-        type(module) is kind
-        and not module._forward_hooks
-        and not module._forward_pre_hooks
-        and "forward" not in module.__dict__
-    )
+    return type(module) is kind and not _is_watched(module)
 
 
-@lru_cache(maxsize=256)
-def _stages(channels: int, size: tuple[int, int], itemsize: int, layers: tuple) -> tuple[Stage, ...]:
-    """As many stages as fit one behind the other and are worth it; none if the first one isn't."""
-    stages: list[Stage] = []
-    for filters, in_channels, kernel_size, stride, padding, dilation, relu, pool in layers:
-        try:
-            window = sliding_window("conv2d", size, kernel_size, stride, padding, dilation)
-            step = pair("max_pool2d", "kernel_size", pool, 1)
-        except MinidlError:
-            # The layers themselves say what is wrong.
-            break
-        stage = Stage(window, channels, filters, relu, step)
-        bytes_in_block = LANES * itemsize * max(
-            channels * (size[0] + 2) * (size[1] + 2), filters * window.positions
-        )  # fmt: skip
-        if (
-            in_channels != channels
-            or min(channels, filters) > _MOST_CHANNELS
-            or min(stage.output_size) < 1
-            or bytes_in_block > _MOST_BYTES
-        ):
-            break
-        stages.append(stage)
-        channels, size = filters, stage.output_size
-    return tuple(stages)
+def _is_watched(module: Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks) or "forward" in module.__dict__
 
 
-def run_stack(modules: list[Any], start: int, input: Any) -> tuple[int, Any]:
-    """How many modules from `start` on were computed as one operation (0 if none), and its result."""
-    if isinstance(input, np.ndarray):
-        input = as_tensor("conv2d", "input", input)
-    if not isinstance(input, TensorBase) or input.data.ndim != 4 or input.data.shape[0] < LANES // 2:
-        return 0, None
-    dtype = input.data.dtype
-    layers, ends, parameters = [], [], []
-    at = start
-    while at < len(modules) and _is_plain(conv := modules[at], Conv2d):
-        if conv.groups != 1 or conv.padding_mode != "zeros" or not conv.weight.is_initialised:
-            break
-        if conv.weight.data.dtype != dtype:
-            break
-        if conv.bias is not None and conv.bias.data.dtype != dtype:
-            break
-        at += 1
-        relu = at < len(modules) and _is_plain(modules[at], ReLU)
-        at += relu
-        pool: Any = 1
-        if at < len(modules) and _is_plain(modules[at], MaxPool2d):
-            layer = modules[at]
-            plain = layer.padding in (0, (0, 0)) and layer.dilation in (1, (1, 1)) and not layer.ceil_mode
-            if plain and layer.stride in (None, layer.kernel_size) and not layer.return_indices:
-                pool = layer.kernel_size
+class Run:
+    """Some modules from one place on, and the layers among them that have parameters."""
+
+    def __init__(self) -> None:
+        # Each with the shape that its weight must have, and where the modules that it stands for end.
+        self.layers: list[tuple[Any, tuple[int, ...]]] = []
+        self.ends: list[int] = []
+
+    def parameters(self, dtype: np.dtype) -> list[Any] | None:
+        """Weights and biases, in turn; None if one is not as expected."""
+        found = []
+        for layer, shape in self.layers:
+            weight, bias = layer.weight, layer.bias
+            if weight.data.shape != shape or weight.data.dtype != dtype:
+                return None
+            if bias is not None and (bias.data.shape != shape[:1] or bias.data.dtype != dtype):
+                return None
+            found += (weight, bias)
+        return found
+
+    def __call__(self, start: int, input: Any) -> tuple[int, Any]:
+        """How many modules were computed as one operation (0 if none), and its result."""
+        raise NotImplementedError
+
+
+class _Convolution(NamedTuple):
+    """What there is to know of a convolution and what follows it before the input's size is known."""
+
+    arguments: tuple[Any, ...]
+    relu: bool
+    pool: Any
+
+
+class ConvRun(Run):
+    """Convolutions, each with a ReLU and a max pooling behind it or without."""
+
+    def __init__(self, modules: list[Any], start: int) -> None:
+        super().__init__()
+        self._convolutions: list[_Convolution] = []
+        self._plans: dict[tuple[Any, ...], tuple[int, StackPlan | None]] = {}
+        at = start
+        while at < len(modules) and _is_plain(conv := modules[at], Conv2d):
+            if conv.groups != 1 or conv.padding_mode != "zeros" or conv.in_channels is None:
+                break
+            at += 1
+            relu = at < len(modules) and _is_plain(modules[at], ReLU)
+            at += relu
+            pool: Any = 1
+            if at < len(modules) and _is_plain(modules[at], MaxPool2d):
+                layer = modules[at]
+                plain = layer.padding in (0, (0, 0)) and layer.dilation in (1, (1, 1)) and not layer.ceil_mode
+                if plain and layer.stride in (None, layer.kernel_size) and not layer.return_indices:
+                    pool = layer.kernel_size
+                    at += 1
+            arguments = (conv.kernel_size, conv.stride, conv.padding, conv.dilation)
+            shape = (conv.out_channels, conv.in_channels, *pair("conv2d", "kernel_size", conv.kernel_size, 1))
+            self._convolutions.append(_Convolution(arguments, relu, pool))
+            self.layers.append((conv, shape))
+            self.ends.append(at)
+
+    def _plan(self, channels: int, size: tuple[int, int], itemsize: int) -> tuple[int, StackPlan | None]:
+        """As many stages as fit one behind the other and are worth it."""
+        stages: list[Stage] = []
+        for (_, shape), (arguments, relu, pool) in zip(self.layers, self._convolutions, strict=True):
+            filters = shape[0]
+            try:
+                window = sliding_window("conv2d", size, *arguments)
+                step = pair("max_pool2d", "kernel_size", pool, 1)
+            except MinidlError:
+                # The layers themselves say what is wrong.
+                break
+            stage = Stage(window, channels, filters, relu, step)
+            in_block = max(channels * (size[0] + 2) * (size[1] + 2), filters * window.positions) * LANES * itemsize
+            if (
+                shape[1] != channels
+                or min(channels, filters) > _MOST_CHANNELS
+                or min(stage.output_size) < 1
+                or in_block > _MOST_BYTES
+            ):
+                break
+            stages.append(stage)
+            channels, size = filters, stage.output_size
+        return len(stages), stack_plan(tuple(stages)) if stages else None
+
+    def __call__(self, start: int, input: Any) -> tuple[int, Any]:
+        x = input.data
+        if x.ndim != 4 or x.shape[0] < LANES // 2 or x.dtype.kind != "f":
+            return 0, None
+        key = (x.shape[1:], x.dtype.itemsize)
+        if key not in self._plans:
+            self._plans[key] = self._plan(x.shape[1], x.shape[2:], x.dtype.itemsize)
+        count, plan = self._plans[key]
+        parameters = self.parameters(x.dtype)
+        if plan is None or parameters is None:
+            return 0, None
+        return self.ends[count - 1] - start, ConvStack(plan)(input, *parameters[: 2 * count])
+
+
+class DenseRun(Run):
+    """Dense layers, each with an activation behind it or without; perhaps a flattening before the first."""
+
+    def __init__(self, modules: list[Any], start: int) -> None:
+        super().__init__()
+        at = start
+        self._flattens = type(modules[at]) is Flatten
+        at += self._flattens
+        sizes: list[int] = []
+        activations: list[str] = []
+        while at < len(modules) and _is_plain(dense := modules[at], Dense) and len(self.layers) < _MOST_LAYERS:
+            features, outputs = dense.in_features, dense.out_features
+            if features is None or features * outputs > _MOST_WEIGHTS or sizes and sizes[-1] != features:
+                break
+            at += 1
+            sizes = [*(sizes or [features]), outputs]
+            activation = "linear"
+            if at < len(modules) and type(modules[at]) in _ACTIVATIONS and not _is_watched(modules[at]):
+                activation = _ACTIVATIONS[type(modules[at])]
                 at += 1
-        layers.append(
-            (
-                conv.out_channels,
-                conv.in_channels,
-                conv.kernel_size,
-                conv.stride,
-                conv.padding,
-                conv.dilation,
-                relu,
-                pool,
-            )
-        )
-        ends.append(at)
-        parameters += [conv.weight, conv.bias]
-    if not layers or dtype.kind != "f":
-        return 0, None
-    stages = _stages(input.data.shape[1], input.data.shape[2:], dtype.itemsize, tuple(layers))
-    if not stages:
-        return 0, None
-    return ends[len(stages) - 1] - start, ConvStack(stages)(input, *parameters[: 2 * len(stages)])
+            activations.append(activation)
+            self.layers.append((dense, (outputs, features)))
+            self.ends.append(at)
+        self._plan = dense_plan(tuple(sizes), tuple(activations)) if self.layers else None
+
+    def __call__(self, start: int, input: Any) -> tuple[int, Any]:
+        x = input.data
+        if self._plan is None or x.dtype.kind != "f" or (x.ndim < 2 if self._flattens else x.ndim != 2):
+            return 0, None
+        if prod(x.shape[1:]) != self._plan.sizes[0]:
+            return 0, None
+        parameters = self.parameters(x.dtype)
+        if parameters is None:
+            return 0, None
+        return self.ends[-1] - start, DenseStack(self._plan)(input, *parameters)
+
+
+class _Plan(NamedTuple):
+    version: int
+    modules: list[Any]
+    runs: dict[int, Run]
+
+
+_plans: WeakKeyDictionary[Module, _Plan] = WeakKeyDictionary()
+
+
+def _starts_dense(modules: list[Any], at: int) -> bool:
+    if _is_plain(modules[at], Flatten) and (modules[at].start_dim, modules[at].end_dim) == (1, -1):
+        at += 1
+    return at < len(modules) and _is_plain(modules[at], Dense)
+
+
+def _look(container: Module) -> _Plan:
+    version = structure_version()
+    modules = list(container.children())
+    runs: dict[int, Run] = {}
+    for at, module in enumerate(modules):
+        if _is_plain(module, Conv2d):
+            runs[at] = ConvRun(modules, at)
+        elif _starts_dense(modules, at):
+            runs[at] = DenseRun(modules, at)
+    plan = _Plan(version, modules, runs)
+    # Whether a hook is still there is looked at each time.
+    if not any(_is_watched(module) for module in modules):
+        _plans[container] = plan
+    return plan
+
+
+def run_modules(container: Module, input: Any) -> Any:
+    """Run the container's modules one after the other, several at a time where that makes no difference."""
+    plan = _plans.get(container)
+    if plan is None or plan.version != structure_version():
+        plan = _look(container)
+    modules, at = plan.modules, 0
+    while at < len(modules):
+        run = plan.runs.get(at)
+        together = 0
+        if run is not None:
+            if isinstance(input, np.ndarray):
+                input = as_tensor("Sequential", "input", input)
+            if isinstance(input, TensorBase):
+                together, result = run(at, input)
+        input = result if together else modules[at](input)
+        at += together or 1
+    return input

@@ -62,6 +62,8 @@ class Activation(Module):
 class ReLU(Activation):
     """max(x, 0); see `minidl.functional.relu`."""
 
+    _is_fusible = True
+
     function = staticmethod(F.relu)
 
 
@@ -143,11 +145,15 @@ class Softplus(Activation):
 class Tanh(Activation):
     """The hyperbolic tangent; see `minidl.functional.tanh`."""
 
+    _is_fusible = True
+
     function = staticmethod(F.tanh)
 
 
 class Sigmoid(Activation):
     """1 / (1 + exp(-x)); see `minidl.functional.sigmoid`."""
+
+    _is_fusible = True
 
     function = staticmethod(F.sigmoid)
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from minidl.autograd import TensorBase
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
-from minidl.nn._fusion import run_stack
-from minidl.nn.conv import Conv2d
+from minidl.nn._fusion import run_modules
 from minidl.nn.module import Module
 from minidl.nn.parameter import Parameter
 from minidl.ops._common import as_tensor
@@ -163,6 +162,8 @@ class Sequential(_Numbered):
     )
     """
 
+    _is_fusible = True
+
     def __init__(self, *modules: Any) -> None:
         if len(modules) == 1 and isinstance(modules[0], Mapping):
             named = modules[0]
@@ -173,12 +174,7 @@ class Sequential(_Numbered):
 
     def forward(self, input: Any) -> Any:
         """Run them; layers between which nobody can look may be computed together."""
-        modules, at = list(self.children()), 0
-        while at < len(modules):
-            together, result = run_stack(modules, at, input) if type(modules[at]) is Conv2d else (0, None)
-            input = result if together else modules[at](input)
-            at += together or 1
-        return input
+        return run_modules(self, input)
 
     def _slice(self, named: dict[str, Any]) -> Sequential:
         return Sequential(named)

@@ -201,6 +201,8 @@ class Conv2d(_Convolution):
     (64, 6, 28, 28)
     """
 
+    _is_fusible = True
+
     _function = staticmethod(F.conv2d)
 
 

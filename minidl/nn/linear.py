@@ -50,6 +50,8 @@ class Dense(Affine):
     (64, 120)
     """
 
+    _is_fusible = True
+
     _input_name = "in_features"
 
     def __init__(

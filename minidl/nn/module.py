@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
@@ -12,6 +13,23 @@ from minidl.dtypes import to_array, to_dtype
 from minidl.errors import ArgumentError, DTypeError, MinidlError, StateDictError
 from minidl.nn.parameter import Parameter
 from minidl.tensor import Tensor
+
+
+_versions = itertools.count(1)
+
+
+class _Structure:
+    version = 0
+
+    @classmethod
+    def changed(cls) -> None:
+        # A number that no thread has seen before.
+        cls.version = next(_versions)
+
+
+def structure_version() -> int:
+    """A number that grows whenever an attribute of a module that may be computed together with others is changed."""
+    return _Structure.version
 
 
 class LoadResult(NamedTuple):
@@ -45,6 +63,8 @@ class Module:
     _buffers: Mapping[str, bool] = {}
     _forward_pre_hooks: list[Callable] | None = None
     _forward_hooks: list[Callable] | None = None
+    # Whether `minidl.nn._fusion` may compute it together with its neighbours, or is what does so.
+    _is_fusible: bool = False
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the module's result; subclasses write it."""
@@ -82,6 +102,12 @@ class Module:
                 f"{type(self).__name__}: {name} is a buffer; assign a tensor or None, not {type(value).__name__}"
             )
         object.__setattr__(self, name, value)
+        if self._is_fusible and not isinstance(value, TensorBase):
+            _Structure.changed()
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        _Structure.changed()
 
     # What it holds
 
@@ -224,6 +250,7 @@ class Module:
         if hooks is None:
             self._forward_pre_hooks = hooks = []
         hooks.append(hook)
+        _Structure.changed()
         return RemovableHandle(hooks, hook)
 
     def register_forward_hook(self, hook: Callable[[Module, tuple, Any], Any]) -> RemovableHandle:
@@ -232,6 +259,7 @@ class Module:
         if hooks is None:
             self._forward_hooks = hooks = []
         hooks.append(hook)
+        _Structure.changed()
         return RemovableHandle(hooks, hook)
 
     # State

@@ -94,6 +94,8 @@ class MaxPool2d(_MaxPool):
     (64, 6, 14, 14)
     """
 
+    _is_fusible = True
+
     _function = F.max_pool2d
 
 

@@ -17,6 +17,8 @@ __all__ = ["Flatten", "Fold", "Identity", "Unflatten", "Unfold", "Upsample"]
 class Flatten(Module):
     """Join dimensions, all but the first by default; see `minidl.flatten`."""
 
+    _is_fusible = True
+
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim, self.end_dim = start_dim, end_dim
 

@@ -1,42 +1,33 @@
-"""Convolution, ReLU and max pooling as one operation, for where nobody looks at what lies between."""
+"""Several layers as one operation, for where nobody looks at what lies between."""
 
 from __future__ import annotations
+
+from math import prod
 
 from minidl import kernels
 from minidl.autograd import Op
 from minidl.backward import grad as gradients
 from minidl.geometry import sliding_window
-from minidl.kernels import Stage, stack_plan
-from minidl.ops.activation import ReLU
+from minidl.kernels import DensePlan, StackPlan
+from minidl.ops.activation import ReLU, Sigmoid, Tanh
 from minidl.ops.conv import Conv2d
+from minidl.ops.matmul import Linear
 from minidl.ops.pooling import MaxPool2d
 from minidl.ops.shapes import Reshape
 
 
-class ConvStack(Op):
-    """Stages one after the other; inputs are the images, then a weight and a bias (or None) for each stage."""
+class Stack(Op):
+    """Layers one after the other; inputs are the first one's, then a weight and a bias (or None) for each layer."""
 
     owns_gradients = True
 
-    def __init__(self, stages: tuple[Stage, ...]) -> None:
-        self.plan = stack_plan(stages)
-
-    def forward(self, x, *parameters):
-        self.save(x, *parameters)
-        y, self.images, self.index = kernels.conv_stack(
-            x, parameters[0::2], parameters[1::2], self.plan, bool(self.needs)
-        )
-        return y
-
     def one_by_one(self, x, *parameters):
         """The same as separate operations."""
-        for i, stage in enumerate(self.plan.stages):
-            x = Conv2d(stage.window, 1)(x, parameters[2 * i], parameters[2 * i + 1])
-            if stage.relu:
-                x = ReLU()(x)
-            if stage.pool != (1, 1):
-                x = MaxPool2d(sliding_window("max_pool2d", stage.window.output_size, stage.pool, stage.pool))(x)
-        return x
+        raise NotImplementedError
+
+    def gradients(self, grad, x, weights, biases):
+        """Those of x (or None), of all weights, and of all biases."""
+        raise NotImplementedError
 
     def backward(self, grad):
         # Views of their own: what comes before an input may well use another one.
@@ -47,12 +38,70 @@ class ConvStack(Op):
 
     def backward_arrays(self, grad):
         x, *parameters = self.saved_arrays()
-        image, weights, biases = kernels.conv_stack_gradients(
-            grad, parameters[0::2], self.plan, self.images, self.index, self.needs[0]
-        )
+        of_x, weights, biases = self.gradients(grad, x, parameters[0::2], parameters[1::2])
         of_parameters = [g for pair in zip(weights, biases, strict=True) for g in pair]
-        return (image, *(g if need else None for g, need in zip(of_parameters, self.needs[1:], strict=True)))
+        return (of_x, *[g if need else None for g, need in zip(of_parameters, self.needs[1:], strict=True)])
+
+
+class ConvStack(Stack):
+    """Convolution, ReLU and max pooling, several times."""
+
+    def __init__(self, plan: StackPlan) -> None:
+        self.plan = plan
+
+    def forward(self, x, *parameters):
+        self.save(x, *parameters)
+        y, self.images, self.index = kernels.conv_stack(
+            x, parameters[0::2], parameters[1::2], self.plan, bool(self.needs)
+        )
+        return y
+
+    def one_by_one(self, x, *parameters):
+        for i, stage in enumerate(self.plan.stages):
+            x = Conv2d(stage.window, 1)(x, parameters[2 * i], parameters[2 * i + 1])
+            if stage.relu:
+                x = ReLU()(x)
+            if stage.pool != (1, 1):
+                x = MaxPool2d(sliding_window("max_pool2d", stage.window.output_size, stage.pool, stage.pool))(x)
+        return x
+
+    def gradients(self, grad, x, weights, biases):
+        return kernels.conv_stack_gradients(grad, weights, self.plan, self.images, self.index, self.needs[0])
 
     def free(self):
         super().free()
         self.images = self.index = None
+
+
+_ACTIVATIONS = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
+
+
+class DenseStack(Stack):
+    """Affine maps and activations, several times; all dimensions of x but the first are one to them."""
+
+    def __init__(self, plan: DensePlan) -> None:
+        self.plan = plan
+
+    def forward(self, x, *parameters):
+        self.save(x, *parameters)
+        y, self.state = kernels.dense_stack(
+            x.reshape(x.shape[0], self.plan.sizes[0]), parameters[0::2], parameters[1::2], self.plan, bool(self.needs)
+        )
+        return y
+
+    def one_by_one(self, x, *parameters):
+        if x.data.ndim > 2:
+            x = Reshape((x.data.shape[0], prod(x.data.shape[1:])))(x)
+        for i, activation in enumerate(self.plan.activations):
+            x = Linear()(x, parameters[2 * i], parameters[2 * i + 1])
+            if activation in _ACTIVATIONS:
+                x = _ACTIVATIONS[activation]()(x)
+        return x
+
+    def gradients(self, grad, x, weights, biases):
+        of_x, *rest = kernels.dense_stack_gradients(grad, weights, biases, self.plan, self.state, self.needs[0])
+        return (None if of_x is None else of_x.reshape(x.shape), *rest)
+
+    def free(self):
+        super().free()
+        self.state = None

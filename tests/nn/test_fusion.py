@@ -10,7 +10,7 @@ import pytest
 import minidl
 from minidl import nn
 from minidl.errors import ShapeError
-from minidl.ops.stack import ConvStack
+from minidl.ops.stack import ConvStack, DenseStack
 
 rng = np.random.default_rng(0)
 
@@ -184,3 +184,99 @@ def test_a_weight_changed_before_backward_is_noticed(stacks: list[int]) -> None:
         net[0].weight.mul_(2.0)
     with pytest.raises(minidl.MinidlError, match="modified in place"):
         y.backward()
+
+
+@pytest.fixture
+def dense_stacks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """The activations of the dense layers that were computed together."""
+    met: list[tuple[str, ...]] = []
+    forward = DenseStack.forward
+
+    def noting(self: DenseStack, *arrays: Any) -> Any:
+        met.append(self.plan.activations)
+        return forward(self, *arrays)
+
+    monkeypatch.setattr(DenseStack, "forward", noting)
+    return met
+
+
+def mlp(dtype: str = "float64") -> nn.Sequential:
+    generator = np.random.default_rng(4)
+    return nn.Sequential(
+        nn.Flatten(), nn.Dense(12, 9, generator=generator), nn.Tanh(), nn.Dense(9, 7, bias=False, generator=generator),
+        nn.Sigmoid(), nn.Dense(7, 5, generator=generator), nn.ReLU(), nn.Dense(5, 3, generator=generator), nn.Softmax(-1),
+    ).to(dtype)  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [1, 5, 8, 16, 40])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-5)])
+def test_dense_layers_together_equal_one_by_one(
+    dense_stacks: list[tuple[str, ...]], dtype: str, tolerance: float, n: int
+) -> None:
+    x = rng.normal(size=(n, 3, 4)).astype(dtype)
+    results = []
+    for net in (mlp(dtype), apart(mlp(dtype))):
+        input = minidl.Tensor(x.copy(), requires_grad=True)
+        first = minidl.grad((net(input) ** 2).sum(), [input, *net.parameters()], create_graph=True)
+        sum((g * g).sum() for g in first).backward()
+        results.append([*(g.data for g in first), input.grad.data, *(p.grad.data for p in net.parameters())])
+    assert dense_stacks == [("tanh", "sigmoid", "relu", "linear")]
+    for a, b in zip(*results, strict=True):
+        assert np.abs(a - b).max() <= tolerance * max(np.abs(b).max(), 1e-3)
+
+
+def test_changes_of_the_model_are_seen(dense_stacks: list[tuple[str, ...]]) -> None:
+    x = rng.normal(size=(9, 12))
+    net = mlp()
+    net(x)
+    handle = net[3].register_forward_hook(lambda *_: None)
+    net(x)
+    handle.remove()
+    net(x)
+    net[2] = nn.ReLU()
+    net(x)
+    del net[2]
+    net(x)
+    net[1].forward = lambda input: minidl.zeros(9, 9, dtype="float64")  # type: ignore[method-assign]
+    net(x)
+    everything = ("tanh", "sigmoid", "relu", "linear")
+    assert dense_stacks == [
+        everything, ("tanh",), ("relu", "linear"), everything, ("relu", *everything[1:]), ("linear", *everything[1:]),
+        everything[1:],
+    ]  # fmt: skip
+    with minidl.no_grad():
+        assert np.array_equal(net(x).data, net(x).data)
+
+
+def test_a_parameter_of_another_shape_is_left_to_its_layer(dense_stacks: list[tuple[str, ...]]) -> None:
+    for net, x in ((mlp(), np.zeros((9, 12))), (model(), np.zeros((9, 1, 14, 15)))):
+        weight = next(net.parameters())
+        weight.data = weight.data[:-1]
+        with pytest.raises(ShapeError):
+            net(x)
+
+
+def test_what_is_no_row_of_features_runs_as_ever(dense_stacks: list[tuple[str, ...]]) -> None:
+    net = nn.Sequential(nn.Dense(4, 3), nn.Tanh())
+    assert net(np.zeros((2, 5, 4), "float32")).shape == (2, 5, 3)
+    assert net(np.zeros(4, "float32")).shape == (3,)
+    assert dense_stacks == []
+    with pytest.raises(ShapeError, match=r"(?s)linear: .*in layer 0"):
+        net(np.zeros((2, 5), "float32"))
+    assert net(np.zeros((0, 4), "float32")).shape == (0, 3)
+    for layer in (nn.Dense(4, 40_000), nn.Dense(None, 3)):
+        nn.Sequential(layer)(np.zeros((2, 4), "float32"))
+    assert dense_stacks == [("tanh",)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_activations_keep_their_values_at_the_ends(dtype: str) -> None:
+    tiny = np.finfo(dtype).tiny
+    values = np.array([-np.inf, -200, -30, -1e-4, -tiny, -0.0, 0, tiny, 1e-4, 0.3, 19.9, 30, 200, np.inf, np.nan], dtype)
+    for layer in (nn.ReLU(), nn.Tanh(), nn.Sigmoid()):
+        dense = nn.Dense(1, 1, bias=False, dtype=dtype)
+        with minidl.no_grad():
+            dense.weight.fill_(1)
+        together, expected = nn.Sequential(dense, layer)(values[:, None]).data[:, 0], layer(values).data
+        assert np.array_equal(np.isnan(together), np.isnan(expected))
+        np.testing.assert_array_max_ulp(together[:-1], expected[:-1], 2)

@@ -1,15 +1,17 @@
-"""Convolution, ReLU and max pooling as one operation."""
+"""Layers as one operation: convolution, ReLU and max pooling; dense layers and activations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 import minidl.functional as F
 from minidl import reference
 from minidl.geometry import sliding_window
-from minidl.kernels import Stage
-from minidl.ops.stack import ConvStack
+from minidl.kernels import Stage, dense_plan, stack_plan
+from minidl.ops.stack import ConvStack, DenseStack
 from op_cases._case import *
 
 # Filters, kernel, stride, padding, dilation, ReLU, pooling
@@ -56,8 +58,78 @@ def _peer(stages: tuple[Stage, ...]) -> Callable[[Any], Callable[..., Any]]:
     return run
 
 
+_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "linear": lambda x: x,
+    "relu": reference.relu,
+    "tanh": np.tanh,
+    "sigmoid": reference.sigmoid,
+}
+
+
+def _dense_reference(activations: Sequence[str]) -> Callable[..., Array]:
+    def run(x: Array, *parameters: Array | None) -> Array:
+        x = x.reshape(len(x), np.prod(x.shape[1:], dtype=int))
+        for i, activation in enumerate(activations):
+            x = _ACTIVATIONS[activation](reference.linear(x, parameters[2 * i], parameters[2 * i + 1]))  # type: ignore[arg-type]
+        return x
+
+    return run
+
+
+def _dense_peer(activations: Sequence[str]) -> Callable[[Any], Callable[..., Any]]:
+    def run(torch: Any) -> Callable[..., Any]:
+        def compute(x: Any, *parameters: Any) -> Any:
+            x = x.flatten(1)
+            for i, activation in enumerate(activations):
+                x = torch.nn.functional.linear(x, parameters[2 * i], parameters[2 * i + 1])
+                x = x if activation == "linear" else getattr(torch, activation)(x)
+            return x
+
+        return compute
+
+    return run
+
+
+def dense_rows() -> list[Case]:
+    """Of dense layers and activations."""
+    table = []
+    for shape, bias, layers in [
+        ((3, 4), True, [(5, "relu")]),
+        ((9, 2, 3, 1), True, [(3, "tanh"), (2, "sigmoid")]),
+        ((17, 3), False, [(4, "sigmoid"), (3, "linear"), (2, "tanh")]),
+        ((1, 7), True, [(9, "tanh"), (1, "linear")]),
+        # Blocks that are full and one that isn't, groups of outputs and of inputs of every size.
+        ((37, 83), True, [(47, "relu"), (29, "tanh"), (10, "linear")]),
+        ((64, 16, 5, 5), True, [(120, "relu"), (84, "relu"), (10, "linear")]),
+        ((5, 70), True, [(21, "sigmoid"), (16, "linear")]),
+    ]:
+        x = normal(*shape)
+        inputs: list[Array | None] = [x]
+        sizes = [x[0].size]
+        for features, _ in layers:
+            inputs.append(other(features, sizes[-1]) / np.sqrt(sizes[-1]))
+            inputs.append(normal(features) if bias else None)
+            sizes.append(features)
+        activations = tuple(activation for _, activation in layers)
+        plan = dense_plan(tuple(sizes), activations)
+        table.append(
+            Case(
+                lambda *inputs, plan=plan: DenseStack(plan)(*inputs), inputs, {}, _dense_reference(activations),
+                covers=F.linear, name=f"DenseStack{[*activations]}".replace(" ", ""), batched=(0,),
+                peer=_dense_peer(activations), numeric=x.size < 60,
+                tolerance={"float32": 1e-5, "float64": 1e-13},
+            )
+        )  # fmt: skip
+    return table
+
+
 def rows() -> list[Case]:
     """Of the family."""
+    return conv_rows() + dense_rows()
+
+
+def conv_rows() -> list[Case]:
+    """Of convolution, ReLU and max pooling."""
     plain = (1, 1)
     table = []
     for shape, bias, layers in [
@@ -76,7 +148,7 @@ def rows() -> list[Case]:
             inputs.append(normal(stage.filters) if bias else None)
         table.append(
             Case(
-                lambda *inputs, stages=stages: ConvStack(stages)(*inputs), inputs, {}, _reference(stages),
+                lambda *inputs, stages=stages: ConvStack(stack_plan(stages))(*inputs), inputs, {}, _reference(stages),
                 covers=F.conv2d, name=f"ConvStack{[layer[1:] for layer in layers]}".replace(" ", ""), batched=(0,),
                 peer=_peer(stages),
             )
@@ -93,7 +165,7 @@ def rows() -> list[Case]:
             inputs += [other(stage.filters, stage.channels, *stage.window.kernel_size), normal(stage.filters)]
         table.append(
             Case(
-                lambda *inputs, stages=stages: ConvStack(stages)(*inputs), inputs, {}, _reference(stages),
+                lambda *inputs, stages=stages: ConvStack(stack_plan(stages))(*inputs), inputs, {}, _reference(stages),
                 covers=F.conv2d, name=f"ConvStack[large]{shape}".replace(" ", ""), batched=(0,), numeric=False,
                 peer=_peer(stages), tolerance={"float32": 3e-5, "float64": 1e-12},
             )

@@ -1,0 +1,108 @@
+/* The tiles of dense_tiles.h for both number types, and the two activations that need an exponential. */
+#ifndef MINIDL_DENSE_H
+#define MINIDL_DENSE_H
+
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "direct.h"
+
+typedef double minidl_wide __attribute__((vector_size(64)));
+typedef long long minidl_wide_bits __attribute__((vector_size(64)));
+typedef float minidl_narrow __attribute__((vector_size(32)));
+
+#define MINIDL_WIDE(x) ((minidl_wide){0} + (x))
+#define MINIDL_SIGN ((minidl_wide_bits){0} + (long long)(1ull << 63))
+
+/* scale - 1 and scale for e^x = scale (1 + rest), scale a power of 2, for |x| up to 700; rest to 1e-11 of itself.
+ *
+ * float32 is computed in float64, where a Taylor series of ten terms on |r| <= ln 2 / 2 is exact beyond what float32
+ * keeps, and nothing cancels that matters. */
+static inline minidl_wide minidl_exponential(minidl_wide x, minidl_wide *scale) {
+    const minidl_wide round = MINIDL_WIDE(0x1.8p52);
+    const minidl_wide shifted = x * 1.4426950408889634 + round;
+    const minidl_wide power = shifted - round;
+    const minidl_wide r = (x - power * 0.6931471805599453) - power * 2.3190468138462996e-17;
+    minidl_wide rest = MINIDL_WIDE(1.0 / 3628800);
+    rest = rest * r + 1.0 / 362880;
+    rest = rest * r + 1.0 / 40320;
+    rest = rest * r + 1.0 / 5040;
+    rest = rest * r + 1.0 / 720;
+    rest = rest * r + 1.0 / 120;
+    rest = rest * r + 1.0 / 24;
+    rest = rest * r + 1.0 / 6;
+    rest = rest * r + 0.5;
+    rest = rest * r + 1.0;
+    /* The lowest bits of `shifted` count the powers of 2; moved up, they are an exponent. */
+    *scale = (minidl_wide)(((minidl_wide_bits)shifted << 52) + (minidl_wide_bits)MINIDL_WIDE(1.0));
+    return rest * r;
+}
+
+static inline minidl_wide minidl_choose(minidl_wide_bits mask, minidl_wide a, minidl_wide b) {
+    return (minidl_wide)((mask & (minidl_wide_bits)a) | (~mask & (minidl_wide_bits)b));
+}
+
+static inline minidl_wide minidl_tanh_wide(minidl_wide x) {
+    const minidl_wide_bits sign = (minidl_wide_bits)x & MINIDL_SIGN;
+    minidl_wide size = (minidl_wide)((minidl_wide_bits)x ^ sign), scale, rest, grown;
+    size = minidl_choose(size < 20.0, size, MINIDL_WIDE(20.0));
+    rest = minidl_exponential(size + size, &scale);
+    grown = scale * rest + (scale - 1.0);
+    return minidl_choose(x == x, (minidl_wide)((minidl_wide_bits)(grown / (grown + 2.0)) | sign), x);
+}
+
+static inline minidl_wide minidl_sigmoid_wide(minidl_wide x) {
+    const minidl_wide_bits sign = (minidl_wide_bits)x & MINIDL_SIGN;
+    minidl_wide size = (minidl_wide)((minidl_wide_bits)x ^ sign), scale, rest;
+    size = minidl_choose(size < 120.0, size, MINIDL_WIDE(120.0));
+    rest = minidl_exponential(-size, &scale);
+    const minidl_wide shrunk = scale * rest + scale;
+    return minidl_choose(x == x, minidl_choose(x < 0, shrunk, MINIDL_WIDE(1.0)) / (1.0 + shrunk), x);
+}
+
+#define MINIDL_IN_FLOAT64(name)                                                                                        \
+    static inline void minidl_##name##_float(float *y, ptrdiff_t count) {                                              \
+        for (ptrdiff_t i = 0; i < count; i += 8) {                                                                     \
+            minidl_narrow part = {0};                                                                                  \
+            const size_t bytes = (count - i < 8 ? count - i : 8) * sizeof(float);                                      \
+            memcpy(&part, y + i, bytes);                                                                               \
+            part = __builtin_convertvector(minidl_##name##_wide(__builtin_convertvector(part, minidl_wide)),           \
+                                           minidl_narrow);                                                             \
+            memcpy(y + i, &part, bytes);                                                                               \
+        }                                                                                                              \
+    }
+MINIDL_IN_FLOAT64(tanh)
+MINIDL_IN_FLOAT64(sigmoid)
+#undef MINIDL_IN_FLOAT64
+#undef MINIDL_WIDE
+#undef MINIDL_SIGN
+
+static inline void minidl_tanh_double(double *y, ptrdiff_t count) {
+    for (ptrdiff_t i = 0; i < count; i++) y[i] = tanh(y[i]);
+}
+
+static inline void minidl_sigmoid_double(double *y, ptrdiff_t count) {
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const double shrunk = exp(-fabs(y[i]));
+        y[i] = (y[i] < 0 ? shrunk : 1) / (1 + shrunk);
+    }
+}
+
+#define REAL float
+#define INTEGER int
+#define NAME(name) minidl_##name##_float
+#include "dense_tiles.h"
+#undef REAL
+#undef INTEGER
+#undef NAME
+
+#define REAL double
+#define INTEGER long long
+#define NAME(name) minidl_##name##_double
+#include "dense_tiles.h"
+#undef REAL
+#undef INTEGER
+#undef NAME
+
+#endif

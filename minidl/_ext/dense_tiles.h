@@ -1,0 +1,185 @@
+/* Products of dense layers for small matrices, without BLAS: 16 samples lie side by side, each a lane of a vector.
+ *
+ * A layer's input is [feature][16]. A weight is one number for all lanes, read where it lies, so neither the forward
+ * product (over a row of the weight) nor the one for the input's gradient (over a column) needs it packed or turned.
+ * The weight's gradient has vectors along its rows instead: it adds up samples, of which each gives a row of the input.
+ *
+ * Included once for each number type, with REAL and NAME(x) defined; direct_tiles.h has the widths.
+ */
+
+#ifndef MINIDL_DENSE_ONCE
+#define MINIDL_DENSE_ONCE
+enum { MINIDL_LINEAR, MINIDL_RELU, MINIDL_TANH, MINIDL_SIGMOID };
+#endif
+
+#define VECTOR NAME(dense_vector)
+typedef REAL VECTOR __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+#define MASK NAME(dense_mask)
+typedef INTEGER MASK __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(REAL)))
+#define PARTS (MINIDL_LANES / WIDTH)
+/* Outputs at once: 8 where there are 32 registers, else what leaves a few of 16. */
+#define MOST (MINIDL_VECTOR_BYTES == 64 ? 8 : 12 / PARTS > 0 ? 12 / PARTS : 1)
+
+/* y[j] = bias[j] + the sum over i of w[j, i] x[i], for JB neighbouring outputs. */
+#define PRODUCT(JB)                                                                                                    \
+    static void NAME(product_##JB)(const REAL *x, const REAL *w, const REAL *bias, REAL *y, ptrdiff_t inputs,          \
+                                   ptrdiff_t w_output, ptrdiff_t w_input) {                                            \
+        VECTOR sum[JB][PARTS];                                                                                         \
+        for (int j = 0; j < JB; j++)                                                                                   \
+            for (int p = 0; p < PARTS; p++) sum[j][p] = (VECTOR){0};                                                   \
+        for (ptrdiff_t i = 0; i < inputs; i++, x += MINIDL_LANES, w += w_input) {                                      \
+            VECTOR seen[PARTS];                                                                                        \
+            for (int p = 0; p < PARTS; p++) seen[p] = *(const VECTOR *)(x + p * WIDTH);                                \
+            for (int j = 0; j < JB; j++) {                                                                             \
+                const VECTOR weight = (VECTOR){0} + w[j * w_output];                                                   \
+                for (int p = 0; p < PARTS; p++) sum[j][p] += weight * seen[p];                                         \
+            }                                                                                                          \
+        }                                                                                                              \
+        for (int j = 0; j < JB; j++)                                                                                   \
+            for (int p = 0; p < PARTS; p++)                                                                            \
+                *(VECTOR *)(y + j * MINIDL_LANES + p * WIDTH) = sum[j][p] + (bias ? bias[j] : 0);                      \
+    }
+PRODUCT(1) PRODUCT(2) PRODUCT(3) PRODUCT(4) PRODUCT(5) PRODUCT(6) PRODUCT(7) PRODUCT(8)
+
+static inline void NAME(dense_product)(const REAL *x, const REAL *w, const REAL *bias, REAL *y, ptrdiff_t outputs,
+                                       ptrdiff_t inputs, ptrdiff_t w_output, ptrdiff_t w_input) {
+    while (outputs > 0) {
+        const int now = outputs >= MOST ? MOST : (int)outputs;
+        switch (now) {
+        case 1: NAME(product_1)(x, w, bias, y, inputs, w_output, w_input); break;
+        case 2: NAME(product_2)(x, w, bias, y, inputs, w_output, w_input); break;
+        case 3: NAME(product_3)(x, w, bias, y, inputs, w_output, w_input); break;
+        case 4: NAME(product_4)(x, w, bias, y, inputs, w_output, w_input); break;
+        case 5: NAME(product_5)(x, w, bias, y, inputs, w_output, w_input); break;
+        case 6: NAME(product_6)(x, w, bias, y, inputs, w_output, w_input); break;
+        case 7: NAME(product_7)(x, w, bias, y, inputs, w_output, w_input); break;
+        default: NAME(product_8)(x, w, bias, y, inputs, w_output, w_input);
+        }
+        w += now * w_output, y += now * MINIDL_LANES, outputs -= now;
+        if (bias) bias += now;
+    }
+}
+
+static inline REAL NAME(dense_fold)(VECTOR sum) {
+    REAL lanes[WIDTH];
+    *(VECTOR *)lanes = sum;
+    for (int half = WIDTH / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+    return lanes[0];
+}
+
+/* The same for a single sample: y[j] = bias[j] + w[j] . x, vectors along the rows of w. */
+#define ROW(JB)                                                                                                        \
+    static void NAME(row_##JB)(const REAL *x, const REAL *w, const REAL *bias, REAL *y, ptrdiff_t inputs) {            \
+        VECTOR sum[JB];                                                                                                \
+        ptrdiff_t i = 0;                                                                                               \
+        for (int j = 0; j < JB; j++) sum[j] = (VECTOR){0};                                                             \
+        for (; i + WIDTH <= inputs; i += WIDTH) {                                                                      \
+            const VECTOR seen = *(const VECTOR *)(x + i);                                                              \
+            for (int j = 0; j < JB; j++) sum[j] += *(const VECTOR *)(w + j * inputs + i) * seen;                       \
+        }                                                                                                              \
+        for (int j = 0; j < JB; j++) {                                                                                 \
+            REAL total = NAME(dense_fold)(sum[j]);                                                                     \
+            for (ptrdiff_t k = i; k < inputs; k++) total += w[j * inputs + k] * x[k];                                  \
+            y[j] = total + (bias ? bias[j] : 0);                                                                       \
+        }                                                                                                              \
+    }
+ROW(1) ROW(8)
+
+static inline void NAME(dense_row)(const REAL *x, const REAL *w, const REAL *bias, REAL *y, ptrdiff_t outputs,
+                                   ptrdiff_t inputs) {
+    ptrdiff_t j = 0;
+    for (; j + 8 <= outputs; j += 8) NAME(row_8)(x, w + j * inputs, bias ? bias + j : 0, y + j, inputs);
+    for (; j < outputs; j++) NAME(row_1)(x, w + j * inputs, bias ? bias + j : 0, y + j, inputs);
+}
+
+/* dw[j, i...] = the sum over samples of grad[j] times row i... of x. A sample's gradient is a lane of its block. */
+#define UPDATE(JB, VB)                                                                                                 \
+    static void NAME(update_##JB##_##VB)(const REAL *x, const REAL *grad, REAL *dw, ptrdiff_t samples,                 \
+                                         ptrdiff_t inputs, ptrdiff_t grad_block) {                                     \
+        VECTOR sum[JB][VB];                                                                                            \
+        for (int j = 0; j < JB; j++)                                                                                   \
+            for (int v = 0; v < VB; v++) sum[j][v] = (VECTOR){0};                                                      \
+        for (; samples > 0; samples -= MINIDL_LANES, grad += grad_block) {                                             \
+            const int lanes = samples < MINIDL_LANES ? (int)samples : MINIDL_LANES;                                    \
+            for (int lane = 0; lane < lanes; lane++, x += inputs) {                                                    \
+                VECTOR seen[VB];                                                                                       \
+                for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(x + v * WIDTH);                               \
+                for (int j = 0; j < JB; j++) {                                                                         \
+                    const VECTOR here = (VECTOR){0} + grad[j * MINIDL_LANES + lane];                                   \
+                    for (int v = 0; v < VB; v++) sum[j][v] += here * seen[v];                                          \
+                }                                                                                                      \
+            }                                                                                                          \
+        }                                                                                                              \
+        for (int j = 0; j < JB; j++)                                                                                   \
+            for (int v = 0; v < VB; v++) *(VECTOR *)(dw + j * inputs + v * WIDTH) = sum[j][v];                         \
+    }
+UPDATE(1, 1) UPDATE(2, 1) UPDATE(3, 1) UPDATE(4, 1) UPDATE(5, 1) UPDATE(6, 1)
+UPDATE(1, 2) UPDATE(2, 2) UPDATE(3, 2) UPDATE(4, 2) UPDATE(5, 2) UPDATE(6, 2)
+UPDATE(1, 4) UPDATE(2, 4) UPDATE(3, 4) UPDATE(4, 4) UPDATE(5, 4) UPDATE(6, 4)
+
+#define UPDATE_CASE(VB)                                                                                                \
+    switch (outputs) {                                                                                                 \
+    case 1: NAME(update_1_##VB)(x + i, grad, dw + i, samples, inputs, grad_block); break;                              \
+    case 2: NAME(update_2_##VB)(x + i, grad, dw + i, samples, inputs, grad_block); break;                              \
+    case 3: NAME(update_3_##VB)(x + i, grad, dw + i, samples, inputs, grad_block); break;                              \
+    case 4: NAME(update_4_##VB)(x + i, grad, dw + i, samples, inputs, grad_block); break;                              \
+    case 5: NAME(update_5_##VB)(x + i, grad, dw + i, samples, inputs, grad_block); break;                              \
+    default: NAME(update_6_##VB)(x + i, grad, dw + i, samples, inputs, grad_block);                                    \
+    }
+
+/* Rows of the weight's gradient for 1 to 6 outputs, and the bias's. */
+static inline void NAME(dense_update)(const REAL *x, const REAL *grad, REAL *dw, REAL *db, int outputs,
+                                      ptrdiff_t samples, ptrdiff_t inputs, ptrdiff_t grad_block) {
+    ptrdiff_t i = 0;
+    for (int j = 0; j < outputs; j++) {
+        REAL lanes[MINIDL_LANES] = {0};
+        const REAL *here = grad + j * MINIDL_LANES;
+        for (ptrdiff_t left = samples; left > 0; left -= MINIDL_LANES, here += grad_block)
+            for (int lane = 0; lane < (left < MINIDL_LANES ? (int)left : MINIDL_LANES); lane++)
+                lanes[lane] += here[lane];
+        db[j] = NAME(direct_fold)(lanes);
+    }
+    if (MINIDL_VECTOR_BYTES == 64)
+        for (; i + 4 * WIDTH <= inputs; i += 4 * WIDTH) UPDATE_CASE(4)
+    for (; i + 2 * WIDTH <= inputs; i += 2 * WIDTH) UPDATE_CASE(2)
+    for (; i + WIDTH <= inputs; i += WIDTH) UPDATE_CASE(1)
+    for (; i < inputs; i++)
+        for (int j = 0; j < outputs; j++) {
+            REAL total = 0;
+            for (ptrdiff_t n = 0; n < samples; n++)
+                total += grad[n / MINIDL_LANES * grad_block + j * MINIDL_LANES + n % MINIDL_LANES] * x[n * inputs + i];
+            dw[j * inputs + i] = total;
+        }
+}
+
+/* y = the activation of y; NaN stays NaN. */
+static inline void NAME(dense_activate)(REAL *y, ptrdiff_t count, int activation) {
+    if (activation == MINIDL_RELU)
+        for (ptrdiff_t i = 0; i < count; i++) y[i] = y[i] <= 0 ? 0 : y[i];
+    else if (activation == MINIDL_TANH)
+        NAME(tanh)(y, count);
+    else if (activation == MINIDL_SIGMOID)
+        NAME(sigmoid)(y, count);
+}
+
+/* grad times the activation's slope, which its value y tells. */
+static inline void NAME(dense_slope)(const REAL *y, REAL *grad, ptrdiff_t count, int activation) {
+    if (activation == MINIDL_RELU)
+        for (ptrdiff_t i = 0; i < count; i++) grad[i] = y[i] <= 0 ? 0 : grad[i];
+    else if (activation == MINIDL_TANH)
+        for (ptrdiff_t i = 0; i < count; i++) grad[i] *= 1 - y[i] * y[i];
+    else if (activation == MINIDL_SIGMOID)
+        for (ptrdiff_t i = 0; i < count; i++) grad[i] *= y[i] * (1 - y[i]);
+}
+
+#undef PRODUCT
+#undef ROW
+#undef UPDATE
+#undef UPDATE_CASE
+#undef VECTOR
+#undef MASK
+#undef WIDTH
+#undef PARTS
+#undef MOST
