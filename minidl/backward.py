@@ -138,7 +138,14 @@ def run_backward(
                 finished[id(op)] = grad
             if wanted_ids is not None and not any(e is not None and id(e) in wanted_ids for e in op.edges):
                 continue
-            grads = op.backward(grad) if create_graph else op.backward_arrays(grad)
+            needs = op.needs
+            if wanted_ids is not None:
+                # An op computes no gradient that leads to no target.
+                op.needs = tuple([need and id(e) in wanted_ids for need, e in zip(needs, op.edges, strict=True)])
+            try:
+                grads = op.backward(grad) if create_graph else op.backward_arrays(grad)
+            finally:
+                op.needs = needs
             if type(grads) is not tuple:
                 grads = (grads,)
             for edge, part in zip(op.edges, grads, strict=True):

@@ -22,6 +22,7 @@ from parity import TOLERANCE, assert_close
 import minidl
 import minidl.functional as F
 from minidl import reference
+from minidl.kernels import ALGORITHMS, refusal
 
 Array = np.ndarray
 pytestmark = pytest.mark.usefixtures("threads_everywhere")
@@ -137,10 +138,23 @@ def check_convolution(geometry: Geometry, torch: Any) -> None:
                 assert_close(a, b, TOLERANCE, f"{i} of the reference by {what}", scale if i else 0)
         return [value, dx, dw, None if bias is None else grad.sum(axis=(0, 2, 3))]
 
-    def ours(x: Any, weight: Any, bias: Any) -> Any:
-        return getattr(F, name)(x, weight, bias, g.stride, g.padding, g.dilation, groups)
+    for algorithm in ALGORITHMS if g.spatial == 2 else ALGORITHMS[:1]:
+        if refusal(algorithm, g.channels, g.filters, groups, window, 8) is not None:
+            continue
+        how = {} if algorithm == "auto" else {"algorithm": algorithm}
 
-    check(name, g, [x, weight, bias], ours, theirs, torch, expected)
+        def ours(x: Any, weight: Any, bias: Any, how: dict[str, str] = how) -> Any:
+            return getattr(F, name)(x, weight, bias, g.stride, g.padding, g.dilation, groups, **how)
+
+        check(
+            name if algorithm == "auto" else f"{name} by {algorithm}",
+            g,
+            [x, weight, bias],
+            ours,
+            theirs,
+            torch,
+            expected,
+        )
 
 
 @given(convolutions())

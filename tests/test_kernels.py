@@ -105,19 +105,21 @@ def test_large_convolutions_equal_the_reference(name: str, dtype: str) -> None:
     window = sliding_window("conv2d", x_shape[2:], w_shape[2:], **options)  # type: ignore[arg-type]
     x, w = rng.normal(size=x_shape).astype(dtype), rng.normal(size=w_shape).astype(dtype)
     dy = rng.normal(size=(x_shape[0], w_shape[0], *window.output_size)).astype(dtype)
-    y = kernels.conv2d(x, w, None, window, groups)
-    assert_close(
-        y, reference.conv2d_im2col(x, w, None, window, groups, reference.unfold_strided), TOLERANCE[dtype], "y"
-    )  # fmt: skip
+    y = reference.conv2d_im2col(x, w, None, window, groups, reference.unfold_strided)
     dx, dw = reference.conv2d_im2col_gradients(x, w, dy, window, groups, reference.unfold_strided)
-    assert_close(kernels.conv2d_input_gradient(dy, w, window, groups), dx, TOLERANCE[dtype], "dx")
-    assert_close(kernels.conv2d_weight_gradient(x, dy, window, groups), dw, TOLERANCE[dtype], "dw")
+    for algorithm in kernels.ALGORITHMS:
+        if kernels.refusal(algorithm, x_shape[1], w_shape[0], groups, window, x.itemsize) is None:
+            how = window, groups, algorithm
+            tolerance = TOLERANCE[dtype] * (10 if "winograd" in algorithm else 1)
+            assert_close(kernels.conv2d(x, w, None, *how), y, tolerance, f"y by {algorithm}")
+            assert_close(kernels.conv2d_input_gradient(dy, w, *how), dx, tolerance, f"dx by {algorithm}")
+            assert_close(kernels.conv2d_weight_gradient(x, dy, *how), dw, tolerance, f"dw by {algorithm}")
 
 
 def plan(name: str, itemsize: int = 8) -> Any:
     x_shape, w_shape, options, groups = LARGE[name]
     window = sliding_window("conv2d", x_shape[2:], w_shape[2:], **options)  # type: ignore[arg-type]
-    return kernels.conv.conv_plan(x_shape[0], x_shape[1], w_shape[0], groups, window, itemsize), window, w_shape
+    return kernels.im2col.conv_plan(x_shape[0], x_shape[1], w_shape[0], groups, window, itemsize), window, w_shape
 
 
 def test_large_convolutions_meet_every_way_of_cutting() -> None:

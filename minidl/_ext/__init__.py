@@ -30,15 +30,16 @@ def _choose() -> str:
 
 
 instruction_set = _choose()
-conv, pool, matmul, elementwise, loss, optim, norm, stack, dense = (
+conv, pool, matmul, elementwise, loss, optim, norm, stack, dense, direct = (
     import_module(f"minidl._ext.{name}_{instruction_set}")
-    for name in ("conv", "pool", "matmul", "elementwise", "loss", "optim", "norm", "stack", "dense")
+    for name in ("conv", "pool", "matmul", "elementwise", "loss", "optim", "norm", "stack", "dense", "direct")
 )
 
 __all__ = [
     "available",
     "conv",
     "dense",
+    "direct",
     "elementwise",
     "has_openmp",
     "instruction_set",

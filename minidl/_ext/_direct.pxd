@@ -12,18 +12,23 @@ cdef enum:
     LANES = 16
     # How many filters a tile keeps at once; packed weights have so many side by side.
     MOST_FILTERS = 6
+    # Columns that a kernel may have; taps that go together in the weight gradient.
+    MOST_COLUMNS = 64
+    MOST_TAPS = 7
 
 
 cdef extern from "direct.h" nogil:
     ctypedef struct Run "minidl_direct":
         Py_ssize_t channels, rows, columns
-        Py_ssize_t x_channel, x_row, x_column, x_pixel
+        Py_ssize_t x_channel, x_row, x_pixel
+        const Py_ssize_t* x_columns
         Py_ssize_t w_channel, w_row, w_column
         Py_ssize_t y_filter, y_pixel
 
     ctypedef struct Sum "minidl_direct_sum":
         Py_ssize_t rows, columns
-        Py_ssize_t x_row, x_pixel, x_tap
+        Py_ssize_t x_row, x_pixel, tail
+        const Py_ssize_t* x_taps
         Py_ssize_t dy_filter, dy_row, dy_pixel
         Py_ssize_t dw_filter, dw_tap
 
@@ -117,9 +122,12 @@ cdef inline void forward_rows(
     """Rows first to stop of some filters' outputs (at most 6), to y[f, row - first, OW, 16]."""
     cdef Run steps
     cdef Py_ssize_t oh
-    steps.channels, steps.rows, steps.columns = channels, window.KH, window.KW
+    cdef Py_ssize_t columns[MOST_COLUMNS]
+    for oh in range(window.KW):
+        columns[oh] = oh * window.DW * LANES
+    steps.channels, steps.rows, steps.columns, steps.x_columns = channels, window.KH, window.KW, columns
     steps.x_channel = plane.rows * plane.columns * LANES
-    steps.x_row, steps.x_column = window.DH * plane.columns * LANES, window.DW * LANES
+    steps.x_row = window.DH * plane.columns * LANES
     steps.x_pixel = window.SW * LANES
     steps.w_channel, steps.w_row, steps.w_column = window.KH * window.KW * filters, window.KW * filters, filters
     steps.y_filter, steps.y_pixel = y_filter, LANES
@@ -135,13 +143,16 @@ cdef inline void weight_gradient(
     """dw (F, C, KH, KW) of one block: sums in registers over all positions, then over the lanes."""
     cdef Sum steps
     cdef Py_ssize_t f, c, kh, kw, i, j, taps, size
+    cdef Py_ssize_t x_taps[MOST_TAPS]
     cdef Py_ssize_t most_taps = window.KW if window.KW <= 7 else 5
     cdef Py_ssize_t most_filters
     cdef real lanes[4 * 7 * 16]
     cdef real total
     steps.rows, steps.columns = window.OH, window.OW
     steps.x_row, steps.x_pixel = window.SH * plane.columns * LANES, window.SW * LANES
-    steps.x_tap = window.DW * LANES
+    for i in range(MOST_TAPS):
+        x_taps[i] = i * window.DW * LANES
+    steps.x_taps, steps.tail = x_taps, 0
     steps.dy_filter, steps.dy_row = window.OH * plane.grad_columns * LANES, plane.grad_columns * LANES
     steps.dy_pixel = LANES
     f = 0
@@ -203,9 +214,12 @@ cdef inline void input_gradient(
     cdef Py_ssize_t step_h = window.SH // divisor(window.SH, window.DH), rise = window.DH * step_h // window.SH
     cdef Py_ssize_t step_w = window.SW // divisor(window.SW, window.DW), run_on = window.DW * step_w // window.SW
     cdef Py_ssize_t group, c, h, w, phase, kh, kw, kw_first, oh, ow, count, now, size, k_taps, lowest, skip
+    cdef Py_ssize_t columns[MOST_COLUMNS]
     steps.channels = filters
     steps.x_channel = window.OH * plane.grad_columns * LANES
-    steps.x_row, steps.x_column = -rise * plane.grad_columns * LANES, -run_on * LANES
+    steps.x_row, steps.x_columns = -rise * plane.grad_columns * LANES, columns
+    for c in range(window.KW):
+        columns[c] = -c * run_on * LANES
     steps.x_pixel = LANES
     steps.y_filter, steps.y_pixel = window.H * window.W * LANES, window.SW * LANES
     c = 0

@@ -22,7 +22,8 @@
 /* All steps are in numbers, and may be negative. */
 typedef struct {
     ptrdiff_t channels, rows, columns;             /* what is summed over: channels, and taps of the kernel */
-    ptrdiff_t x_channel, x_row, x_column, x_pixel; /* x_pixel: between neighbouring outputs */
+    ptrdiff_t x_channel, x_row, x_pixel;           /* x_pixel: between neighbouring outputs */
+    const ptrdiff_t *x_columns;                    /* where each column of the kernel looks */
     ptrdiff_t w_channel, w_row, w_column;
     ptrdiff_t y_filter, y_pixel;
 } minidl_direct;
@@ -31,7 +32,8 @@ typedef struct {
 typedef struct {
     ptrdiff_t rows, columns;    /* of outputs */
     ptrdiff_t x_row, x_pixel;   /* between outputs */
-    ptrdiff_t x_tap;            /* between neighbouring taps */
+    const ptrdiff_t *x_taps;    /* where each tap looks */
+    ptrdiff_t tail;             /* how many of the last column's lanes count; 0: all of them */
     ptrdiff_t dy_filter, dy_row, dy_pixel;
     ptrdiff_t dw_filter, dw_tap;
 } minidl_direct_sum;
@@ -55,9 +57,10 @@ typedef INTEGER MASK __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(si
                 for (int j = 0; j < WB; j++) sum[f][j] = (VECTOR){0};                                                  \
             for (ptrdiff_t c = 0; c < s->channels; c++)                                                                \
                 for (ptrdiff_t r = 0; r < s->rows; r++) {                                                              \
-                    const REAL *from = x + part + c * s->x_channel + r * s->x_row;                                     \
+                    const REAL *row = x + part + c * s->x_channel + r * s->x_row;                                      \
                     const REAL *weights = w + c * s->w_channel + r * s->w_row;                                         \
-                    for (ptrdiff_t k = 0; k < s->columns; k++, from += s->x_column, weights += s->w_column) {          \
+                    for (ptrdiff_t k = 0; k < s->columns; k++, weights += s->w_column) {                               \
+                        const REAL *from = row + s->x_columns[k];                                                      \
                         VECTOR seen[WB];                                                                               \
                         for (int j = 0; j < WB; j++) seen[j] = *(const VECTOR *)(from + j * s->x_pixel);               \
                         for (int f = 0; f < FB; f++) {                                                                 \
@@ -109,18 +112,36 @@ static inline void NAME(direct_run)(const REAL *x, const REAL *w, const REAL *bi
     }
 }
 
+/* All bits set in those lanes of a part, which begins at lane `part`, that lie before `tail`. */
+static inline MASK NAME(until)(ptrdiff_t part, ptrdiff_t tail) {
+    INTEGER inside[WIDTH];
+    for (int i = 0; i < WIDTH; i++) inside[i] = part + i < tail ? -1 : 0;
+    return *(const MASK *)inside;
+}
+
 /* dw[f][k] += the sum over positions of dy[f] times what tap k sees, lane by lane. */
 #define SUM_TILE(FB, KB)                                                                                               \
     static void NAME(sum_##FB##_##KB)(const REAL *x, const REAL *dy, REAL *dw, const minidl_direct_sum *s) {           \
+        const ptrdiff_t full = s->columns - (s->tail > 0);                                                             \
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {                                                       \
+            const MASK inside = NAME(until)(part, s->tail);                                                            \
             VECTOR sum[FB][KB];                                                                                        \
             for (int f = 0; f < FB; f++)                                                                               \
                 for (int k = 0; k < KB; k++) sum[f][k] = *(VECTOR *)(dw + part + f * s->dw_filter + k * s->dw_tap);    \
             for (ptrdiff_t r = 0; r < s->rows; r++) {                                                                  \
                 const REAL *from = x + part + r * s->x_row, *grad = dy + part + r * s->dy_row;                         \
-                for (ptrdiff_t i = 0; i < s->columns; i++, from += s->x_pixel, grad += s->dy_pixel) {                  \
+                for (ptrdiff_t i = 0; i < full; i++, from += s->x_pixel, grad += s->dy_pixel) {                        \
                     VECTOR seen[KB];                                                                                   \
-                    for (int k = 0; k < KB; k++) seen[k] = *(const VECTOR *)(from + k * s->x_tap);                     \
+                    for (int k = 0; k < KB; k++) seen[k] = *(const VECTOR *)(from + s->x_taps[k]);                     \
+                    for (int f = 0; f < FB; f++) {                                                                     \
+                        const VECTOR here = *(const VECTOR *)(grad + f * s->dy_filter);                                \
+                        for (int k = 0; k < KB; k++) sum[f][k] += here * seen[k];                                      \
+                    }                                                                                                  \
+                }                                                                                                      \
+                if (s->tail > part) {                                                                                  \
+                    VECTOR seen[KB];                                                                                   \
+                    for (int k = 0; k < KB; k++)                                                                       \
+                        seen[k] = (VECTOR)(inside & *(const MASK *)(from + s->x_taps[k]));                             \
                     for (int f = 0; f < FB; f++) {                                                                     \
                         const VECTOR here = *(const VECTOR *)(grad + f * s->dy_filter);                                \
                         for (int k = 0; k < KB; k++) sum[f][k] += here * seen[k];                                      \

@@ -10,7 +10,8 @@ import numpy as np
 from minidl.errors import ArgumentError, ShapeError
 from minidl.functional._images import per_image
 from minidl.geometry import IntOrPair, Padding, pair, sliding_window, transposed_window
-from minidl.ops._common import as_tensor, check_floating, check_same_dtype
+from minidl.kernels import ALGORITHMS, refusal
+from minidl.ops._common import as_tensor, check_choice, check_floating, check_same_dtype
 from minidl.ops.conv import Conv2d, ConvInputGradient, Fold, Unfold
 from minidl.ops.shapes import Reshape
 
@@ -71,6 +72,8 @@ def conv2d(
     padding: IntOrPair | str | Padding = 0,
     dilation: IntOrPair = 1,
     groups: int = 1,
+    *,
+    algorithm: str = "auto",
 ) -> Any:
     """Convolve images with a bank of filters (a cross-correlation: the filters are not flipped).
 
@@ -93,6 +96,10 @@ def conv2d(
         The distance between the taps of the kernel.
     groups : int
         Input and output channels are split into this many groups, each convolved by itself.
+    algorithm : str
+        How this convolution and its gradients are computed, one of `minidl.kernels.ALGORITHMS`; "auto" takes what a
+        model of their costs says is fastest for these shapes, this dtype and this processor. See
+        docs/convolution.md.
 
     Returns
     -------
@@ -106,7 +113,7 @@ def conv2d(
     DTypeError
         If float32 and float64 are mixed, or an argument is not floating.
     ArgumentError
-        If stride, dilation or groups is less than 1, or padding less than 0.
+        If stride, dilation or groups is less than 1, padding less than 0, or the algorithm does not apply.
 
     References
     ----------
@@ -123,7 +130,7 @@ def conv2d(
               [1., 1.],
               [1., 1.]]]])
     """
-    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
+    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups, algorithm)
 
 
 def conv_transpose2d(
@@ -237,13 +244,20 @@ def conv_transpose1d(
 
 
 def _convolve(
-    op: str, spatial: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
-) -> Any:
+    op: str, spatial: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int,
+    algorithm: str = "auto",
+) -> Any:  # fmt: skip
     """Convolution in `spatial` dimensions, 1 or 2."""
 
     def compute(x: Any, w: Any, b: Any) -> Any:
         size, kernel = x.data.shape[4 - spatial :], w.data.shape[4 - spatial :]
-        return Conv2d(sliding_window(op, size, kernel, stride, padding, dilation), groups)(x, w, b)
+        window = sliding_window(op, size, kernel, stride, padding, dilation)
+        if algorithm != "auto":
+            check_choice(op, "algorithm", algorithm, ALGORITHMS)
+            reason = refusal(algorithm, x.data.shape[1], w.data.shape[0], groups, window, w.data.dtype.itemsize)
+            if reason is not None:
+                raise ArgumentError(f"{op}: algorithm {algorithm!r} does not apply: {reason}")
+        return Conv2d(window, groups, algorithm)(x, w, b)
 
     return _with_filters(op, spatial, input, weight, bias, groups, False, compute)
 

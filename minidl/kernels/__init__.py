@@ -7,9 +7,12 @@ arrays. How work is cut depends on shapes alone, so that results do not depend o
 from __future__ import annotations
 
 from minidl import _ext
+from minidl.kernels.choice import *
 from minidl.kernels.conv import *
 from minidl.kernels.dense import *
+from minidl.kernels.direct import *
 from minidl.kernels.elementwise import *
+from minidl.kernels.im2col import *
 from minidl.kernels.linear import *
 from minidl.kernels.loss import *
 from minidl.kernels.norm import *

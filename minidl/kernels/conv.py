@@ -1,154 +1,38 @@
-"""Convolution, its gradients, unfold and fold: how they are cut into tiles."""
+"""Convolution and its two gradients, each by one of several algorithms."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import NamedTuple
-
-from minidl import _ext
 from minidl.geometry import Window
-from minidl.kernels._common import NOTHING, Array, by_dtype, check_blas_sizes, contiguous
-from minidl.memory import WORKSPACE_PER_THREAD, new_array, workspace
-from minidl.runtime import single_threaded_blas, threads_for
+from minidl.kernels._common import Array
+from minidl.kernels.choice import chosen
+from minidl.kernels.direct import direct_conv2d, direct_input_gradient, direct_weight_gradient
+from minidl.kernels.im2col import im2col_conv2d, im2col_input_gradient, im2col_weight_gradient
 
-__all__ = [
-    "conv2d",
-    "conv2d_input_gradient",
-    "conv2d_weight_gradient",
-    "fold",
-    "unfold",
-]
-
-_L2_BYTES = 512 * 1024
+__all__ = ["conv2d", "conv2d_input_gradient", "conv2d_weight_gradient"]
 
 
-class ConvPlan(NamedTuple):
-    """How one convolution is cut; see `_ext/conv.pyx`. Sizes are in elements."""
-
-    tile: int
-    k_block: int
-    columns: int
-    channel_block: int
-    gradient_tile: int
-    gradient_columns: int
-    chunks: int
-    weight_k_block: int
-    work: int
-
-
-@lru_cache(maxsize=1024)
-def conv_plan(N: int, C: int, F: int, groups: int, window: Window, itemsize: int) -> ConvPlan:
-    taps, P = window.taps, window.positions
-    K = C // groups * taps
-    check_blas_sizes("conv2d", K, P, F)
-
-    def tile_for(rows: int) -> int:
-        """As many positions as let that many rows of columns stay in the L2 cache, at least 16."""
-        fitting = max(_L2_BYTES // itemsize // rows, 16)
-        return P if fitting >= P else fitting - fitting % 16
-
-    k_block = min(K, WORKSPACE_PER_THREAD // 2 // itemsize // 16)
-    tile = tile_for(k_block)
-    # A single large image is cut further, so that a few threads find work.
-    if N * groups * -(-P // tile) < 8 and P >= 1024:
-        tile = min(tile, -(-P // 8 // 16) * 16)
-
-    most_channels = max(WORKSPACE_PER_THREAD // 2 // itemsize // 16 // taps, 1)
-    channel_block = min(C // groups, most_channels)
-    if N * groups < 8:
-        channel_block = min(channel_block, max(C // groups // 8, 1))
-    gradient_tile = min(tile_for(channel_block * taps), P)
-    if channel_block * taps * gradient_tile * itemsize > WORKSPACE_PER_THREAD:
-        gradient_tile = max(WORKSPACE_PER_THREAD // itemsize // (channel_block * taps), 1)
-
-    # Weight gradient: partial sums over chunks of the batch while these fit half a thread's workspace, else one
-    # sum, shared out by blocks of the weight's columns.
-    pairs = max(N * -(-P // tile), 1)
-    partial = F * K * itemsize
-    chunks = max(min(16, pairs, WORKSPACE_PER_THREAD // 2 // partial), 1)
-    weight_k_block = k_block if chunks >= min(8, pairs) else min(k_block, max(-(-K // 8), 1))
-    return ConvPlan(
-        tile, k_block, k_block * tile, channel_block, gradient_tile, channel_block * taps * gradient_tile,
-        chunks, weight_k_block, N * F * K * P,
-    )  # fmt: skip
-
-
-_conv_forward = by_dtype(_ext.conv.forward)
-_conv_input_gradient = by_dtype(_ext.conv.input_gradient)
-_conv_weight_gradient = by_dtype(_ext.conv.weight_gradient)
-_unfold = by_dtype(_ext.conv.unfold)
-_fold = by_dtype(_ext.conv.fold)
-
-
-def conv2d(x: Array, weight: Array, bias: Array | None, window: Window, groups: int) -> Array:
+def conv2d(x: Array, weight: Array, bias: Array | None, window: Window, groups: int, algorithm: str = "auto") -> Array:
     """(N, C, H, W) and (F, C / groups, KH, KW) to (N, F, OH, OW)."""
     N, C = x.shape[:2]
-    F, dtype = weight.shape[0], x.dtype
-    plan = conv_plan(N, C, F, groups, window, dtype.itemsize)
-    output = new_array((N, F, *window.output_size), dtype)
-    threads = threads_for(plan.work)
-    with single_threaded_blas, workspace(threads, plan.columns, dtype) as columns:
-        _conv_forward[dtype](
-            contiguous(x), contiguous(weight).reshape(F, -1), NOTHING[dtype] if bias is None else contiguous(bias),
-            window.packed, groups, output.reshape(N, F, window.positions), columns, plan.tile, plan.k_block, threads,
-        )  # fmt: skip
-    return output
+    name = chosen("forward", algorithm, N, C, weight.shape[0], groups, window, x.dtype.itemsize)
+    if name == "direct":
+        return direct_conv2d(x, weight, bias, window)
+    return im2col_conv2d(x, weight, bias, window, groups)
 
 
-def conv2d_input_gradient(grad: Array, weight: Array, window: Window, groups: int) -> Array:
+def conv2d_input_gradient(grad: Array, weight: Array, window: Window, groups: int, algorithm: str = "auto") -> Array:
     """(N, F, OH, OW) and (F, C / groups, KH, KW) to (N, C, H, W)."""
     N, F = grad.shape[:2]
-    C, dtype = weight.shape[1] * groups, grad.dtype
-    plan = conv_plan(N, C, F, groups, window, dtype.itemsize)
-    output = new_array((N, C, *window.input_size), dtype)
-    threads = threads_for(plan.work)
-    with single_threaded_blas, workspace(threads, plan.gradient_columns, dtype) as columns:
-        _conv_input_gradient[dtype](
-            contiguous(grad).reshape(N, F, window.positions), contiguous(weight).reshape(F, -1), window.packed, groups,
-            output, columns, plan.gradient_tile, plan.channel_block, threads,
-        )  # fmt: skip
-    return output
+    name = chosen("input", algorithm, N, weight.shape[1] * groups, F, groups, window, grad.dtype.itemsize)
+    if name == "direct":
+        return direct_input_gradient(grad, weight, window)
+    return im2col_input_gradient(grad, weight, window, groups)
 
 
-def conv2d_weight_gradient(x: Array, grad: Array, window: Window, groups: int) -> Array:
+def conv2d_weight_gradient(x: Array, grad: Array, window: Window, groups: int, algorithm: str = "auto") -> Array:
     """(N, C, H, W) and (N, F, OH, OW) to (F, C / groups, KH, KW)."""
     N, C = x.shape[:2]
-    F, dtype = grad.shape[1], x.dtype
-    plan = conv_plan(N, C, F, groups, window, dtype.itemsize)
-    K = C // groups * window.taps
-    output = new_array((F, C // groups, *window.kernel_size), dtype)
-    threads = threads_for(plan.work)
-    with (
-        single_threaded_blas,
-        workspace(threads, plan.weight_k_block * plan.tile, dtype) as columns,
-        workspace(1, plan.chunks * F * K if plan.chunks > 1 else 0, dtype) as scratch,
-    ):
-        # A single sum goes straight to the result.
-        partial = scratch[0, : plan.chunks * F * K] if plan.chunks > 1 else output
-        partial = partial.reshape(plan.chunks, F, K)
-        _conv_weight_gradient[dtype](
-            contiguous(x), contiguous(grad).reshape(N, F, window.positions), window.packed, groups, partial, columns,
-            plan.tile, plan.weight_k_block, threads,
-        )  # fmt: skip
-        if plan.chunks > 1:
-            output[...] = partial[0].reshape(output.shape)
-    return output
-
-
-def unfold(x: Array, window: Window) -> Array:
-    """(N, C, H, W) to columns (N, C KH KW, OH OW)."""
-    N, C = x.shape[:2]
-    columns = new_array((N, C * window.taps, window.positions), x.dtype)
-    if columns.size:
-        _unfold[x.dtype](contiguous(x), window.packed, columns.reshape(N, -1), threads_for(columns.size))
-    return columns
-
-
-def fold(columns: Array, channels: int, window: Window) -> Array:
-    """Columns (N, C KH KW, OH OW) to (N, C, H, W): the transpose of unfold, so overlaps are summed."""
-    N = columns.shape[0]
-    output = new_array((N, channels, *window.input_size), columns.dtype)
-    output.fill(0)
-    if columns.size:
-        _fold[columns.dtype](contiguous(columns).reshape(N, -1), window.packed, output, threads_for(columns.size))
-    return output
+    name = chosen("weight", algorithm, N, C, grad.shape[1], groups, window, x.dtype.itemsize)
+    if name == "direct":
+        return direct_weight_gradient(x, grad, window)
+    return im2col_weight_gradient(x, grad, window, groups)

@@ -21,7 +21,7 @@ _LANES = 16
 
 
 class DensePlan(NamedTuple):
-    """Layers of some sizes; `outputs` and `rows` count the features that a sample has in all, and in all but the last."""
+    """Layers of some sizes; `outputs` and `rows` count a sample's features in all layers, and in all but the last."""
 
     # The input's size, then every layer's.
     sizes: tuple[int, ...]

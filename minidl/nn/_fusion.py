@@ -15,7 +15,7 @@ import numpy as np
 from minidl.autograd import TensorBase
 from minidl.errors import MinidlError
 from minidl.geometry import pair, sliding_window
-from minidl.kernels import LANES, Stage, StackPlan, dense_plan, stack_plan
+from minidl.kernels import LANES, StackPlan, Stage, dense_plan, stack_plan
 from minidl.nn.activation import ReLU, Sigmoid, Tanh
 from minidl.nn.conv import Conv2d
 from minidl.nn.linear import Dense
@@ -54,7 +54,7 @@ class Run:
 
     def parameters(self, dtype: np.dtype) -> list[Any] | None:
         """Weights and biases, in turn; None if one is not as expected."""
-        found = []
+        found: list[Any] = []
         for layer, shape in self.layers:
             weight, bias = layer.weight, layer.bias
             if weight.data.shape != shape or weight.data.dtype != dtype:

@@ -14,7 +14,6 @@ from minidl.errors import ArgumentError, DTypeError, MinidlError, StateDictError
 from minidl.nn.parameter import Parameter
 from minidl.tensor import Tensor
 
-
 _versions = itertools.count(1)
 
 

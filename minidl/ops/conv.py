@@ -21,12 +21,12 @@ from minidl.ops.shapes import Sum
 
 
 class ConvOp(Op):
-    """What the three share: the window and the number of groups."""
+    """What the three share: the window, the number of groups, and the algorithm."""
 
     owns_gradients = True
 
-    def __init__(self, window: Window, groups: int) -> None:
-        self.window, self.groups = window, groups
+    def __init__(self, window: Window, groups: int, algorithm: str = "auto") -> None:
+        self.how = window, groups, algorithm
 
     def save_factors(self, first, second) -> None:
         """Keep each factor of a product only if the other one wants a gradient."""
@@ -35,15 +35,15 @@ class ConvOp(Op):
 
     def convolve(self, x, weight):
         """W columns(x)."""
-        return Conv2d(self.window, self.groups)(x, weight, None)
+        return Conv2d(*self.how)(x, weight, None)
 
     def input_gradient(self, grad, weight):
         """fold(W^T grad)."""
-        return ConvInputGradient(self.window, self.groups)(grad, weight, None)
+        return ConvInputGradient(*self.how)(grad, weight, None)
 
     def weight_gradient(self, x, grad):
         """The sum over samples of grad columns(x)^T."""
-        return ConvWeightGradient(self.window, self.groups)(x, grad)
+        return ConvWeightGradient(*self.how)(x, grad)
 
 
 class Conv2d(ConvOp):
@@ -51,7 +51,7 @@ class Conv2d(ConvOp):
 
     def forward(self, x, weight, bias):
         self.save_factors(x, weight)
-        return kernels.conv2d(x, weight, bias, self.window, self.groups)
+        return kernels.conv2d(x, weight, bias, *self.how)
 
     def backward(self, grad):
         x, weight = self.saved
@@ -64,8 +64,8 @@ class Conv2d(ConvOp):
     def backward_arrays(self, grad):
         x, weight = self.saved_arrays()
         return (
-            kernels.conv2d_input_gradient(grad, weight, self.window, self.groups) if self.needs[0] else None,
-            kernels.conv2d_weight_gradient(x, grad, self.window, self.groups) if self.needs[1] else None,
+            kernels.conv2d_input_gradient(grad, weight, *self.how) if self.needs[0] else None,
+            kernels.conv2d_weight_gradient(x, grad, *self.how) if self.needs[1] else None,
             kernels.channel_sum(grad) if self.needs[2] else None,
         )
 
@@ -75,7 +75,7 @@ class ConvInputGradient(ConvOp):
 
     def forward(self, grad, weight, bias):
         self.save_factors(grad, weight)
-        dx = kernels.conv2d_input_gradient(grad, weight, self.window, self.groups)
+        dx = kernels.conv2d_input_gradient(grad, weight, *self.how)
         if bias is not None:
             # Infinities and NaN are results like any other here.
             with np.errstate(all="ignore"):
@@ -93,8 +93,8 @@ class ConvInputGradient(ConvOp):
     def backward_arrays(self, grad_input):
         grad, weight = self.saved_arrays()
         return (
-            kernels.conv2d(grad_input, weight, None, self.window, self.groups) if self.needs[0] else None,
-            kernels.conv2d_weight_gradient(grad_input, grad, self.window, self.groups) if self.needs[1] else None,
+            kernels.conv2d(grad_input, weight, None, *self.how) if self.needs[0] else None,
+            kernels.conv2d_weight_gradient(grad_input, grad, *self.how) if self.needs[1] else None,
             kernels.channel_sum(grad_input) if self.needs[2] else None,
         )
 
@@ -104,7 +104,7 @@ class ConvWeightGradient(ConvOp):
 
     def forward(self, x, grad):
         self.save_factors(x, grad)
-        return kernels.conv2d_weight_gradient(x, grad, self.window, self.groups)
+        return kernels.conv2d_weight_gradient(x, grad, *self.how)
 
     def backward(self, grad_weight):
         x, grad = self.saved

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 from minidl import kernels
 from minidl.autograd import Op
@@ -78,6 +79,9 @@ _ACTIVATIONS = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
 
 class DenseStack(Stack):
     """Affine maps and activations, several times; all dimensions of x but the first are one to them."""
+
+    # Freed together with what was saved, which backward reads first.
+    state: Any
 
     def __init__(self, plan: DensePlan) -> None:
         self.plan = plan

@@ -272,7 +272,9 @@ def test_what_is_no_row_of_features_runs_as_ever(dense_stacks: list[tuple[str, .
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_activations_keep_their_values_at_the_ends(dtype: str) -> None:
     tiny = np.finfo(dtype).tiny
-    values = np.array([-np.inf, -200, -30, -1e-4, -tiny, -0.0, 0, tiny, 1e-4, 0.3, 19.9, 30, 200, np.inf, np.nan], dtype)
+    values = np.array(
+        [-np.inf, -200, -30, -1e-4, -tiny, -0.0, 0, tiny, 1e-4, 0.3, 19.9, 30, 200, np.inf, np.nan], dtype
+    )
     for layer in (nn.ReLU(), nn.Tanh(), nn.Sigmoid()):
         dense = nn.Dense(1, 1, bias=False, dtype=dtype)
         with minidl.no_grad():

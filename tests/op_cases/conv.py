@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 import minidl.functional as F
 from minidl import reference
 from minidl.geometry import Padding, pair, sides, sliding_window
+from minidl.kernels import ALGORITHMS, refusal
 from minidl.ops.conv import ConvInputGradient, ConvWeightGradient
 from op_cases._case import *
 
@@ -19,7 +21,9 @@ def _images(x):
     return x if x.ndim == 4 else x[:, :, None]
 
 
-def _conv(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, by=reference.conv2d):
+def _conv(
+    x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, by=reference.conv2d, algorithm="loops"
+):  # what the reference makes of `algorithm`: nothing
     window = sliding_window("conv", x.shape[2:], weight.shape[2:], stride, padding, dilation)
     y = by(_images(x), _images(weight), bias, window, groups)
     return y if x.ndim == 4 else y[:, :, 0]
@@ -75,7 +79,7 @@ REFERENCES.update(
 def padded_first(torch: Any) -> Callable[..., Any]:
     """PyTorch's convolution for paddings that it has not: the images are padded before."""
 
-    def convolve(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    def convolve(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, algorithm="auto"):
         spatial = weight.ndim - 2
         window = sliding_window("conv", tuple(x.shape[-spatial:]), weight.shape[2:], stride, padding, dilation)
         top, bottom, left, right = window.padding
@@ -99,6 +103,25 @@ def cropped_after(torch: Any) -> Callable[..., Any]:
     return convolve
 
 
+def every_algorithm(rows: list[Case]) -> list[Case]:
+    """The rows, and each again by every algorithm that applies to it."""
+    more = []
+    for case in rows:
+        x, weight = case.inputs[0], case.inputs[1]
+        assert x is not None and weight is not None
+        options = {
+            key: case.kwargs.get(key, default) for key, default in (("stride", 1), ("padding", 0), ("dilation", 1))
+        }
+        window = sliding_window("conv2d", x.shape[-2:], weight.shape[2:], **options)  # type: ignore[arg-type]
+        groups = case.kwargs.get("groups", 1)
+        for algorithm in ALGORITHMS[1:]:
+            if refusal(algorithm, x.shape[-3], len(weight), groups, window, 8) is None:
+                name = f"{case.name}[{algorithm}]" if case.name else ""
+                kwargs = {**case.kwargs, "algorithm": algorithm}
+                more.append(replace(case, kwargs=kwargs, name=name, peer=padded_first if case.peer else None))
+    return rows + more
+
+
 def convolutions() -> list[Case]:
     """Every argument of conv2d, and all of them together, never square."""
 
@@ -108,7 +131,7 @@ def convolutions() -> list[Case]:
         peer = padded_first if isinstance(padding, Padding) or padding == "same" else "by name"
         return row(F.conv2d, inputs, kwargs, batched=(0,) if len(x) == 4 else (), peer=peer)
 
-    return [
+    return every_algorithm([
         conv((2, 2, 4, 5), (3, 2, 2, 3), bias=True),
         conv((2, 3, 4, 3), (2, 3, 1, 1), bias=True),
         conv((2, 2, 3, 4), (2, 2, 3, 4), bias=True),
@@ -131,7 +154,7 @@ def convolutions() -> list[Case]:
         conv((1, 4, 5, 6), (2, 2, 3, 2), stride=(2, 1), padding=(1, 2), dilation=(1, 3), groups=2, bias=True),
         conv((1, 2, 3, 3), (2, 2, 2, 2), stride=7),
         conv((1, 1, 2, 2), (1, 1, 2, 2), padding=4, dilation=4),
-    ]
+    ])  # fmt: skip
 
 
 def signals() -> list[Case]:
@@ -231,7 +254,7 @@ def conv_gradients() -> list[Case]:
 
 
 def large_convolutions() -> list[Case]:
-    """Rows that meet each way of cutting the work in `kernels.conv.conv_plan`, in both dtypes."""
+    """Rows that meet each way of cutting the work in `kernels.im2col.conv_plan` and `kernels.direct.direct_plan`, in both dtypes."""
 
     def conv(note: str, x: Sequence[int], w: Sequence[int], **kwargs: Any) -> Case:
         inputs = [normal(*x), other(*w), normal(w[0])]
@@ -239,7 +262,14 @@ def large_convolutions() -> list[Case]:
         name = f"conv2d[{note}]"
         return Case(F.conv2d, inputs, kwargs, conv2d_strided, name=name, numeric=False, tolerance=rounding)
 
-    return [
+    return every_algorithm([
+        # By bands of rows, narrow and wide; by blocks of samples, one of them not full.
+        conv("bands", (2, 5, 37, 70), (13, 5, 3, 3), padding=1),
+        conv("bands and strides", (1, 3, 61, 83), (9, 3, 7, 5), stride=(2, 3), padding=(3, 2)),
+        conv("narrow bands", (3, 2, 40, 30), (7, 2, 4, 3), stride=(1, 2), padding=2, dilation=(2, 1)),
+        conv("narrow bands back", (2, 1, 33, 29), (6, 1, 5, 5), padding=2),
+        conv("blocks", (37, 6, 11, 10), (16, 6, 5, 3), padding=(1, 0)),
+        conv("blocks and strides", (19, 5, 12, 9), (11, 5, 3, 4), stride=(2, 3), padding=1, dilation=(1, 2)),
         conv("several tiles", (2, 16, 48, 50), (8, 16, 3, 3), padding=1),
         conv("one large image", (1, 3, 161, 120), (4, 3, 5, 3), stride=(1, 2), padding=(2, 0)),
         conv("blocks of K", (1, 7400, 4, 5), (3, 7400, 3, 3)),
@@ -248,7 +278,7 @@ def large_convolutions() -> list[Case]:
         conv("partial sums over a batch", (70, 3, 9, 8), (5, 3, 3, 3), padding=1),
         conv("few samples, many channels", (2, 96, 12, 11), (24, 48, 3, 3), groups=2, dilation=2, padding=2),
         conv("depthwise", (3, 64, 20, 22), (64, 1, 3, 3), groups=64, padding=1),
-    ]
+    ])  # fmt: skip
 
 
 def columns() -> list[Case]:
