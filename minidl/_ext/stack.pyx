@@ -4,6 +4,8 @@ A block goes through all stages before the next one starts: its images and what 
 L2 cache, and there is one parallel region for all of it, forward or backward. What backward needs of a stage is its
 input and where the maxima were; the outputs of the convolutions are never kept.
 
+A few samples, of which nothing is kept, go one by one: 16 columns of a row are then the lanes (`_rows.pxd`).
+
 Loop order within a stage: a group of filters, a row of pooled outputs, the rows of the convolution under it, tiles.
 """
 
@@ -12,9 +14,10 @@ from cython.parallel cimport prange
 from minidl._ext._direct cimport (
     LANES, Plane, filters_from, forward_rows, input_gradient, load_images, pack, plane_of, weight_gradient,
 )
+from minidl._ext._rows cimport band_columns, band_forward, band_rows, is_narrow, load_band, whole
 from minidl._ext._threads cimport slot_start
 from minidl._ext._types cimport real
-from minidl._ext._window cimport Window
+from minidl._ext._window cimport Window, unpack
 
 
 cdef extern from "direct.h" nogil:
@@ -30,6 +33,10 @@ cdef extern from "direct.h" nogil:
         const double* grad, const double* place, int row, int columns, Py_ssize_t count, double* dy)
     float total_float "minidl_direct_total_float" (const float* grad, const float* place, Py_ssize_t count)
     double total_double "minidl_direct_total_double" (const double* grad, const double* place, Py_ssize_t count)
+
+
+cdef enum:
+    MOST_STAGES = 16
 
 
 cdef struct Stage:
@@ -60,12 +67,8 @@ cdef Stage read(const Py_ssize_t[:, ::1] stages, Py_ssize_t s) noexcept nogil:
 
 def sizes(const Py_ssize_t[::1] packed):
     """(rows, columns) of a window's padded image in a block, and (margin, columns) of its output's gradient."""
-    cdef Window window
-    cdef Plane plane
-    window.H, window.W, window.KH, window.KW = packed[0], packed[1], packed[2], packed[3]
-    window.SH, window.SW, window.DH, window.DW = packed[4], packed[5], packed[6], packed[7]
-    window.top, window.left, window.OH, window.OW = packed[8], packed[9], packed[10], packed[11]
-    plane = plane_of(&window)
+    cdef Window window = unpack(packed)
+    cdef Plane plane = plane_of(&window)
     return plane.rows, plane.columns, plane.margin, plane.grad_columns
 
 
@@ -145,6 +148,77 @@ def forward(
         for block in range(slot_start(blocks, slot, threads), slot_start(blocks, slot + 1, threads)):
             forward_block(image_nchw, stages, weights, biases, images, index, scratch, output_ni, block,
                           block if keep else slot, slot)
+
+
+def sample_sizes(const Py_ssize_t[::1] packed):
+    """Elements a channel of one sample's input, and a filter of the rows that it is computed in."""
+    cdef Window window = unpack(packed)
+    return (
+        band_rows(window.OH, &window) * window.SW * band_columns(&window),
+        whole(window.OW) * (window.OH if is_narrow(whole(window.OW), 1) else 1),
+    )
+
+
+cdef void pool_sample(const real* y, const Stage* stage, real* rows, real* out) noexcept nogil:
+    """ReLU and max pooling of (F, OH, OW); `rows` holds one of them. NaN wins, as in blocks."""
+    cdef Py_ssize_t f, q, p, r, j, width = stage.QW * stage.PW
+    cdef const real* row
+    cdef real best
+    for f in range(stage.F):
+        for q in range(stage.QH):
+            row = y + (f * stage.window.OH + q * stage.PH) * stage.window.OW
+            for j in range(width):
+                rows[j] = row[j]
+            for r in range(1, stage.PH):
+                row += stage.window.OW
+                for j in range(width):
+                    rows[j] = row[j] if row[j] > rows[j] or row[j] != row[j] else rows[j]
+            if stage.relu:
+                for j in range(width):
+                    rows[j] = 0 if rows[j] <= 0 else rows[j]
+            for p in range(stage.QW):
+                best = rows[p * stage.PW]
+                for j in range(1, stage.PW):
+                    if rows[p * stage.PW + j] > best or rows[p * stage.PW + j] != rows[p * stage.PW + j]:
+                        best = rows[p * stage.PW + j]
+                out[p] = best
+            out += stage.QW
+
+
+def forward_samples(
+    const real[:, :, :, ::1] image_nchw, const Py_ssize_t[:, ::1] stages, list weights, list biases,
+    real[::1] packed, real[:, ::1] scratch, Py_ssize_t y_at, Py_ssize_t rows_at, Py_ssize_t image_at,
+    real[:, ::1] output_ni, int threads,
+):
+    """output = the stages one after the other, a sample an item. A slot's scratch has room for a padded input, from
+    y_at on for a convolution's output, from rows_at on for what it is computed in, from image_at on for an image."""
+    cdef Py_ssize_t N = image_nchw.shape[0], depth = stages.shape[0], s, slot, n
+    cdef Stage stage
+    cdef const real[:, :, ::1] weight
+    cdef const real[::1] bias
+    cdef const real* bias_of[MOST_STAGES]
+    cdef const real* x
+    cdef real* to
+    for s in range(depth):
+        stage = read(stages, s)
+        weight = weights[s]
+        pack(&weight[0, 0, 0], &packed[stage.weight], stage.F, stage.C, weight.shape[2], stage.C * weight.shape[2],
+             weight.shape[2])
+        bias_of[s] = NULL
+        if biases[s] is not None:
+            bias = biases[s]
+            bias_of[s] = &bias[0]
+    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
+        for n in range(slot_start(N, slot, threads), slot_start(N, slot + 1, threads)):
+            x = &image_nchw[n, 0, 0, 0]
+            for s in range(depth):
+                stage = read(stages, s)
+                load_band(x, stage.C, 0, stage.window.OH, &stage.window, &scratch[slot, 0])
+                band_forward(&scratch[slot, 0], &packed[stage.weight], bias_of[s], &scratch[slot, y_at], stage.C,
+                             stage.F, 0, stage.window.OH, &stage.window, &scratch[slot, rows_at])
+                to = &output_ni[n, 0] if s == depth - 1 else &scratch[slot, image_at]
+                pool_sample(&scratch[slot, y_at], &stage, &scratch[slot, rows_at], to)
+                x = to
 
 
 cdef void backward_block(

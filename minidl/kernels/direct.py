@@ -11,7 +11,7 @@ from minidl.kernels._common import NOTHING, Array, by_dtype, contiguous
 from minidl.memory import new_array, workspace
 from minidl.runtime import threads_for
 
-__all__ = ["direct_conv2d", "direct_input_gradient", "direct_weight_gradient"]
+__all__ = ["MOST_COLUMNS", "direct_conv2d", "direct_input_gradient", "direct_weight_gradient"]
 
 _LANES = 16
 _MOST_FILTERS = 6

@@ -14,7 +14,7 @@ from minidl.kernels._common import Array, by_dtype, contiguous
 from minidl.memory import new_array, workspace
 from minidl.runtime import threads_for
 
-__all__ = ["LANES", "Stage", "StackPlan", "conv_stack", "conv_stack_gradients", "stack_plan"]
+__all__ = ["LANES", "Stage", "StackPlan", "conv_stack", "conv_stack_gradients", "conv_stack_samples", "stack_plan"]
 
 # Samples in a block.
 LANES = 16
@@ -50,6 +50,8 @@ class StackPlan(NamedTuple):
     gradient: int
     gradient_scratch: int
     work: int
+    # Of a sample that goes alone: its padded input, a convolution's output, what that is computed in, an image.
+    sample: tuple[int, int, int, int]
 
     @property
     def output_shape(self) -> tuple[int, int, int]:
@@ -62,6 +64,7 @@ class StackPlan(NamedTuple):
 def stack_plan(stages: tuple[Stage, ...]) -> StackPlan:
     """Lay the stages out."""
     packed = np.zeros((len(stages), 21), np.intp)
+    sample = [0, 0, 0, 0]
     weight = bias = x = index = scratch = gradient = dy = work = 0
     for i, (window, C, F, relu, pool) in enumerate(stages):
         packed[i] = (*window.packed, C, F, relu, *pool, weight, bias, x, index)
@@ -77,12 +80,19 @@ def stack_plan(stages: tuple[Stage, ...]) -> StackPlan:
         gradient = max(gradient, outputs * LANES, C * window.input_size[0] * window.input_size[1] * LANES)
         dy = max(dy, F * OH * grad_columns * LANES)
         work += F * C * window.taps * window.positions
+        padded, in_rows = _ext.stack.sample_sizes(window.packed)
+        parts = C * padded, F * OH * OW, max(_MOST_FILTERS * in_rows, OW), outputs
+        sample = [max(pair) for pair in zip(sample, parts, strict=True)]
     packed.setflags(write=False)
-    return StackPlan(stages, packed, weight, bias, x, index, scratch, gradient, gradient + dy, work)
+    return StackPlan(
+        stages, packed, weight, bias, x, index, scratch, gradient, gradient + dy, work,
+        (sample[0], sample[1], sample[2], sample[3]),
+    )  # fmt: skip
 
 
 _forward = by_dtype(_ext.stack.forward)
 _backward = by_dtype(_ext.stack.backward)
+_forward_samples = by_dtype(_ext.stack.forward_samples)
 _pack_weight = by_dtype(_ext.stack.pack_weight)
 
 
@@ -120,6 +130,22 @@ def conv_stack(
                 output.reshape(N, -1), keep, min(threads, rows) if not keep else threads,
             )  # fmt: skip
     return (output, images, index) if keep else (output, None, None)
+
+
+def conv_stack_samples(x: Array, weights: Sequence[Array], biases: Sequence[Array | None], plan: StackPlan) -> Array:
+    """`conv_stack` for a few samples, none of which fills a block, without what the gradients need."""
+    N, dtype = x.shape[0], x.dtype
+    threads = min(threads_for(N * plan.work), max(N, 1))
+    output = new_array((N, *plan.output_shape), dtype)
+    padded, y, rows, image = plan.sample
+    if N:
+        with workspace(threads, padded + y + rows + image, dtype) as scratch:
+            _forward_samples[dtype](
+                contiguous(x), plan.packed, [contiguous(w).reshape(*w.shape[:2], -1) for w in weights],
+                [None if b is None else contiguous(b) for b in biases], np.empty(plan.weights, dtype), scratch,
+                padded, padded + y, padded + y + rows, output.reshape(N, -1), threads,
+            )  # fmt: skip
+    return output
 
 
 def conv_stack_gradients(

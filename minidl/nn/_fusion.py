@@ -15,7 +15,8 @@ import numpy as np
 from minidl.autograd import TensorBase
 from minidl.errors import MinidlError
 from minidl.geometry import pair, sliding_window
-from minidl.kernels import LANES, StackPlan, Stage, dense_plan, stack_plan
+from minidl.grad_mode import state
+from minidl.kernels import LANES, MOST_COLUMNS, StackPlan, Stage, dense_plan, stack_plan
 from minidl.nn.activation import ReLU, Sigmoid, Tanh
 from minidl.nn.conv import Conv2d
 from minidl.nn.linear import Dense
@@ -118,7 +119,9 @@ class ConvRun(Run):
             stage = Stage(window, channels, filters, relu, step)
             in_block = max(channels * (size[0] + 2) * (size[1] + 2), filters * window.positions) * LANES * itemsize
             if (
-                shape[1] != channels
+                len(stages) == _MOST_LAYERS
+                or window.kernel_size[1] > MOST_COLUMNS
+                or shape[1] != channels
                 or min(channels, filters) > _MOST_CHANNELS
                 or min(stage.output_size) < 1
                 or in_block > _MOST_BYTES
@@ -130,7 +133,7 @@ class ConvRun(Run):
 
     def __call__(self, start: int, input: Any) -> tuple[int, Any]:
         x = input.data
-        if x.ndim != 4 or x.shape[0] < LANES // 2 or x.dtype.kind != "f":
+        if x.ndim != 4 or x.dtype.kind != "f":
             return 0, None
         key = (x.shape[1:], x.dtype.itemsize)
         if key not in self._plans:
@@ -138,6 +141,10 @@ class ConvRun(Run):
         count, plan = self._plans[key]
         parameters = self.parameters(x.dtype)
         if plan is None or parameters is None:
+            return 0, None
+        # Blocks of samples keep what the gradients need; a few samples don't fill one.
+        few = x.shape[0] < LANES // 2
+        if few and state.recording and any(t is not None and t._requires_grad for t in (input, *parameters)):
             return 0, None
         return self.ends[count - 1] - start, ConvStack(plan)(input, *parameters[: 2 * count])
 

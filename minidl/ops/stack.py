@@ -9,7 +9,7 @@ from minidl import kernels
 from minidl.autograd import Op
 from minidl.backward import grad as gradients
 from minidl.geometry import sliding_window
-from minidl.kernels import DensePlan, StackPlan
+from minidl.kernels import LANES, DensePlan, StackPlan
 from minidl.ops.activation import ReLU, Sigmoid, Tanh
 from minidl.ops.conv import Conv2d
 from minidl.ops.matmul import Linear
@@ -51,6 +51,8 @@ class ConvStack(Stack):
         self.plan = plan
 
     def forward(self, x, *parameters):
+        if not self.needs and len(x) < LANES // 2:
+            return kernels.conv_stack_samples(x, parameters[0::2], parameters[1::2], self.plan)
         self.save(x, *parameters)
         y, self.images, self.index = kernels.conv_stack(
             x, parameters[0::2], parameters[1::2], self.plan, bool(self.needs)

@@ -204,7 +204,8 @@ def mlp(dtype: str = "float64") -> nn.Sequential:
     generator = np.random.default_rng(4)
     return nn.Sequential(
         nn.Flatten(), nn.Dense(12, 9, generator=generator), nn.Tanh(), nn.Dense(9, 7, bias=False, generator=generator),
-        nn.Sigmoid(), nn.Dense(7, 5, generator=generator), nn.ReLU(), nn.Dense(5, 3, generator=generator), nn.Softmax(-1),
+        nn.Sigmoid(), nn.Dense(7, 5, generator=generator), nn.ReLU(), nn.Dense(5, 3, generator=generator),
+        nn.Softmax(-1),
     ).to(dtype)  # fmt: skip
 
 
@@ -282,3 +283,30 @@ def test_activations_keep_their_values_at_the_ends(dtype: str) -> None:
         together, expected = nn.Sequential(dense, layer)(values[:, None]).data[:, 0], layer(values).data
         assert np.array_equal(np.isnan(together), np.isnan(expected))
         np.testing.assert_array_max_ulp(together[:-1], expected[:-1], 2)
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 7])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-5)])
+def test_a_few_samples_without_gradients(stacks: list[int], dtype: str, tolerance: float, n: int) -> None:
+    x = images(dtype, n)
+    with minidl.no_grad():
+        expected = apart(model(dtype))(x).data
+        assert stacks == []
+        for threads in (1, 2, 3):
+            minidl.set_num_threads(threads)
+            y = model(dtype)(x).data
+            assert np.abs(y - expected).max(initial=0) <= tolerance * np.abs(expected).max(initial=0)
+    assert stacks == [2, 2, 2]
+    assert model(dtype)(x).requires_grad
+    assert stacks == [2, 2, 2]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_few_samples_that_are_not_finite(value: float) -> None:
+    x = images("float64", 2)
+    x[0, 0, 3, 4] = value
+    net = nn.Sequential(nn.Conv2d(1, 3, (2, 3), padding=1), nn.ReLU(), nn.MaxPool2d((3, 2)))
+    net.to("float64")
+    with minidl.no_grad():
+        together = net(x).data
+        assert np.allclose(together, apart(net)(x).data, equal_nan=True)

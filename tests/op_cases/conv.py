@@ -254,7 +254,7 @@ def conv_gradients() -> list[Case]:
 
 
 def large_convolutions() -> list[Case]:
-    """Rows that meet each way of cutting the work in `kernels.im2col.conv_plan` and `kernels.direct.direct_plan`, in both dtypes."""
+    """Rows that meet each way of cutting the work in `kernels.im2col.conv_plan` and `kernels.direct.direct_plan`."""
 
     def conv(note: str, x: Sequence[int], w: Sequence[int], **kwargs: Any) -> Case:
         inputs = [normal(*x), other(*w), normal(w[0])]
