@@ -5,6 +5,7 @@ A block of images is [C, rows, columns, 16], with its padding written out (`Plan
 never looks beside it. Lanes beyond the batch hold zeros.
 """
 
+from minidl._ext._transpose cimport to_lanes
 from minidl._ext._types cimport real
 from minidl._ext._window cimport Window
 
@@ -99,20 +100,15 @@ cdef inline void load_images(
     const Plane* plane, real* x,
 ) noexcept nogil:
     """Up to 16 samples (C, H, W) into a block, with zeros for the padding and the lanes without a sample."""
-    cdef Py_ssize_t c, h, w, lane, rows, columns
-    cdef real* to
-    cdef const real* source
+    cdef Py_ssize_t c, h, rows, columns
     rows = min(window.H, plane.rows - window.top)
     columns = min(window.W, plane.columns - window.left)
     for c in range(channels * plane.rows * plane.columns * LANES):
         x[c] = 0
     for c in range(channels):
         for h in range(rows):
-            to = x + ((c * plane.rows + h + window.top) * plane.columns + window.left) * LANES
-            for lane in range(count):
-                source = image + lane * sample_step + (c * window.H + h) * window.W
-                for w in range(columns):
-                    to[w * LANES + lane] = source[w]
+            to_lanes(image + (c * window.H + h) * window.W, sample_step, count, columns,
+                     x + ((c * plane.rows + h + window.top) * plane.columns + window.left) * LANES)
 
 
 cdef inline void forward_rows(

@@ -12,6 +12,7 @@ layer's weight gradient.
 from cython.parallel cimport parallel, prange
 
 from minidl._ext._threads cimport slot_start
+from minidl._ext._transpose cimport to_lanes, to_rows
 from minidl._ext._types cimport real
 
 cdef extern from "dense.h" nogil:
@@ -79,26 +80,6 @@ cdef Py_ssize_t read(list weights, list biases, const Py_ssize_t[:, ::1] packed,
     return group
 
 
-cdef inline void to_lanes(const real* rows, Py_ssize_t features, Py_ssize_t count, real* lanes) noexcept nogil:
-    """Up to 16 rows as [feature][16], with zeros for the lanes without a sample."""
-    cdef Py_ssize_t i, lane
-    if count == LANES:
-        for i in range(features):
-            for lane in range(LANES):
-                lanes[i * LANES + lane] = rows[lane * features + i]
-        return
-    for i in range(features):
-        for lane in range(LANES):
-            lanes[i * LANES + lane] = rows[lane * features + i] if lane < count else 0
-
-
-cdef inline void to_rows(const real* lanes, Py_ssize_t features, Py_ssize_t count, real* rows) noexcept nogil:
-    cdef Py_ssize_t i, lane
-    for lane in range(count):
-        for i in range(features):
-            rows[lane * features + i] = lanes[i * LANES + lane]
-
-
 cdef inline void product(
     const real* x, const real* w, const real* bias, real* y, Py_ssize_t outputs, Py_ssize_t inputs,
     Py_ssize_t w_output, Py_ssize_t w_input,
@@ -124,7 +105,7 @@ cdef void forward_block(
     cdef Py_ssize_t i, count = min(<Py_ssize_t>LANES, N - n)
     cdef const Layer* layer
     cdef const real* seen = scratch
-    to_lanes(x + n * layers[0].inputs, layers[0].inputs, count, scratch)
+    to_lanes(x + n * layers[0].inputs, layers[0].inputs, count, layers[0].inputs, scratch)
     for i in range(depth):
         layer = &layers[i]
         product(seen, <const real*>layer.weight, <const real*>layer.bias, lanes + layer.lanes, layer.outputs,
@@ -132,9 +113,9 @@ cdef void forward_block(
         activate(lanes + layer.lanes, layer.outputs * LANES, layer.activation)
         seen = lanes + layer.lanes
         if i == depth - 1:
-            to_rows(seen, layer.outputs, count, output + n * layer.outputs)
+            to_rows(seen, count, layer.outputs, output + n * layer.outputs, layer.outputs)
         elif keep:
-            to_rows(seen, layer.outputs, count, rows + N * layer.rows + n * layer.outputs)
+            to_rows(seen, count, layer.outputs, rows + N * layer.rows + n * layer.outputs, layer.outputs)
 
 
 cdef void forward_sample(
@@ -170,7 +151,7 @@ def forward(
             if keep:
                 for i in range(depth):
                     to_lanes(&output_nj[0, 0] if i == depth - 1 else &rows[0] + N * layers[i].rows, layers[i].outputs,
-                             N, &lanes[0, layers[i].lanes])
+                             N, layers[i].outputs, &lanes[0, layers[i].lanes])
         return
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
         for block in range(slot_start(blocks, slot, threads), slot_start(blocks, slot + 1, threads)):
@@ -185,7 +166,7 @@ cdef void backward_block(
     cdef Py_ssize_t i, count = min(<Py_ssize_t>LANES, N - n)
     cdef const Layer* layer = &layers[depth - 1]
     cdef real* here
-    to_lanes(grad + n * layer.outputs, layer.outputs, count, grads + layer.lanes)
+    to_lanes(grad + n * layer.outputs, layer.outputs, count, layer.outputs, grads + layer.lanes)
     for i in range(depth - 1, -1, -1):
         layer = &layers[i]
         here = grads + layer.lanes
@@ -199,7 +180,7 @@ cdef void backward_block(
         elif wants_input:
             product(here, <const real*>layer.weight, <const real*>NULL, scratch, layer.inputs, layer.outputs, 1,
                     layer.inputs)
-            to_rows(scratch, layer.inputs, count, grad_input + n * layer.inputs)
+            to_rows(scratch, count, layer.inputs, grad_input + n * layer.inputs, layer.inputs)
 
 
 cdef void update_group(

@@ -18,18 +18,9 @@ from minidl._ext._rows cimport (
     load_band, load_grad, whole,
 )
 from minidl._ext._threads cimport slot_start
+from minidl._ext._transpose cimport to_lanes, to_rows
 from minidl._ext._types cimport real
 from minidl._ext._window cimport Window, unpack
-
-cdef extern from "transpose.h" nogil:
-    void to_lanes_float "minidl_to_lanes_float" (
-        const float* rows, Py_ssize_t row, Py_ssize_t count, Py_ssize_t columns, float* lanes)
-    void to_lanes_double "minidl_to_lanes_double" (
-        const double* rows, Py_ssize_t row, Py_ssize_t count, Py_ssize_t columns, double* lanes)
-    void to_rows_float "minidl_to_rows_float" (
-        const float* lanes, Py_ssize_t count, Py_ssize_t columns, float* rows, Py_ssize_t row)
-    void to_rows_double "minidl_to_rows_double" (
-        const double* lanes, Py_ssize_t count, Py_ssize_t columns, double* rows, Py_ssize_t row)
 
 
 def band_sizes(const Py_ssize_t[::1] packed, Py_ssize_t count):
@@ -61,10 +52,7 @@ cdef void forward_block(
         forward_rows(scratch, packed + f * C * window.KH * window.KW, bias + f if bias != NULL else NULL, y, 0,
                      window.OH, C, size, P * LANES, window, plane)
         for i in range(size):
-            if real is float:
-                to_rows_float(y + i * P * LANES, count, P, &y_nfp[n, f + i, 0], F * P)
-            else:
-                to_rows_double(y + i * P * LANES, count, P, &y_nfp[n, f + i, 0], F * P)
+            to_rows(y + i * P * LANES, count, P, &y_nfp[n, f + i, 0], F * P)
         f += size
 
 
@@ -107,12 +95,8 @@ cdef void load_grad_block(
             to = dy + (f * window.OH + r) * row
             for i in range(plane.margin * LANES):
                 to[i] = 0
-            if real is float:
-                to_lanes_float(&dy_nfp[n, f, r * window.OW], dy_nfp.shape[1] * dy_nfp.shape[2], count, window.OW,
-                               to + plane.margin * LANES)
-            else:
-                to_lanes_double(&dy_nfp[n, f, r * window.OW], dy_nfp.shape[1] * dy_nfp.shape[2], count, window.OW,
-                                to + plane.margin * LANES)
+            to_lanes(&dy_nfp[n, f, r * window.OW], dy_nfp.shape[1] * dy_nfp.shape[2], count, window.OW,
+                     to + plane.margin * LANES)
             for i in range((plane.margin + window.OW) * LANES, row):
                 to[i] = 0
 
@@ -126,10 +110,7 @@ cdef void input_block(
     cdef real* dx = scratch + F * window.OH * plane.grad_columns * LANES
     load_grad_block(dy_nfp, n, count, window, plane, scratch)
     input_gradient(scratch, packed, dx, C, F, window, plane)
-    if real is float:
-        to_rows_float(dx, count, C * pixels, &dx_nchw[n, 0, 0, 0], C * pixels)
-    else:
-        to_rows_double(dx, count, C * pixels, &dx_nchw[n, 0, 0, 0], C * pixels)
+    to_rows(dx, count, C * pixels, &dx_nchw[n, 0, 0, 0], C * pixels)
 
 
 def gradient_of_input(

@@ -16,6 +16,7 @@ from minidl._ext._direct cimport (
 )
 from minidl._ext._rows cimport band_columns, band_forward, band_rows, is_narrow, load_band, whole
 from minidl._ext._threads cimport slot_start
+from minidl._ext._transpose cimport to_lanes, to_rows
 from minidl._ext._types cimport real
 from minidl._ext._window cimport Window, unpack
 
@@ -132,9 +133,7 @@ cdef void forward_block(
                         pool_double(y + i * y_filter, stage.window.OW * LANES, <int>stage.PH, <int>stage.PW, stage.relu,
                                     columns, target + (f + i) * target_filter + q * target_row, &index[kept, offset])
             f += size
-    for lane in range(count):
-        for j in range(output_ni.shape[1]):
-            output_ni[n + lane, j] = target[j * LANES + lane]
+    to_rows(target, count, output_ni.shape[1], &output_ni[n, 0], output_ni.shape[1])
 
 
 def forward(
@@ -236,11 +235,7 @@ cdef void backward_block(
     cdef real* dy = &scratch[slot, dy_at]
     cdef real* to
     cdef const real* places
-    for j in range(grad_ni.shape[1]):
-        for lane in range(count):
-            grad[j * LANES + lane] = grad_ni[n + lane, j]
-        for lane in range(count, LANES):
-            grad[j * LANES + lane] = 0
+    to_lanes(&grad_ni[n, 0], grad_ni.shape[1], count, grad_ni.shape[1], grad)
     for s in range(last, -1, -1):
         stage = read(stages, s)
         row = stage.plane.grad_columns * LANES
@@ -277,10 +272,7 @@ cdef void backward_block(
             input_gradient(dy, &weights_by_channel[stage.weight], grad, stage.C, stage.F, &stage.window, &stage.plane)
     if wants_image:
         pixels = grad_image_nchw.shape[1] * grad_image_nchw.shape[2] * grad_image_nchw.shape[3]
-        for lane in range(count):
-            to = &grad_image_nchw[n + lane, 0, 0, 0]
-            for j in range(pixels):
-                to[j] = grad[j * LANES + lane]
+        to_rows(grad, count, pixels, &grad_image_nchw[n, 0, 0, 0], pixels)
 
 
 def backward(

@@ -7,7 +7,7 @@ from typing import Any
 from minidl.autograd import Op
 from minidl.functional._losses import check_settings, read_alike, reduced
 from minidl.ops.arithmetic import Abs, mul, sub
-from minidl.ops.loss import Huber, SmoothL1, Square
+from minidl.ops.loss import Huber, SmoothL1, Square, SquaredDistance
 from minidl.ops.shapes import sum as sum_of
 
 __all__ = ["huber_loss", "l1_loss", "mse_loss", "smooth_l1_loss"]
@@ -65,6 +65,9 @@ def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = 
     tensor(2.5)
     """
     check_settings("mse_loss", {"reduction": reduction})
+    if weight is None and reduction != "none":
+        x, t = read_alike("mse_loss", input=input, target=target)
+        return SquaredDistance(x.data.size if reduction == "mean" else 1)(x, t)
     return _loss_of_difference("mse_loss", Square(), input, target, reduction, weight)
 
 

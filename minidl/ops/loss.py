@@ -28,6 +28,35 @@ class Square(Unary):
         return mul(x, 2)
 
 
+class SquaredDistance(Op):
+    """The sum of (x - t)^2 over `divisor`, in one go; nothing of the size of x is kept."""
+
+    owns_gradients = True
+
+    def __init__(self, divisor: int) -> None:
+        self.divisor = divisor
+
+    def forward(self, x, t):
+        self.save(x, t)
+        # Infinities and NaN are results like any other here; 0 / 0 is NaN.
+        with np.errstate(all="ignore"):
+            difference = np.asarray(np.subtract(x, t))
+            return np.asarray(np.multiply(difference, difference, out=difference).sum() / x.dtype.type(self.divisor))
+
+    def backward(self, grad):
+        x, t = self.saved
+        of_x = mul(mul(sub(x, t), 2), div(grad, self.divisor))
+        return of_x if self.needs[0] else None, neg(of_x) if self.needs[1] else None
+
+    def backward_arrays(self, grad):
+        x, t = self.saved_arrays()
+        with np.errstate(all="ignore"):
+            slope = grad * (x.dtype.type(2) / x.dtype.type(self.divisor))
+            of_x = np.asarray(np.subtract(x, t))
+            of_x = np.multiply(of_x, slope, out=of_x)
+            return of_x if self.needs[0] else None, -of_x if self.needs[1] else None
+
+
 class Limited(Clip):
     """`Clip`, whose gradient at the limits is 0."""
 
