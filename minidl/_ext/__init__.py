@@ -30,10 +30,14 @@ def _choose() -> str:
 
 
 instruction_set = _choose()
-conv, pool, matmul, elementwise, loss, optim, norm, stack, dense, direct = (
+(
+    conv, pool, matmul, elementwise, loss, optim, norm, stack, dense, direct, winograd,
+) = (
     import_module(f"minidl._ext.{name}_{instruction_set}")
-    for name in ("conv", "pool", "matmul", "elementwise", "loss", "optim", "norm", "stack", "dense", "direct")
-)
+    for name in (
+        "conv", "pool", "matmul", "elementwise", "loss", "optim", "norm", "stack", "dense", "direct", "winograd",
+    )
+)  # fmt: skip
 
 __all__ = [
     "available",
@@ -49,5 +53,6 @@ __all__ = [
     "optim",
     "pool",
     "stack",
+    "winograd",
     "x86_64_level",
 ]

@@ -1,0 +1,210 @@
+"""Winograd's convolution with 3x3 kernels: forward (and, with other weights, the input gradient), weight gradient.
+
+Everything is [position][channels / 16][tile][16], a position being one of the (m + 2)^2 points at which a tile is
+evaluated; see winograd_tiles.h. Between positions lies one cache line more than they need, since steps by powers of two
+would put all of them into the same few sets of the cache.
+
+Letters: N samples, C channels, F output channels, K taps (9), m x m outputs a tile, T tiles, G groups of 16 channels.
+"""
+
+from cython.parallel cimport parallel, prange
+
+from minidl._ext._threads cimport slot_start
+from minidl._ext._types cimport real
+from minidl._ext._winograd cimport (
+    LANES, ROWS, Cut, Image, Product, collect, multiply, spread, taps, weight_tile,
+)
+
+cdef enum:
+    # Channels, in sixteens, or tiles that are summed up in registers before they are added to what is there: what
+    # they multiply stays in the L1 cache, and the rounding of a sum of sums is less than that of one long sum.
+    GROUPS_AT_ONCE = 4
+    TILES_AT_ONCE = 64
+
+
+cdef inline Py_ssize_t sixteens(Py_ssize_t channels) noexcept nogil:
+    return (channels + LANES - 1) // LANES
+
+
+def position_step(Py_ssize_t groups, Py_ssize_t tiles):
+    """Numbers between positions."""
+    return step(groups, tiles)
+
+
+cdef inline Py_ssize_t step(Py_ssize_t groups, Py_ssize_t tiles) noexcept nogil:
+    return groups * tiles * LANES + LANES
+
+
+cdef void transform_weights(
+    const real[:, :, ::1] weight_fck, bint transposed, int m, Py_ssize_t item, real* transformed,
+) noexcept nogil:
+    """transformed[position][output group][input channel][16]; an item is 16 input channels of an output group."""
+    cdef Py_ssize_t F = weight_fck.shape[1 if transposed else 0], C = weight_fck.shape[0 if transposed else 1]
+    cdef Py_ssize_t K = weight_fck.shape[2], blocks = sixteens(C), positions_apart = step(sixteens(F), C)
+    cdef Py_ssize_t f = item // blocks * LANES, c, first = item % blocks * LANES
+    cdef int lanes = <int>min(<Py_ssize_t>LANES, F - f)
+    for c in range(first, min(first + LANES, C)):
+        if transposed:
+            weight_tile(m, &weight_fck[c, f, 0], K, lanes, 1, transformed + (f * C + c * LANES), positions_apart)
+        else:
+            weight_tile(m, &weight_fck[f, c, 0], weight_fck.shape[1] * K, lanes, 0,
+                        transformed + (f * C + c * LANES), positions_apart)
+
+
+cdef void products(
+    const real* v, const real* u, real* product, Py_ssize_t C, Py_ssize_t groups, Py_ssize_t tiles,
+    Py_ssize_t tiles_apart,
+) noexcept nogil:
+    """product[output group][tile][16] = the sum over channels of v[channel group][tile][16] u[output group][channel]."""
+    cdef Product steps
+    cdef Py_ssize_t c = 0, now, part, first, parts = (tiles + ROWS - 1) // ROWS
+    steps.a_outer, steps.a_row, steps.a_k = tiles_apart * LANES, LANES, 1
+    steps.b_outer, steps.b_group = LANES * LANES, C * LANES
+    steps.c_row, steps.c_group = LANES, tiles_apart * LANES
+    while c < C:
+        now = min(<Py_ssize_t>GROUPS_AT_ONCE, (C - c) // LANES)
+        steps.outer, steps.count = max(now, 1), LANES if now > 0 else C - c
+        for part in range(parts):
+            first = slot_start(tiles, part, parts)
+            multiply(v + c * tiles_apart + first * LANES, u + c * LANES, product + first * LANES,
+                     <int>(slot_start(tiles, part + 1, parts) - first), groups, c > 0, &steps)
+        c += steps.outer * steps.count
+
+
+cdef void forward_item(
+    const real[:, :, :, ::1] input_nchw, const real* transformed, const real[::1] bias_f, const Image* image,
+    const Image* result, const Cut* cut, real[:, :, :, ::1] output_nfhw, real* workspace, Py_ssize_t first,
+    Py_ssize_t stop, Py_ssize_t most_tiles, Py_ssize_t block,
+) noexcept nogil:
+    """The strips from `first` to `stop`, `block` groups of output channels at a time."""
+    cdef Py_ssize_t C = image.C, groups = sixteens(C), output_groups = sixteens(result.C)
+    cdef Py_ssize_t v_step = step(groups, most_tiles), u_step = step(output_groups, C)
+    cdef Py_ssize_t m_step = step(block, most_tiles), positions = (cut.m + 2) * (cut.m + 2)
+    cdef Py_ssize_t g, f, now, position
+    cdef real* v = workspace
+    cdef real* product = v + positions * v_step
+    cdef real* pixels = product + positions * m_step
+    for g in range(groups):
+        spread(&input_nchw[0, 0, 0, 0], image, cut, False, g * LANES, first, stop, pixels, v + g * most_tiles * LANES,
+               v_step)
+    f = 0
+    while f < output_groups:
+        now = min(block, output_groups - f)
+        for position in range(positions):
+            products(v + position * v_step, transformed + position * u_step + f * C * LANES,
+                     product + position * m_step, C, now, (stop - first) * cut.width, most_tiles)
+        for g in range(now):
+            collect(product + g * most_tiles * LANES, m_step, &bias_f[(f + g) * LANES], result, cut, (f + g) * LANES,
+                    first, stop, pixels, &output_nfhw[0, 0, 0, 0])
+        f += now
+
+
+def forward(
+    const real[:, :, :, ::1] input_nchw, const real[:, :, ::1] weight_fck, bint transposed, const real[::1] bias_f,
+    Py_ssize_t top, Py_ssize_t left, real[:, :, :, ::1] output_nfhw, int m, Py_ssize_t rows, Py_ssize_t across,
+    Py_ssize_t width, Py_ssize_t items, Py_ssize_t block, real[:, ::1] transformed, real[:, ::1] workspace, int threads,
+):
+    """output = the convolution of the input, padded by top and left (which may be negative), plus bias.
+
+    `transposed`: the weights' channels change places and their taps are turned round, as the input gradient has them.
+    bias_f is filled up to a multiple of 16. Nothing is empty.
+    """
+    cdef Cut cut
+    cdef Image image, result
+    cdef Py_ssize_t strips = input_nchw.shape[0] * rows * across, most = (strips + items - 1) // items * width
+    cdef Py_ssize_t weight_items = sixteens(output_nfhw.shape[1]) * sixteens(input_nchw.shape[1])
+    cdef Py_ssize_t slot, item
+    cut.m, cut.rows, cut.across, cut.width = m, rows, across, width
+    image.C, image.H, image.W = input_nchw.shape[1], input_nchw.shape[2], input_nchw.shape[3]
+    image.top, image.left = top, left
+    result.C, result.H, result.W = output_nfhw.shape[1], output_nfhw.shape[2], output_nfhw.shape[3]
+    result.top = result.left = 0
+    with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
+        for slot in prange(threads, schedule="static"):
+            for item in range(slot_start(weight_items, slot, threads), slot_start(weight_items, slot + 1, threads)):
+                transform_weights(weight_fck, transposed, m, item, &transformed[0, 0])
+        for slot in prange(threads, schedule="static"):
+            for item in range(slot_start(items, slot, threads), slot_start(items, slot + 1, threads)):
+                forward_item(input_nchw, &transformed[0, 0], bias_f, &image, &result, &cut, output_nfhw,
+                             &workspace[slot, 0], slot_start(strips, item, items), slot_start(strips, item + 1, items),
+                             most, block)
+
+
+cdef void sum_item(
+    const real* v, const real* e, real* sums, Py_ssize_t C, Py_ssize_t F, Py_ssize_t group, Py_ssize_t tiles,
+    Py_ssize_t tiles_apart, bint add,
+) noexcept nogil:
+    """sums[channel group][filter][16] (+)= the sum over tiles of e[filter group][tile] v[channel group][tile]."""
+    cdef Product steps
+    cdef Py_ssize_t c, f, t = 0, part, groups = sixteens(C), filters = min(<Py_ssize_t>LANES, F - group * LANES)
+    cdef Py_ssize_t parts = (filters + ROWS - 1) // ROWS
+    steps.outer, steps.a_outer, steps.b_outer = 1, 0, 0
+    steps.a_row, steps.a_k, steps.b_group = 1, LANES, tiles_apart * LANES
+    steps.c_row, steps.c_group = LANES, F * LANES
+    while t < tiles:
+        steps.count = min(<Py_ssize_t>TILES_AT_ONCE, tiles - t)
+        c = 0
+        while c < groups:
+            for part in range(parts):
+                f = slot_start(filters, part, parts)
+                multiply(e + (group * tiles_apart + t) * LANES + f, v + (c * tiles_apart + t) * LANES,
+                         sums + (c * F + group * LANES + f) * LANES, <int>(slot_start(filters, part + 1, parts) - f),
+                         min(<Py_ssize_t>GROUPS_AT_ONCE, groups - c), add or t > 0, &steps)
+            c += GROUPS_AT_ONCE
+        t += steps.count
+
+
+def weight_gradient(
+    const real[:, :, :, ::1] input_nchw, const real[:, :, :, ::1] grad_nfhw, Py_ssize_t top, Py_ssize_t left,
+    real[:, :, ::1] grad_weight_fck, int m, Py_ssize_t rows, Py_ssize_t across, Py_ssize_t width, Py_ssize_t items,
+    Py_ssize_t chunks, real[:, ::1] tiles, real[:, ::1] sums, real[:, ::1] workspace, int threads,
+):
+    """grad_weight = the sum over samples and positions of grad times what the window sees.
+
+    The tiles of one chunk of the items (strips together) exist at once; chunks are added up in their order.
+    """
+    cdef Cut cut
+    cdef Image image, grad
+    cdef Py_ssize_t C = input_nchw.shape[1], F = grad_nfhw.shape[1], groups = sixteens(C), filter_groups = sixteens(F)
+    cdef Py_ssize_t strips = input_nchw.shape[0] * rows * across, positions = (m + 2) * (m + 2)
+    cdef Py_ssize_t most_items = (items + chunks - 1) // chunks
+    cdef Py_ssize_t most = most_items * ((strips + items - 1) // items) * width
+    cdef Py_ssize_t v_step = step(groups, most), e_step = step(filter_groups, most), s_step = step(groups, F)
+    cdef Py_ssize_t slot, item, chunk = 0, first = 0, count = 0, strip, at, group, position, f
+    cdef real* v = &tiles[0, 0]
+    cdef real* e = v + positions * v_step
+    cut.m, cut.rows, cut.across, cut.width = m, rows, across, width
+    image.C, image.H, image.W, image.top, image.left = C, input_nchw.shape[2], input_nchw.shape[3], top, left
+    grad.C, grad.H, grad.W, grad.top, grad.left = F, grad_nfhw.shape[2], grad_nfhw.shape[3], 0, 0
+    with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
+        for chunk in range(chunks):
+            first = slot_start(items, chunk, chunks)
+            count = slot_start(items, chunk + 1, chunks) - first
+            for slot in prange(threads, schedule="static"):
+                for item in range(slot_start(count * (groups + filter_groups), slot, threads),
+                                  slot_start(count * (groups + filter_groups), slot + 1, threads)):
+                    group = item // count
+                    strip = slot_start(strips, first + item % count, items)
+                    at = (strip - slot_start(strips, first, items)) * width
+                    if group < groups:
+                        spread(&input_nchw[0, 0, 0, 0], &image, &cut, False, group * LANES, strip,
+                               slot_start(strips, first + item % count + 1, items), &workspace[slot, 0],
+                               v + (group * most + at) * LANES, v_step)
+                    else:
+                        group = group - groups
+                        spread(&grad_nfhw[0, 0, 0, 0], &grad, &cut, True, group * LANES, strip,
+                               slot_start(strips, first + item % count + 1, items), &workspace[slot, 0],
+                               e + (group * most + at) * LANES, e_step)
+            for slot in prange(threads, schedule="static"):
+                for item in range(slot_start(positions * filter_groups, slot, threads),
+                                  slot_start(positions * filter_groups, slot + 1, threads)):
+                    position = item // filter_groups
+                    sum_item(v + position * v_step, e + position * e_step, &sums[0, 0] + position * s_step, C, F,
+                             item % filter_groups,
+                             (slot_start(strips, slot_start(items, chunk + 1, chunks), items)
+                              - slot_start(strips, first, items)) * width, most, chunk > 0)
+        for slot in prange(threads, schedule="static"):
+            for f in range(slot_start(F, slot, threads), slot_start(F, slot + 1, threads)):
+                for group in range(groups):
+                    taps(m, &sums[0, 0] + (group * F + f) * LANES, s_step, &grad_weight_fck[f, group * LANES, 0],
+                         <int>min(<Py_ssize_t>LANES, C - group * LANES))

@@ -1,0 +1,401 @@
+/* Winograd's convolution with 3x3 kernels: transforms of tiles, the products between them, and the way in and out.
+ *
+ * 16 channels lie side by side, so that each is a lane of a vector and a transform is the same arithmetic for all of
+ * them. Images are [pixel][16], what is multiplied [position][channels / 16][tile][16]: a tile of the product
+ * then reads one operand as whole vectors and one number for all lanes of the other, without any packing.
+ *
+ * The interpolation points are 0, 1, -1 and infinity for tiles of 2x2 outputs, 0, 5/8, -5/8, 3/2, -3/2 and infinity for
+ * 4x4, whose float32 error is less than half that of 0, 1, -1, 2, -2; minidl/reference/winograd.py derives the matrices.
+ *
+ * Included once for each number type, with REAL, INTEGER and NAME(x) defined.
+ */
+#include <stddef.h>
+#include <string.h>
+
+#ifndef MINIDL_WINOGRAD_ONCE
+#define MINIDL_WINOGRAD_ONCE
+#define MINIDL_LANES 16
+#if defined(__AVX512F__)
+#define MINIDL_VECTOR_BYTES 64
+/* As many sums as fill the registers: 24 of 32, or 12 of 16. */
+#define MINIDL_VECTORS 4
+#elif defined(__AVX__)
+#define MINIDL_VECTOR_BYTES 32
+#define MINIDL_VECTORS 2
+#else
+#define MINIDL_VECTOR_BYTES 16
+#define MINIDL_VECTORS 2
+#endif
+
+/* c[i][lane] (+)= the sum over outer and k of a[outer][i][k] times b[outer][k][lane]. All steps are in numbers. */
+typedef struct {
+    ptrdiff_t outer, count;
+    ptrdiff_t a_outer, a_row, a_k;
+    ptrdiff_t b_outer, b_group; /* b's k is a step of 16; b_group and c_group between sixteens of lanes */
+    ptrdiff_t c_row, c_group;
+} minidl_winograd_product;
+#endif
+
+#define VECTOR NAME(winograd_vector)
+typedef REAL VECTOR __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+#define MASK NAME(winograd_mask)
+typedef INTEGER MASK __attribute__((vector_size(MINIDL_VECTOR_BYTES)));
+#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(REAL)))
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* ---- The way in and out: 16 channels of a run of pixels become pixels of 16 channels, and back. ---- */
+
+/* Rounds of interleaving the upper half of the rows with the lower half transpose a square. */
+ALWAYS_INLINE void NAME(winograd_transpose)(VECTOR rows[WIDTH]) {
+    MASK low, high;
+    for (int i = 0; i < WIDTH; i++) {
+        low[i] = i / 2 + (i % 2) * WIDTH;
+        high[i] = i / 2 + (i % 2) * WIDTH + WIDTH / 2;
+    }
+    for (int round = 1; round < WIDTH; round *= 2) {
+        VECTOR mixed[WIDTH];
+        for (int i = 0; i < WIDTH / 2; i++) {
+            mixed[2 * i] = __builtin_shuffle(rows[i], rows[i + WIDTH / 2], low);
+            mixed[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + WIDTH / 2], high);
+        }
+        for (int i = 0; i < WIDTH; i++) rows[i] = mixed[i];
+    }
+}
+
+/* to[pixel][16] = from[channel][pixel]; zeros in lanes beyond `channels`. */
+static void NAME(winograd_gather)(const REAL *from, ptrdiff_t channel_step, int channels, ptrdiff_t pixels, REAL *to) {
+    if (pixels < WIDTH) {
+        for (ptrdiff_t p = 0; p < pixels; p++)
+            for (int c = 0; c < MINIDL_LANES; c++)
+                to[p * MINIDL_LANES + c] = c < channels ? from[c * channel_step + p] : 0;
+        return;
+    }
+    for (int part = 0; part < MINIDL_LANES; part += WIDTH)
+        for (ptrdiff_t next = 0; next < pixels; next += WIDTH) {
+            /* The last square overlaps the one before. */
+            const ptrdiff_t p = next + WIDTH <= pixels ? next : pixels - WIDTH;
+            VECTOR rows[WIDTH];
+            for (int i = 0; i < WIDTH; i++)
+                rows[i] = part + i < channels ? *(const VECTOR *)(from + (part + i) * channel_step + p) : (VECTOR){0};
+            NAME(winograd_transpose)(rows);
+            for (int i = 0; i < WIDTH; i++) *(VECTOR *)(to + (p + i) * MINIDL_LANES + part) = rows[i];
+        }
+}
+
+/* to[channel][pixel] = from[pixel][16]. */
+static void NAME(winograd_scatter)(const REAL *from, ptrdiff_t pixels, REAL *to, ptrdiff_t channel_step, int channels) {
+    if (pixels < WIDTH) {
+        for (int c = 0; c < channels; c++)
+            for (ptrdiff_t p = 0; p < pixels; p++) to[c * channel_step + p] = from[p * MINIDL_LANES + c];
+        return;
+    }
+    for (int part = 0; part < channels; part += WIDTH)
+        for (ptrdiff_t next = 0; next < pixels; next += WIDTH) {
+            const ptrdiff_t p = next + WIDTH <= pixels ? next : pixels - WIDTH;
+            VECTOR rows[WIDTH];
+            for (int i = 0; i < WIDTH; i++) rows[i] = *(const VECTOR *)(from + (p + i) * MINIDL_LANES + part);
+            NAME(winograd_transpose)(rows);
+            for (int i = 0; i < WIDTH && part + i < channels; i++)
+                *(VECTOR *)(to + (part + i) * channel_step + p) = rows[i];
+        }
+}
+
+/* ---- Transforms of one axis. ---- */
+
+/* B^T d. */
+ALWAYS_INLINE void NAME(winograd_input_2)(const VECTOR d[4], VECTOR out[4]) {
+    out[0] = d[2] - d[0];
+    out[1] = d[2] + d[1];
+    out[2] = d[2] - d[1];
+    out[3] = d[3] - d[1];
+}
+
+#define A1 ((REAL)0.625)
+#define A2 ((REAL)0.390625)
+#define A3 ((REAL)0.244140625)
+#define B1 ((REAL)1.5)
+#define B2 ((REAL)2.25)
+#define B3 ((REAL)3.375)
+
+ALWAYS_INLINE void NAME(winograd_input_4)(const VECTOR d[6], VECTOR out[6]) {
+    const VECTOR even_a = d[4] - B2 * d[2], odd_a = d[3] - B2 * d[1];
+    const VECTOR even_b = d[4] - A2 * d[2], odd_b = d[3] - A2 * d[1];
+    out[0] = d[4] - (A2 + B2) * d[2] + (A2 * B2) * d[0];
+    out[1] = even_a + A1 * odd_a;
+    out[2] = even_a - A1 * odd_a;
+    out[3] = even_b + B1 * odd_b;
+    out[4] = even_b - B1 * odd_b;
+    out[5] = d[5] - (A2 + B2) * d[3] + (A2 * B2) * d[1];
+}
+
+/* A^T d. */
+ALWAYS_INLINE void NAME(winograd_output_2)(const VECTOR d[4], VECTOR out[2]) {
+    out[0] = d[0] + (d[1] + d[2]);
+    out[1] = (d[1] - d[2]) + d[3];
+}
+
+ALWAYS_INLINE void NAME(winograd_output_4)(const VECTOR d[6], VECTOR out[4]) {
+    const VECTOR sum_a = d[1] + d[2], less_a = d[1] - d[2], sum_b = d[3] + d[4], less_b = d[3] - d[4];
+    out[0] = d[0] + (sum_a + sum_b);
+    out[1] = A1 * less_a + B1 * less_b;
+    out[2] = A2 * sum_a + B2 * sum_b;
+    out[3] = A3 * less_a + B3 * less_b + d[5];
+}
+
+/* A d. */
+ALWAYS_INLINE void NAME(winograd_gradient_2)(const VECTOR d[2], VECTOR out[4]) {
+    out[0] = d[0];
+    out[1] = d[0] + d[1];
+    out[2] = d[0] - d[1];
+    out[3] = d[1];
+}
+
+ALWAYS_INLINE void NAME(winograd_gradient_4)(const VECTOR d[4], VECTOR out[6]) {
+    const VECTOR even_a = d[0] + A2 * d[2], odd_a = d[1] + A2 * d[3];
+    const VECTOR even_b = d[0] + B2 * d[2], odd_b = d[1] + B2 * d[3];
+    out[0] = d[0];
+    out[1] = even_a + A1 * odd_a;
+    out[2] = even_a - A1 * odd_a;
+    out[3] = even_b + B1 * odd_b;
+    out[4] = even_b - B1 * odd_b;
+    out[5] = d[3];
+}
+
+/* ---- Transforms of a tile of 16 channels. ---- */
+
+/* The part of a tile that lies inside an image: rows from to to, columns alike. */
+#define INSIDE ptrdiff_t row_from, ptrdiff_t row_to, ptrdiff_t column_from, ptrdiff_t column_to
+
+/* to[position] = the transform of SIZE x SIZE pixels, zeros where they are outside; `from` is where the first pixel is or
+ * would be. */
+#define SPREAD(name, SIZE, ALPHA)                                                                                      \
+    static void NAME(winograd_##name##_tile)(const REAL *from, ptrdiff_t row_step, INSIDE, REAL *to,                   \
+                                             ptrdiff_t position_step) {                                                \
+        REAL patch[SIZE * SIZE * MINIDL_LANES];                                                                        \
+        if (row_from > 0 || row_to < SIZE || column_from > 0 || column_to < SIZE) {                                    \
+            memset(patch, 0, sizeof patch);                                                                            \
+            if (column_from < column_to)                                                                               \
+                for (ptrdiff_t r = row_from; r < row_to; r++)                                                          \
+                    memcpy(patch + (r * SIZE + column_from) * MINIDL_LANES,                                            \
+                           from + r * row_step + column_from * MINIDL_LANES,                                           \
+                           (size_t)(column_to - column_from) * MINIDL_LANES * sizeof(REAL));                           \
+            from = patch, row_step = SIZE * MINIDL_LANES;                                                              \
+        }                                                                                                              \
+        for (int part = 0; part < MINIDL_LANES; part += WIDTH) {                                                       \
+            VECTOR half[SIZE][ALPHA];                                                                                  \
+            for (int c = 0; c < SIZE; c++) {                                                                           \
+                VECTOR seen[SIZE];                                                                                     \
+                for (int r = 0; r < SIZE; r++)                                                                         \
+                    seen[r] = *(const VECTOR *)(from + r * row_step + c * MINIDL_LANES + part);                        \
+                NAME(winograd_##name)(seen, half[c]);                                                                  \
+            }                                                                                                          \
+            for (int r = 0; r < ALPHA; r++) {                                                                          \
+                VECTOR row[SIZE], out[ALPHA];                                                                          \
+                for (int c = 0; c < SIZE; c++) row[c] = half[c][r];                                                    \
+                NAME(winograd_##name)(row, out);                                                                       \
+                for (int c = 0; c < ALPHA; c++) *(VECTOR *)(to + (r * ALPHA + c) * position_step + part) = out[c];     \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+SPREAD(input_2, 4, 4)
+SPREAD(input_4, 6, 6)
+SPREAD(gradient_2, 2, 4)
+SPREAD(gradient_4, 4, 6)
+
+/* `rows` x `columns` pixels (at most SIZE x SIZE) = the transform of all positions, plus bias[16]. */
+#define COLLECT(SIZE, ALPHA)                                                                                           \
+    static void NAME(winograd_output_##SIZE##_tile)(const REAL *from, ptrdiff_t position_step, const REAL *bias,       \
+                                                    REAL *to, ptrdiff_t row_step, ptrdiff_t rows, ptrdiff_t columns) { \
+        for (int part = 0; part < MINIDL_LANES; part += WIDTH) {                                                       \
+            const VECTOR more = *(const VECTOR *)(bias + part);                                                        \
+            VECTOR half[ALPHA][SIZE];                                                                                  \
+            for (int c = 0; c < ALPHA; c++) {                                                                          \
+                VECTOR seen[ALPHA];                                                                                    \
+                for (int r = 0; r < ALPHA; r++)                                                                        \
+                    seen[r] = *(const VECTOR *)(from + (r * ALPHA + c) * position_step + part);                        \
+                NAME(winograd_output_##SIZE)(seen, half[c]);                                                           \
+            }                                                                                                          \
+            for (int r = 0; r < SIZE; r++) {                                                                           \
+                VECTOR row[ALPHA], out[SIZE];                                                                          \
+                if (r >= rows) break;                                                                                  \
+                for (int c = 0; c < ALPHA; c++) row[c] = half[c][r];                                                   \
+                NAME(winograd_output_##SIZE)(row, out);                                                                \
+                for (int c = 0; c < SIZE; c++)                                                                         \
+                    if (c < columns) *(VECTOR *)(to + r * row_step + c * MINIDL_LANES + part) = out[c] + more;         \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+COLLECT(2, 4)
+COLLECT(4, 6)
+
+/* ---- Transforms of weights, in double: there are few of them, and all of an output's error passes through. ---- */
+
+/* G g along one axis for 16 lanes; g and out have steps in numbers. */
+ALWAYS_INLINE void NAME(winograd_weight_axis)(int m, const double *g, ptrdiff_t step, double *out, ptrdiff_t out_step) {
+    const double a1 = 0.625, a2 = 0.390625, b1 = 1.5, b2 = 2.25;
+    const double at_a = 1 / (2 * a2 * (a2 - b2)), at_b = 1 / (2 * b2 * (b2 - a2)), at_0 = 1 / (a2 * b2);
+    for (int lane = 0; lane < MINIDL_LANES; lane++) {
+        const double g0 = g[lane], g1 = g[step + lane], g2 = g[2 * step + lane];
+        double *to = out + lane;
+        if (m == 2) {
+            to[0] = -g0;
+            to[out_step] = (g0 + g2 + g1) / 2;
+            to[2 * out_step] = (g0 + g2 - g1) / 2;
+            to[3 * out_step] = g2;
+        } else {
+            to[0] = at_0 * g0;
+            to[out_step] = at_a * (g0 + a2 * g2 + a1 * g1);
+            to[2 * out_step] = at_a * (g0 + a2 * g2 - a1 * g1);
+            to[3 * out_step] = at_b * (g0 + b2 * g2 + b1 * g1);
+            to[4 * out_step] = at_b * (g0 + b2 * g2 - b1 * g1);
+            to[5 * out_step] = g2;
+        }
+    }
+}
+
+/* to[position][16] = G g G^T for `lanes` kernels, each `lane_step` after the last; `turned`: taps from the last to the
+ * first. */
+static void NAME(winograd_weight)(int m, const REAL *w, ptrdiff_t lane_step, int lanes, int turned, REAL *to,
+                                  ptrdiff_t position_step) {
+    double taps[9][MINIDL_LANES] = {{0}}, half[6][3][MINIDL_LANES], full[6][6][MINIDL_LANES];
+    const int alpha = m + 2;
+    for (int lane = 0; lane < lanes; lane++)
+        for (int k = 0; k < 9; k++) taps[k][lane] = w[lane * lane_step + (turned ? 8 - k : k)];
+    if (m == 2) {
+        for (int c = 0; c < 3; c++) NAME(winograd_weight_axis)(2, taps[c], 3 * MINIDL_LANES, half[0][c], 3 * MINIDL_LANES);
+        for (int r = 0; r < 4; r++) NAME(winograd_weight_axis)(2, half[r][0], MINIDL_LANES, full[r][0], MINIDL_LANES);
+    } else {
+        for (int c = 0; c < 3; c++) NAME(winograd_weight_axis)(4, taps[c], 3 * MINIDL_LANES, half[0][c], 3 * MINIDL_LANES);
+        for (int r = 0; r < 6; r++) NAME(winograd_weight_axis)(4, half[r][0], MINIDL_LANES, full[r][0], MINIDL_LANES);
+    }
+    for (int r = 0; r < alpha; r++)
+        for (int c = 0; c < alpha; c++)
+            for (int lane = 0; lane < MINIDL_LANES; lane++)
+                to[(r * alpha + c) * position_step + lane] = (REAL)full[r][c][lane];
+}
+
+/* G^T s along one axis for 16 lanes. */
+ALWAYS_INLINE void NAME(winograd_taps_axis)(int m, const double *s, ptrdiff_t step, double *out, ptrdiff_t out_step) {
+    const double a1 = 0.625, a2 = 0.390625, b1 = 1.5, b2 = 2.25;
+    const double at_a = 1 / (2 * a2 * (a2 - b2)), at_b = 1 / (2 * b2 * (b2 - a2)), at_0 = 1 / (a2 * b2);
+    for (int lane = 0; lane < MINIDL_LANES; lane++) {
+        const double *from = s + lane;
+        double *to = out + lane;
+        if (m == 2) {
+            const double sum = (from[step] + from[2 * step]) / 2;
+            to[0] = sum - from[0];
+            to[out_step] = (from[step] - from[2 * step]) / 2;
+            to[2 * out_step] = sum + from[3 * step];
+        } else {
+            const double sum_a = at_a * (from[step] + from[2 * step]), less_a = at_a * (from[step] - from[2 * step]);
+            const double sum_b = at_b * (from[3 * step] + from[4 * step]);
+            const double less_b = at_b * (from[3 * step] - from[4 * step]);
+            to[0] = at_0 * from[0] + sum_a + sum_b;
+            to[out_step] = a1 * less_a + b1 * less_b;
+            to[2 * out_step] = a2 * sum_a + b2 * sum_b + from[5 * step];
+        }
+    }
+}
+
+/* dw[lane][9] = G^T s G for the sums s[position][16], `lanes` kernels that lie one after the other. */
+static void NAME(winograd_taps)(int m, const REAL *s, ptrdiff_t position_step, REAL *dw, int lanes) {
+    double full[6][6][MINIDL_LANES], half[6][3][MINIDL_LANES], taps[3][3][MINIDL_LANES];
+    const int alpha = m + 2;
+    for (int r = 0; r < alpha; r++)
+        for (int c = 0; c < alpha; c++)
+            for (int lane = 0; lane < MINIDL_LANES; lane++) full[r][c][lane] = s[(r * alpha + c) * position_step + lane];
+    if (m == 2) {
+        for (int r = 0; r < 4; r++) NAME(winograd_taps_axis)(2, full[r][0], MINIDL_LANES, half[r][0], MINIDL_LANES);
+        for (int c = 0; c < 3; c++) NAME(winograd_taps_axis)(2, half[0][c], 3 * MINIDL_LANES, taps[0][c], 3 * MINIDL_LANES);
+    } else {
+        for (int r = 0; r < 6; r++) NAME(winograd_taps_axis)(4, full[r][0], MINIDL_LANES, half[r][0], MINIDL_LANES);
+        for (int c = 0; c < 3; c++) NAME(winograd_taps_axis)(4, half[0][c], 3 * MINIDL_LANES, taps[0][c], 3 * MINIDL_LANES);
+    }
+    for (int lane = 0; lane < lanes; lane++)
+        for (int k = 0; k < 9; k++) dw[lane * 9 + k] = (REAL)taps[k / 3][k % 3][lane];
+}
+
+/* ---- Products. ---- */
+
+/* Where vector v of several sixteens of lanes lies. */
+#define AT(v, group) ((v) * WIDTH / MINIDL_LANES * (group) + (v) * WIDTH % MINIDL_LANES)
+
+#define PRODUCT(RB, VB)                                                                                                \
+    static void NAME(winograd_product_##RB##_##VB)(const REAL *a, const REAL *b, REAL *c, int add,                     \
+                                                   const minidl_winograd_product *s) {                                 \
+        VECTOR sum[RB][VB];                                                                                            \
+        for (int i = 0; i < RB; i++)                                                                                   \
+            for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};                                                      \
+        for (ptrdiff_t o = 0; o < s->outer; o++) {                                                                     \
+            const REAL *one = a + o * s->a_outer, *lanes = b + o * s->b_outer;                                         \
+            for (ptrdiff_t k = 0; k < s->count; k++, one += s->a_k, lanes += MINIDL_LANES) {                           \
+                VECTOR seen[VB];                                                                                       \
+                for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(lanes + AT(v, s->b_group));                   \
+                for (int i = 0; i < RB; i++) {                                                                         \
+                    const VECTOR factor = (VECTOR){0} + one[i * s->a_row];                                             \
+                    for (int v = 0; v < VB; v++) sum[i][v] += factor * seen[v];                                        \
+                }                                                                                                      \
+            }                                                                                                          \
+        }                                                                                                              \
+        for (int i = 0; i < RB; i++)                                                                                   \
+            for (int v = 0; v < VB; v++) {                                                                             \
+                VECTOR *to = (VECTOR *)(c + i * s->c_row + AT(v, s->c_group));                                         \
+                if (add) sum[i][v] += *to;                                                                             \
+                *to = sum[i][v];                                                                                       \
+            }                                                                                                          \
+    }
+#define PRODUCTS(VB)                                                                                                   \
+    PRODUCT(1, VB) PRODUCT(2, VB) PRODUCT(3, VB) PRODUCT(4, VB) PRODUCT(5, VB) PRODUCT(6, VB)                          \
+    static void NAME(winograd_rows_##VB)(const REAL *a, const REAL *b, REAL *c, int rows, int add,                     \
+                                         const minidl_winograd_product *s) {                                           \
+        switch (rows) {                                                                                                \
+        case 1: NAME(winograd_product_1_##VB)(a, b, c, add, s); break;                                                 \
+        case 2: NAME(winograd_product_2_##VB)(a, b, c, add, s); break;                                                 \
+        case 3: NAME(winograd_product_3_##VB)(a, b, c, add, s); break;                                                 \
+        case 4: NAME(winograd_product_4_##VB)(a, b, c, add, s); break;                                                 \
+        case 5: NAME(winograd_product_5_##VB)(a, b, c, add, s); break;                                                 \
+        default: NAME(winograd_product_6_##VB)(a, b, c, add, s);                                                       \
+        }                                                                                                              \
+    }
+PRODUCTS(1) PRODUCTS(2)
+#if MINIDL_VECTORS == 4
+PRODUCTS(3) PRODUCTS(4)
+#endif
+
+/* `rows` rows (1 to 6) times `groups` sixteens of lanes. */
+static void NAME(winograd_multiply)(const REAL *a, const REAL *b, REAL *c, int rows, ptrdiff_t groups, int add,
+                                    const minidl_winograd_product *s) {
+    for (ptrdiff_t lane = 0; lane < groups * MINIDL_LANES;) {
+        const ptrdiff_t left = (groups * MINIDL_LANES - lane) / WIDTH;
+        const ptrdiff_t group = lane / MINIDL_LANES, part = lane % MINIDL_LANES;
+        const REAL *from = b + group * s->b_group + part;
+        REAL *to = c + group * s->c_group + part;
+        const int now = left < MINIDL_VECTORS ? (int)left : MINIDL_VECTORS;
+        switch (now) {
+        case 1: NAME(winograd_rows_1)(a, from, to, rows, add, s); break;
+#if MINIDL_VECTORS == 4
+        case 3: NAME(winograd_rows_3)(a, from, to, rows, add, s); break;
+        case 4: NAME(winograd_rows_4)(a, from, to, rows, add, s); break;
+#endif
+        default: NAME(winograd_rows_2)(a, from, to, rows, add, s);
+        }
+        lane += now * WIDTH;
+    }
+}
+
+#undef VECTOR
+#undef MASK
+#undef WIDTH
+#undef ALWAYS_INLINE
+#undef A1
+#undef A2
+#undef A3
+#undef B1
+#undef B2
+#undef B3
+#undef INSIDE
+#undef SPREAD
+#undef COLLECT
+#undef AT
+#undef PRODUCT
+#undef PRODUCTS
