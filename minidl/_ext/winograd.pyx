@@ -12,7 +12,7 @@ from cython.parallel cimport parallel, prange
 from minidl._ext._threads cimport slot_start
 from minidl._ext._types cimport real
 from minidl._ext._winograd cimport (
-    LANES, ROWS, Cut, Image, Product, collect, multiply, spread, taps, weight_tile,
+    LANES, ROWS, Cut, Image, Product, collect, multiply, output_tile, spread, spread_tile, taps, weight_tile,
 )
 
 cdef enum:
@@ -208,3 +208,24 @@ def weight_gradient(
                 for group in range(groups):
                     taps(m, &sums[0, 0] + (group * F + f) * LANES, s_step, &grad_weight_fck[f, group * LANES, 0],
                          <int>min(<Py_ssize_t>LANES, C - group * LANES))
+
+
+def transform(const real[:, :, ::1] tile, int m, str which, real[:, :, ::1] result):
+    """result = one of the transforms above of one tile of 16 channels, so that a test sees the matrices.
+
+    Channels are the last axis, but for the taps of kernels the first.
+    """
+    cdef bint gradient = which == "gradient"
+    cdef Py_ssize_t size = m if gradient else m + 2
+    cdef real bias[LANES]
+    cdef int lane
+    if which == "weight":
+        weight_tile(m, &tile[0, 0, 0], 9, LANES, 0, &result[0, 0, 0], LANES)
+    elif which == "taps":
+        taps(m, &tile[0, 0, 0], LANES, &result[0, 0, 0], LANES)
+    elif which == "output":
+        for lane in range(LANES):
+            bias[lane] = 0
+        output_tile(m, &tile[0, 0, 0], LANES, bias, &result[0, 0, 0], m * LANES, m, m)
+    else:
+        spread_tile(m, gradient, &tile[0, 0, 0], size * LANES, 0, size, 0, size, &result[0, 0, 0], LANES)

@@ -13,3 +13,4 @@ from minidl.reference.optim import *
 from minidl.reference.pooling import *
 from minidl.reference.resample import *
 from minidl.reference.toeplitz import *
+from minidl.reference.winograd import *
