@@ -10,7 +10,7 @@ cdef enum:
 
 cdef extern from "winograd.h" nogil:
     ctypedef struct Product "minidl_winograd_product":
-        Py_ssize_t outer, count
+        Py_ssize_t outer, count, together
         Py_ssize_t a_outer, a_row, a_k
         Py_ssize_t b_outer, b_group
         Py_ssize_t c_row, c_group
@@ -73,8 +73,8 @@ cdef extern from "winograd.h" nogil:
         const double* a, const double* b, double* c, int rows, Py_ssize_t groups, int add, const Product* steps)
 
 
-# Tiles are counted in strips: neighbours in one row of tiles, at most `width` of them. Strips are counted down the image
-# first, so that what follows one another shares pixels.
+# Tiles are counted in strips: neighbours in one row of tiles, at most `width` of them. Strips are counted down the
+# image first, so that what follows one another shares pixels.
 cdef struct Cut:
     int m
     # Rows of tiles in an image, strips side by side, tiles in each.
@@ -181,7 +181,7 @@ cdef inline void spread(
     """
     cdef Py_ssize_t size = cut.m if gradient else cut.m + 2, plane = image.H * image.W
     cdef int channels = <int>min(<Py_ssize_t>LANES, image.C - channel)
-    cdef Py_ssize_t strip = first, last, n, h, tile, r, c, top, bottom, left, right, columns, across
+    cdef Py_ssize_t strip = first, last, n, h, _tile, r, c, top, bottom, left, right, columns, across
     cdef const real* source
     while strip < stop:
         n, across, h = strip // (cut.rows * cut.across), strip // cut.rows % cut.across, strip % cut.rows
@@ -200,7 +200,7 @@ cdef inline void spread(
         while strip < last:
             r = strip % cut.rows * cut.m - image.top
             c = across * cut.width * cut.m - image.left
-            for tile in range(cut.width):
+            for _tile in range(cut.width):
                 spread_tile(cut.m, gradient, pixels + ((r - top) * columns + c - left) * LANES, columns * LANES,
                             max(-r, 0), min(image.H - r, size), max(-c, 0), min(image.W - c, size), to, position_step)
                 to += LANES
@@ -228,7 +228,8 @@ cdef inline void collect(
                 c = tile * cut.m
                 if c < columns:
                     output_tile(cut.m, source, position_step, bias, pixels + ((r - top) * columns + c) * LANES,
-                                columns * LANES, min(<Py_ssize_t>cut.m, image.H - r), min(<Py_ssize_t>cut.m, columns - c))
+                                columns * LANES, min(<Py_ssize_t>cut.m, image.H - r),
+                                min(<Py_ssize_t>cut.m, columns - c))
                 source += LANES
             strip += 1
         if columns > 0:

@@ -16,10 +16,13 @@ from minidl._ext._winograd cimport (
 )
 
 cdef enum:
-    # Channels, in sixteens, or tiles that are summed up in registers before they are added to what is there: what
-    # they multiply stays in the L1 cache, and the rounding of a sum of sums is less than that of one long sum.
+    # Channels, in sixteens, or tiles that are gone through before the next row of a product: what they multiply stays
+    # in the L1 cache.
     GROUPS_AT_ONCE = 4
     TILES_AT_ONCE = 64
+    # How many of them are summed up in registers; see Product.
+    GROUPS_TOGETHER = 2
+    TILES_TOGETHER = 32
 
 
 cdef inline Py_ssize_t sixteens(Py_ssize_t channels) noexcept nogil:
@@ -55,11 +58,11 @@ cdef void products(
     const real* v, const real* u, real* product, Py_ssize_t C, Py_ssize_t groups, Py_ssize_t tiles,
     Py_ssize_t tiles_apart,
 ) noexcept nogil:
-    """product[output group][tile][16] = the sum over channels of v[channel group][tile][16] u[output group][channel]."""
+    """product[output group][tile][16] = the sum over channels of v[channel group][tile] times u[output group]."""
     cdef Product steps
     cdef Py_ssize_t c = 0, now, part, first, parts = (tiles + ROWS - 1) // ROWS
     steps.a_outer, steps.a_row, steps.a_k = tiles_apart * LANES, LANES, 1
-    steps.b_outer, steps.b_group = LANES * LANES, C * LANES
+    steps.b_outer, steps.b_group, steps.together = LANES * LANES, C * LANES, GROUPS_TOGETHER
     steps.c_row, steps.c_group = LANES, tiles_apart * LANES
     while c < C:
         now = min(<Py_ssize_t>GROUPS_AT_ONCE, (C - c) // LANES)
@@ -138,11 +141,14 @@ cdef void sum_item(
     cdef Product steps
     cdef Py_ssize_t c, f, t = 0, part, groups = sixteens(C), filters = min(<Py_ssize_t>LANES, F - group * LANES)
     cdef Py_ssize_t parts = (filters + ROWS - 1) // ROWS
-    steps.outer, steps.a_outer, steps.b_outer = 1, 0, 0
+    steps.a_outer, steps.b_outer, steps.together = TILES_TOGETHER * LANES, TILES_TOGETHER * LANES, 1
     steps.a_row, steps.a_k, steps.b_group = 1, LANES, tiles_apart * LANES
     steps.c_row, steps.c_group = LANES, F * LANES
     while t < tiles:
-        steps.count = min(<Py_ssize_t>TILES_AT_ONCE, tiles - t)
+        steps.outer = min(<Py_ssize_t>TILES_AT_ONCE, tiles - t) // TILES_TOGETHER
+        steps.count = TILES_TOGETHER
+        if steps.outer == 0:
+            steps.outer, steps.count = 1, tiles - t
         c = 0
         while c < groups:
             for part in range(parts):
@@ -151,7 +157,7 @@ cdef void sum_item(
                          sums + (c * F + group * LANES + f) * LANES, <int>(slot_start(filters, part + 1, parts) - f),
                          min(<Py_ssize_t>GROUPS_AT_ONCE, groups - c), add or t > 0, &steps)
             c += GROUPS_AT_ONCE
-        t += steps.count
+        t += steps.outer * steps.count
 
 
 def weight_gradient(

@@ -5,7 +5,7 @@
  * then reads one operand as whole vectors and one number for all lanes of the other, without any packing.
  *
  * The interpolation points are 0, 1, -1 and infinity for tiles of 2x2 outputs, 0, 5/8, -5/8, 3/2, -3/2 and infinity for
- * 4x4, whose float32 error is less than half that of 0, 1, -1, 2, -2; minidl/reference/winograd.py derives the matrices.
+ * 4x4, with less than half the float32 error of 0, 1, -1, 2, -2; minidl/reference/winograd.py derives the matrices.
  *
  * Included once for each number type, with REAL, INTEGER and NAME(x) defined.
  */
@@ -27,9 +27,11 @@
 #define MINIDL_VECTORS 2
 #endif
 
-/* c[i][lane] (+)= the sum over outer and k of a[outer][i][k] times b[outer][k][lane]. All steps are in numbers. */
+/* c[i][lane] (+)= the sum over outer and k of a[outer][i][k] times b[outer][k][lane]. All steps are in numbers. So many
+ * outer steps as `together` are summed up before they are added to c: the rounding of a sum of sums is less than that
+ * of one long sum. */
 typedef struct {
-    ptrdiff_t outer, count;
+    ptrdiff_t outer, count, together;
     ptrdiff_t a_outer, a_row, a_k;
     ptrdiff_t b_outer, b_group; /* b's k is a step of 16; b_group and c_group between sixteens of lanes */
     ptrdiff_t c_row, c_group;
@@ -166,8 +168,8 @@ ALWAYS_INLINE void NAME(winograd_gradient_4)(const VECTOR d[4], VECTOR out[6]) {
 /* The part of a tile that lies inside an image: rows from to to, columns alike. */
 #define INSIDE ptrdiff_t row_from, ptrdiff_t row_to, ptrdiff_t column_from, ptrdiff_t column_to
 
-/* to[position] = the transform of SIZE x SIZE pixels, zeros where they are outside; `from` is where the first pixel is or
- * would be. */
+/* to[position] = the transform of SIZE x SIZE pixels, zeros where they are outside; `from` is where the first pixel is
+ * or would be. */
 #define SPREAD(name, SIZE, ALPHA)                                                                                      \
     static void NAME(winograd_##name##_tile)(const REAL *from, ptrdiff_t row_step, INSIDE, REAL *to,                   \
                                              ptrdiff_t position_step) {                                                \
@@ -253,25 +255,28 @@ ALWAYS_INLINE void NAME(winograd_weight_axis)(int m, const double *g, ptrdiff_t 
     }
 }
 
-/* to[position][16] = G g G^T for `lanes` kernels, each `lane_step` after the last; `turned`: taps from the last to the
- * first. */
-static void NAME(winograd_weight)(int m, const REAL *w, ptrdiff_t lane_step, int lanes, int turned, REAL *to,
-                                  ptrdiff_t position_step) {
+ALWAYS_INLINE void NAME(winograd_weight_both)(int m, const REAL *w, ptrdiff_t lane_step, int lanes, int turned,
+                                              REAL *to, ptrdiff_t position_step) {
+    const int alpha = m + 2, three = 3 * MINIDL_LANES;
     double taps[9][MINIDL_LANES] = {{0}}, half[6][3][MINIDL_LANES], full[6][6][MINIDL_LANES];
-    const int alpha = m + 2;
     for (int lane = 0; lane < lanes; lane++)
         for (int k = 0; k < 9; k++) taps[k][lane] = w[lane * lane_step + (turned ? 8 - k : k)];
-    if (m == 2) {
-        for (int c = 0; c < 3; c++) NAME(winograd_weight_axis)(2, taps[c], 3 * MINIDL_LANES, half[0][c], 3 * MINIDL_LANES);
-        for (int r = 0; r < 4; r++) NAME(winograd_weight_axis)(2, half[r][0], MINIDL_LANES, full[r][0], MINIDL_LANES);
-    } else {
-        for (int c = 0; c < 3; c++) NAME(winograd_weight_axis)(4, taps[c], 3 * MINIDL_LANES, half[0][c], 3 * MINIDL_LANES);
-        for (int r = 0; r < 6; r++) NAME(winograd_weight_axis)(4, half[r][0], MINIDL_LANES, full[r][0], MINIDL_LANES);
-    }
+    for (int c = 0; c < 3; c++) NAME(winograd_weight_axis)(m, taps[c], three, half[0][c], three);
+    for (int r = 0; r < alpha; r++) NAME(winograd_weight_axis)(m, half[r][0], MINIDL_LANES, full[r][0], MINIDL_LANES);
     for (int r = 0; r < alpha; r++)
         for (int c = 0; c < alpha; c++)
             for (int lane = 0; lane < MINIDL_LANES; lane++)
                 to[(r * alpha + c) * position_step + lane] = (REAL)full[r][c][lane];
+}
+
+/* to[position][16] = G g G^T for `lanes` kernels, each `lane_step` after the last; `turned`: taps from the last to the
+ * first. */
+static void NAME(winograd_weight)(int m, const REAL *w, ptrdiff_t lane_step, int lanes, int turned, REAL *to,
+                                  ptrdiff_t position_step) {
+    if (m == 2)
+        NAME(winograd_weight_both)(2, w, lane_step, lanes, turned, to, position_step);
+    else
+        NAME(winograd_weight_both)(4, w, lane_step, lanes, turned, to, position_step);
 }
 
 /* G^T s along one axis for 16 lanes. */
@@ -297,22 +302,25 @@ ALWAYS_INLINE void NAME(winograd_taps_axis)(int m, const double *s, ptrdiff_t st
     }
 }
 
-/* dw[lane][9] = G^T s G for the sums s[position][16], `lanes` kernels that lie one after the other. */
-static void NAME(winograd_taps)(int m, const REAL *s, ptrdiff_t position_step, REAL *dw, int lanes) {
-    double full[6][6][MINIDL_LANES], half[6][3][MINIDL_LANES], taps[3][3][MINIDL_LANES];
-    const int alpha = m + 2;
+ALWAYS_INLINE void NAME(winograd_taps_both)(int m, const REAL *s, ptrdiff_t position_step, REAL *dw, int lanes) {
+    const int alpha = m + 2, three = 3 * MINIDL_LANES;
+    double full[6][6][MINIDL_LANES], half[6][3][MINIDL_LANES], taps[9][MINIDL_LANES];
     for (int r = 0; r < alpha; r++)
         for (int c = 0; c < alpha; c++)
-            for (int lane = 0; lane < MINIDL_LANES; lane++) full[r][c][lane] = s[(r * alpha + c) * position_step + lane];
-    if (m == 2) {
-        for (int r = 0; r < 4; r++) NAME(winograd_taps_axis)(2, full[r][0], MINIDL_LANES, half[r][0], MINIDL_LANES);
-        for (int c = 0; c < 3; c++) NAME(winograd_taps_axis)(2, half[0][c], 3 * MINIDL_LANES, taps[0][c], 3 * MINIDL_LANES);
-    } else {
-        for (int r = 0; r < 6; r++) NAME(winograd_taps_axis)(4, full[r][0], MINIDL_LANES, half[r][0], MINIDL_LANES);
-        for (int c = 0; c < 3; c++) NAME(winograd_taps_axis)(4, half[0][c], 3 * MINIDL_LANES, taps[0][c], 3 * MINIDL_LANES);
-    }
+            for (int lane = 0; lane < MINIDL_LANES; lane++)
+                full[r][c][lane] = s[(r * alpha + c) * position_step + lane];
+    for (int r = 0; r < alpha; r++) NAME(winograd_taps_axis)(m, full[r][0], MINIDL_LANES, half[r][0], MINIDL_LANES);
+    for (int c = 0; c < 3; c++) NAME(winograd_taps_axis)(m, half[0][c], three, taps[c], three);
     for (int lane = 0; lane < lanes; lane++)
-        for (int k = 0; k < 9; k++) dw[lane * 9 + k] = (REAL)taps[k / 3][k % 3][lane];
+        for (int k = 0; k < 9; k++) dw[lane * 9 + k] = (REAL)taps[k][lane];
+}
+
+/* dw[lane][9] = G^T s G for the sums s[position][16], `lanes` kernels that lie one after the other. */
+static void NAME(winograd_taps)(int m, const REAL *s, ptrdiff_t position_step, REAL *dw, int lanes) {
+    if (m == 2)
+        NAME(winograd_taps_both)(2, s, position_step, dw, lanes);
+    else
+        NAME(winograd_taps_both)(4, s, position_step, dw, lanes);
 }
 
 /* ---- Products. ---- */
@@ -323,26 +331,29 @@ static void NAME(winograd_taps)(int m, const REAL *s, ptrdiff_t position_step, R
 #define PRODUCT(RB, VB)                                                                                                \
     static void NAME(winograd_product_##RB##_##VB)(const REAL *a, const REAL *b, REAL *c, int add,                     \
                                                    const minidl_winograd_product *s) {                                 \
-        VECTOR sum[RB][VB];                                                                                            \
-        for (int i = 0; i < RB; i++)                                                                                   \
-            for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};                                                      \
-        for (ptrdiff_t o = 0; o < s->outer; o++) {                                                                     \
-            const REAL *one = a + o * s->a_outer, *lanes = b + o * s->b_outer;                                         \
-            for (ptrdiff_t k = 0; k < s->count; k++, one += s->a_k, lanes += MINIDL_LANES) {                           \
-                VECTOR seen[VB];                                                                                       \
-                for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(lanes + AT(v, s->b_group));                   \
-                for (int i = 0; i < RB; i++) {                                                                         \
-                    const VECTOR factor = (VECTOR){0} + one[i * s->a_row];                                             \
-                    for (int v = 0; v < VB; v++) sum[i][v] += factor * seen[v];                                        \
+        for (ptrdiff_t o = 0; o < s->outer; add = 1) {                                                                 \
+            const ptrdiff_t stop = o + s->together < s->outer ? o + s->together : s->outer;                            \
+            VECTOR sum[RB][VB];                                                                                        \
+            for (int i = 0; i < RB; i++)                                                                               \
+                for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};                                                  \
+            for (; o < stop; o++) {                                                                                    \
+                const REAL *one = a + o * s->a_outer, *lanes = b + o * s->b_outer;                                     \
+                for (ptrdiff_t k = 0; k < s->count; k++, one += s->a_k, lanes += MINIDL_LANES) {                       \
+                    VECTOR seen[VB];                                                                                   \
+                    for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(lanes + AT(v, s->b_group));               \
+                    for (int i = 0; i < RB; i++) {                                                                     \
+                        const VECTOR factor = (VECTOR){0} + one[i * s->a_row];                                         \
+                        for (int v = 0; v < VB; v++) sum[i][v] += factor * seen[v];                                    \
+                    }                                                                                                  \
                 }                                                                                                      \
             }                                                                                                          \
+            for (int i = 0; i < RB; i++)                                                                               \
+                for (int v = 0; v < VB; v++) {                                                                         \
+                    VECTOR *to = (VECTOR *)(c + i * s->c_row + AT(v, s->c_group));                                     \
+                    if (add) sum[i][v] += *to;                                                                         \
+                    *to = sum[i][v];                                                                                   \
+                }                                                                                                      \
         }                                                                                                              \
-        for (int i = 0; i < RB; i++)                                                                                   \
-            for (int v = 0; v < VB; v++) {                                                                             \
-                VECTOR *to = (VECTOR *)(c + i * s->c_row + AT(v, s->c_group));                                         \
-                if (add) sum[i][v] += *to;                                                                             \
-                *to = sum[i][v];                                                                                       \
-            }                                                                                                          \
     }
 #define PRODUCTS(VB)                                                                                                   \
     PRODUCT(1, VB) PRODUCT(2, VB) PRODUCT(3, VB) PRODUCT(4, VB) PRODUCT(5, VB) PRODUCT(6, VB)                          \

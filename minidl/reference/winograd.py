@@ -2,8 +2,8 @@
 
 A product of polynomials can be had by evaluating both at enough points, multiplying the values, and interpolating
 (Toom 1963, Cook 1966). A tile of m outputs of a correlation with r taps is the transpose of such a product (Winograd
-1980), so it takes ``m + r - 1`` multiplications for the ``m r`` of the loops. With V(n) the matrix whose row i evaluates
-a polynomial of n coefficients at point i (at infinity: takes its highest coefficient):
+1980), so it takes ``m + r - 1`` multiplications for the ``m r`` of the loops. With V(n) the matrix whose row i
+evaluates a polynomial of n coefficients at point i (at infinity: takes its highest coefficient):
 
     y = V(m)^T [(V(r) g) * (V(m + r - 1)^-T d)]        m outputs y, r taps g, m + r - 1 inputs d
 
@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minidl.geometry import Window
+from minidl.geometry import Window, sliding_window
 from minidl.reference._windows import padded
 
 __all__ = [
@@ -127,7 +127,7 @@ def winograd_conv2d(x: Array, weight: Array, bias: Array | None, window: Window,
 
 
 def winograd_input_gradient(grad: Array, weight: Array, window: Window, m: int) -> Array:
-    """A convolution of the gradient: a pixel gathers from the windows that saw it, the last of them by the first tap."""
+    """A convolution of the gradient: a pixel gathers from the windows that saw it, from the last by the first tap."""
     height, width = window.input_size
     top, left = window.padding.top, window.padding.left
     # With padding of more than 2 the outermost outputs saw none of the image, and nothing is gathered from them.
@@ -136,7 +136,7 @@ def winograd_input_gradient(grad: Array, weight: Array, window: Window, m: int) 
     after = (max(size + 2 - b - n, 0) for size, b, n in zip((height, width), before, dy.shape[2:], strict=True))
     sides = list(zip(before, after, strict=True))
     dy = np.pad(dy, [(0, 0), (0, 0), *sides])[:, :, : height + 2, : width + 2]
-    gathering = Window(dy.shape[2:], (3, 3), (1, 1), window.padding._make((0, 0, 0, 0)), (1, 1), (height, width), None)
+    gathering = sliding_window("winograd_input_gradient", dy.shape[2:], _TAPS)
     turned = weight.swapaxes(0, 1)[:, :, ::-1, ::-1]
     return winograd_conv2d(dy, turned, None, gathering, m)
 
