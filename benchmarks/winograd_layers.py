@@ -1,4 +1,4 @@
-"""Winograd's convolution on 3x3 layers in float32: its time beside im2col's and PyTorch's, or its error beside im2col's.
+"""Winograd's convolution on 3x3 layers in float32: time beside im2col's and PyTorch's, or error beside im2col's.
 
     python benchmarks/winograd_layers.py [--error] [--rounds 5] [--threads 2] [--layers 0,3]
 
