@@ -31,11 +31,12 @@ def _choose() -> str:
 
 instruction_set = _choose()
 (
-    conv, pool, matmul, elementwise, loss, optim, norm, stack, dense, direct, winograd,
+    conv, pool, matmul, elementwise, loss, optim, norm, stack, dense, direct, winograd, depthwise,
 ) = (
     import_module(f"minidl._ext.{name}_{instruction_set}")
     for name in (
         "conv", "pool", "matmul", "elementwise", "loss", "optim", "norm", "stack", "dense", "direct", "winograd",
+        "depthwise",
     )
 )  # fmt: skip
 
@@ -43,6 +44,7 @@ __all__ = [
     "available",
     "conv",
     "dense",
+    "depthwise",
     "direct",
     "elementwise",
     "has_openmp",

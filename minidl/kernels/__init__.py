@@ -11,6 +11,7 @@ from minidl.kernels.choice import *
 from minidl.kernels.conv import *
 from minidl.kernels.dense import *
 from minidl.kernels.direct import *
+from minidl.kernels.depthwise import *
 from minidl.kernels.elementwise import *
 from minidl.kernels.im2col import *
 from minidl.kernels.linear import *

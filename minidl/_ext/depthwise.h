@@ -1,0 +1,153 @@
+/* Depthwise convolution for both number types, with whole vectors and, for narrow images, with half as wide ones. */
+#ifndef MINIDL_DEPTHWISE_H
+#define MINIDL_DEPTHWISE_H
+
+#include <stddef.h>
+#include <string.h>
+
+#include "runs.h"
+
+#if defined(__AVX512F__)
+#define MINIDL_WIDE_BYTES 64
+#define MINIDL_NARROW_BYTES 32
+#elif defined(__AVX__)
+#define MINIDL_WIDE_BYTES 32
+#define MINIDL_NARROW_BYTES 16
+#else
+#define MINIDL_WIDE_BYTES 16
+#define MINIDL_NARROW_BYTES 16
+#endif
+
+/* Rows of a 3x3 kernel's outputs that are computed at once: 7 sums and 9 weights fit 32 registers, 4 and 9 fit 16. */
+#if defined(__AVX512F__)
+#define MINIDL_ROWS_3 7
+#else
+#define MINIDL_ROWS_3 4
+#endif
+#define MINIDL_ROWS 4
+
+#define MINIDL_INLINE static inline __attribute__((always_inline))
+/* With registers of its own. */
+#define MINIDL_APART static __attribute__((noinline))
+#define MINIDL_UNROLL _Pragma("GCC unroll 16")
+
+/* Keeps a vector in its register, and a pointer a pointer: else GCC loads what several sums need once for each of them,
+ * and works out the address of every row beforehand, more than there are registers for. */
+#if defined(__AVX512F__)
+#define MINIDL_HOLD(vector) __asm__("" : "+v"(vector))
+#elif defined(__x86_64__)
+#define MINIDL_HOLD(vector) __asm__("" : "+x"(vector))
+#else
+#define MINIDL_HOLD(vector) (void)0
+#endif
+#define MINIDL_HOLD_POINTER(pointer) __asm__("" : "+r"(pointer))
+
+/* Compared with to make a mask. */
+static const int minidl_count_float[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+static const long long minidl_count_double[] = {0, 1, 2, 3, 4, 5, 6, 7};
+
+/* How planes lie in the workspace, and what is computed from them. Sizes are in numbers. */
+typedef struct {
+    ptrdiff_t height, width;   /* of a source plane */
+    ptrdiff_t top, left;       /* where its first number goes in the padded plane; negative: it is cut off */
+    ptrdiff_t gap_height, gap_width; /* from one of its numbers to the next in the padded plane */
+    ptrdiff_t columns;         /* of a padded plane that are looked at */
+    ptrdiff_t split;           /* columns are sorted by their remainder by this, each remainder in a part of the row */
+    ptrdiff_t part, pitch;     /* length of such a part, and of a row */
+    ptrdiff_t plane_step;      /* between padded planes */
+    ptrdiff_t planes;          /* that are summed over */
+    ptrdiff_t kernel_height, kernel_width;
+    ptrdiff_t stride, dilation; /* of rows; those of columns are in `column` */
+    ptrdiff_t square;          /* whether strides are equal, and dilations 1 */
+    ptrdiff_t out_height, out_width;
+    ptrdiff_t bands;           /* of output rows that go through the workspace one after the other */
+    ptrdiff_t narrow;          /* whether half as wide vectors waste fewer lanes */
+    ptrdiff_t ahead;           /* how many items are copied before they are computed */
+    ptrdiff_t begin;           /* where the first padded plane begins: the plane's own numbers where a vector does */
+    const ptrdiff_t *column;   /* where in a row the taps of output 0 are */
+} minidl_depthwise;
+
+#define REAL float
+#define PACK(name) minidl_depthwise_##name##_float
+#include "depthwise_pack.h"
+#undef REAL
+#undef PACK
+
+#define REAL double
+#define PACK(name) minidl_depthwise_##name##_double
+#include "depthwise_pack.h"
+#undef REAL
+#undef PACK
+
+#define REAL float
+#define SIZE 4
+#define INTEGER int
+#define COUNT_FROM minidl_count_float
+#define BYTES MINIDL_WIDE_BYTES
+#define NAME(name) minidl_depthwise_##name##_float_wide
+#include "depthwise_lanes.h"
+#undef BYTES
+#undef NAME
+#define BYTES MINIDL_NARROW_BYTES
+#define NAME(name) minidl_depthwise_##name##_float_narrow
+#include "depthwise_lanes.h"
+#undef BYTES
+#undef NAME
+#undef REAL
+#undef SIZE
+#undef INTEGER
+#undef COUNT_FROM
+
+#define REAL double
+#define SIZE 8
+#define INTEGER long long
+#define COUNT_FROM minidl_count_double
+#define BYTES MINIDL_WIDE_BYTES
+#define NAME(name) minidl_depthwise_##name##_double_wide
+#include "depthwise_lanes.h"
+#undef BYTES
+#undef NAME
+#define BYTES MINIDL_NARROW_BYTES
+#define NAME(name) minidl_depthwise_##name##_double_narrow
+#include "depthwise_lanes.h"
+#undef BYTES
+#undef NAME
+#undef REAL
+#undef SIZE
+#undef INTEGER
+#undef COUNT_FROM
+
+#define MINIDL_EITHER(type)                                                                                            \
+    static inline void minidl_depthwise_correlate_##type(const type *x, const type *w, type bias, type *y,             \
+                                                         ptrdiff_t rows, const minidl_depthwise *g) {                  \
+        if (g->narrow)                                                                                                 \
+            minidl_depthwise_correlate_##type##_narrow(x, w, bias, y, rows, g);                                        \
+        else                                                                                                           \
+            minidl_depthwise_correlate_##type##_wide(x, w, bias, y, rows, g);                                          \
+    }                                                                                                                  \
+    static inline void minidl_depthwise_spread_##type(const type *grad, const type *w, type *dx, ptrdiff_t rows,       \
+                                                      ptrdiff_t height, ptrdiff_t width, int odd,                      \
+                                                      const minidl_depthwise *g) {                                     \
+        if (g->narrow)                                                                                                 \
+            minidl_depthwise_spread_##type##_narrow(grad, w, dx, rows, height, width, odd, g);                         \
+        else                                                                                                           \
+            minidl_depthwise_spread_##type##_wide(grad, w, dx, rows, height, width, odd, g);                           \
+    }                                                                                                                  \
+    static inline void minidl_depthwise_collect_##type(const type *x, const type *grad, ptrdiff_t grad_pitch,          \
+                                                       type *sums, ptrdiff_t rows, const minidl_depthwise *g) {        \
+        if (g->narrow)                                                                                                 \
+            minidl_depthwise_collect_##type##_narrow(x, grad, grad_pitch, sums, rows, g);                              \
+        else                                                                                                           \
+            minidl_depthwise_collect_##type##_wide(x, grad, grad_pitch, sums, rows, g);                                \
+    }                                                                                                                  \
+    /* The sum of `lanes` numbers, pairwise; they are lost. */                                                         \
+    static inline type minidl_depthwise_fold_##type(type *sums, ptrdiff_t lanes) {                                     \
+        for (ptrdiff_t half = lanes / 2; half > 0; half /= 2)                                                          \
+            for (ptrdiff_t i = 0; i < half; i++) sums[i] += sums[i + half];                                            \
+        return sums[0];                                                                                                \
+    }
+MINIDL_EITHER(float)
+MINIDL_EITHER(double)
+#undef MINIDL_EITHER
+
+#endif

@@ -1,0 +1,204 @@
+"""Depthwise convolution and its gradients: how planes lie in the workspace, and how work is cut."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from minidl import _ext
+from minidl.geometry import Pair, Window
+from minidl.kernels._common import NOTHING, Array, by_dtype, contiguous
+from minidl.memory import new_array, workspace
+from minidl.runtime import threads_for
+
+__all__ = ["depthwise2d", "depthwise2d_input_gradient", "depthwise2d_weight_gradient"]
+
+# What a band of padded rows may take of the L1 cache.
+_BAND_BYTES = 16 * 1024
+# Neighbouring planes that the weight gradient reads before it goes on to the next sample.
+_BLOCK_BYTES = 16 * 1024
+_MOST_BLOCK = 16
+_FEWEST_ITEMS = 16
+# Planes that are copied before the first of them is computed.
+_MOST_AHEAD = 8
+
+
+class Layout(NamedTuple):
+    """A `minidl_depthwise` (see `_ext/depthwise.h`), and what Python needs of it. Sizes are in elements."""
+
+    packed: Array
+    lanes: int
+    plane_step: int
+    elements: int
+
+
+class WeightPlan(NamedTuple):
+    """How the weight gradient is cut: blocks of channels times chunks of the batch."""
+
+    layout: Layout
+    cut: Array
+    elements: int
+    chunks: int
+
+
+def _layout(
+    size: Pair, before: Pair, gap: Pair, kernel: Pair, stride: Pair, dilation: Pair, output: Pair, planes: int,
+    itemsize: int, rows_of_kernel: int | None = None,
+) -> Layout:  # fmt: skip
+    """Planes of `size` with padding `before` and zeros between (`gap`), as a window over them reads them."""
+    wide, narrow = (width // itemsize for width in _ext.depthwise.vector_bytes())
+    use_narrow = -(-output[1] // narrow) * narrow < -(-output[1] // wide) * wide
+    lanes = narrow if use_narrow else wide
+    kernel_height = kernel[0] if rows_of_kernel is None else rows_of_kernel
+    split = stride[1]
+    columns = (output[1] - 1) * split + (kernel[1] - 1) * dilation[1] + 1
+    part = -(-columns // split)
+    # Rows begin where vectors do, so that one of the taps is aligned.
+    pitch = -(-part * split // lanes) * lanes
+
+    def seen(rows: int) -> int:
+        return (rows - 1) * stride[0] + (kernel_height - 1) * dilation[0] + 1
+
+    # Bands of as many rows of the output as fit, but at least as many as make up for the rows that two bands share.
+    fitting = (_BAND_BYTES // (pitch * itemsize * planes) - seen(1)) // stride[0] + 1
+    band = max(fitting, 2 * (kernel_height - 1) * dilation[0] // stride[0], 7)
+    bands = -(-output[0] // band)
+    plane_step = seen(-(-output[0] // bands)) * pitch
+    square = planes == 1 and stride[0] == stride[1] and dilation == (1, 1)
+    # A few small planes at once, if whole ones fit.
+    ahead = min(max(_BAND_BYTES // (plane_step * planes * itemsize), 1), _MOST_AHEAD) if bands == 1 else 1
+    begin = -max(before[1], 0) % lanes if split == 1 else 0
+    column = [k * dilation[1] % split * part + k * dilation[1] // split for k in range(kernel[1])]
+    packed = np.array(
+        (
+            *size, *before, *gap, columns, split, part, pitch, plane_step, planes, kernel_height, kernel[1],
+            stride[0], dilation[0], square, *output, bands, use_narrow, ahead, begin,
+            *column,
+        ),
+        np.intp,
+    )  # fmt: skip
+    # The last row's loads may reach a vector beyond it.
+    return Layout(packed, lanes, plane_step, begin + ahead * planes * plane_step + wide)
+
+
+@lru_cache(maxsize=1024)
+def _forward_layout(window: Window, itemsize: int) -> Layout:
+    return _layout(
+        window.input_size, (window.padding.top, window.padding.left), (1, 1), window.kernel_size, window.stride,
+        window.dilation, window.output_size, 1, itemsize,
+    )  # fmt: skip
+
+
+def _halves(window: Window, multiplier: int) -> bool:
+    """Whether the input gradient has a kernel of its own: stride 2, and one parity of both paddings."""
+    return (
+        multiplier == 1
+        and window.kernel_size in ((3, 3), (5, 5))
+        and window.stride == (2, 2)
+        and window.dilation == (1, 1)
+        and window.padding.top % 2 == window.padding.left % 2
+    )
+
+
+@lru_cache(maxsize=1024)
+def _gradient_layout(window: Window, multiplier: int, itemsize: int) -> Layout:
+    """How the output's gradient is read for the input gradient, of whose planes `multiplier` are summed."""
+    (KH, KW), (DH, DW) = window.kernel_size, window.dilation
+    top, left = window.padding.top, window.padding.left
+    if _halves(window, multiplier):
+        # Output row oh sees pixels of block m through tap kh where 2 oh + kh = 2 m + (0 or 1) + top.
+        odd = top % 2
+        last = (KH - 1 - odd) // 2
+        blocks = -(-window.input_size[0] // 2), -(-window.input_size[1] // 2)
+        return _layout(
+            window.output_size, (last - top // 2, last - left // 2), (1, 1), (KH, KW), (1, 1), (1, 1), blocks,
+            multiplier, itemsize, last + odd + 1,
+        )  # fmt: skip
+    return _layout(
+        window.output_size, ((KH - 1) * DH - top, (KW - 1) * DW - left), window.stride, window.kernel_size, (1, 1),
+        window.dilation, window.input_size, multiplier, itemsize,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _weight_plan(window: Window, N: int, C: int, multiplier: int, itemsize: int) -> WeightPlan:
+    layout = _forward_layout(window, itemsize)
+    H, W = window.input_size
+    block = min(max(_BLOCK_BYTES // (H * W * itemsize), 1), _MOST_BLOCK, max(C // _FEWEST_ITEMS, 1))
+    chunks = max(min(N, -(-_FEWEST_ITEMS // -(-C // block))), 1)
+    line = 64 // itemsize
+    grad_at = -(-(layout.elements + block * layout.plane_step) // line) * line
+    copied = block * multiplier * window.output_size[0] * layout.lanes if window.output_size[1] < layout.lanes else 0
+    sums_at = -(-(grad_at + copied) // line) * line
+    cut = np.array((block, grad_at, sums_at, layout.lanes), np.intp)
+    return WeightPlan(layout, cut, sums_at + block * multiplier * window.taps * layout.lanes, chunks)
+
+
+_correlate = by_dtype(_ext.depthwise.correlate)
+_spread = by_dtype(_ext.depthwise.spread)
+_weight_gradient = by_dtype(_ext.depthwise.weight_gradient)
+
+
+def depthwise2d(x: Array, weight: Array, bias: Array | None, window: Window) -> Array:
+    """(N, C, H, W) and (F, 1, KH, KW), F a multiple of C, to (N, F, OH, OW): F / C filters see each channel."""
+    N, C = x.shape[:2]
+    F, dtype = weight.shape[0], x.dtype
+    layout = _forward_layout(window, dtype.itemsize)
+    output = new_array((N, F, *window.output_size), dtype)
+    if not N:
+        return output
+    threads = threads_for(N * F * window.positions * window.taps)
+    with workspace(threads, layout.elements, dtype) as rows:
+        _correlate[dtype](
+            contiguous(x).reshape(N * C, -1), contiguous(weight).reshape(F, -1),
+            NOTHING[dtype] if bias is None else contiguous(bias), layout.packed,
+            output.reshape(N * F, window.positions), rows, layout.elements, threads,
+        )  # fmt: skip
+    return output
+
+
+def depthwise2d_input_gradient(grad: Array, weight: Array, window: Window, channels: int) -> Array:
+    """(N, F, OH, OW) and (F, 1, KH, KW) to (N, C, H, W)."""
+    N, F = grad.shape[:2]
+    dtype = grad.dtype
+    layout = _gradient_layout(window, F // channels, dtype.itemsize)
+    output = new_array((N, channels, *window.input_size), dtype)
+    if not N:
+        return output
+    threads = threads_for(N * F * window.positions * window.taps)
+    planes = contiguous(grad).reshape(N * F, -1)
+    with workspace(threads, layout.elements, dtype) as rows:
+        if _halves(window, F // channels):
+            _spread[dtype](
+                planes, contiguous(weight).reshape(F, -1), layout.packed,
+                output.reshape(N * channels, *window.input_size), bool(window.padding.top % 2), rows, layout.elements,
+                threads,
+            )  # fmt: skip
+        else:
+            turned = contiguous(weight[:, :, ::-1, ::-1]).reshape(F, -1)
+            _correlate[dtype](
+                planes, turned, NOTHING[dtype], layout.packed, output.reshape(N * channels, -1), rows, layout.elements,
+                threads,
+            )  # fmt: skip
+    return output
+
+
+def depthwise2d_weight_gradient(x: Array, grad: Array, window: Window) -> Array:
+    """(N, C, H, W) and (N, F, OH, OW) to (F, 1, KH, KW)."""
+    N, C = x.shape[:2]
+    F, dtype = grad.shape[1], x.dtype
+    plan = _weight_plan(window, N, C, F // C, dtype.itemsize)
+    if not N:
+        return np.zeros((F, 1, *window.kernel_size), dtype)
+    threads = threads_for(N * F * window.positions * window.taps)
+    partial = new_array((plan.chunks, F, window.taps), dtype)
+    with workspace(threads, plan.elements, dtype) as rows:
+        _weight_gradient[dtype](
+            contiguous(x).reshape(N * C, -1), contiguous(grad).reshape(N * F, -1), plan.layout.packed, plan.cut, C,
+            partial, rows, plan.elements, threads,
+        )  # fmt: skip
+    total = partial[0].reshape(F, 1, *window.kernel_size)
+    # Not a view of all partial sums, which would live as long as the gradient.
+    return total if plan.chunks == 1 else total.copy()
