@@ -17,8 +17,8 @@ class Options:
     """What to measure and for how long."""
 
     only: str = ""
-    rounds: int = 10
-    seconds: float = 0.2
+    rounds: int | None = None
+    seconds: float | None = None
     quick: bool = False
     avx2: bool = False
 
@@ -26,33 +26,32 @@ class Options:
         """Whether a case was asked for."""
         return re.search(self.only, name) is not None
 
-    @property
-    def turns(self) -> tuple[int, float]:
-        """How many turns each side has, and how many seconds a turn takes."""
-        return (2, 0.02) if self.quick else (self.rounds, self.seconds)
+    def turns(self, rounds: int = 10, seconds: float = 0.15) -> tuple[int, float]:
+        """How many turns each side has and how many seconds a turn takes, if the command line does not say."""
+        return (2, 0.02) if self.quick else (self.rounds or rounds, self.seconds or seconds)
 
 
 def parse(description: str | None) -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", metavar="REGEX", help="only the cases whose names it finds")
-    parser.add_argument("--rounds", type=int, default=Options.rounds, help="turns of each process")
-    parser.add_argument("--seconds", type=float, default=Options.seconds, help="length of a turn")
+    parser.add_argument("--only", default="", metavar="REGEX", help="only the cases in whose names it is found")
+    parser.add_argument("--rounds", type=int, help="turns of each process")
+    parser.add_argument("--seconds", type=float, help="length of a turn")
     parser.add_argument("--quick", action="store_true", help="see that it works; the figures mean nothing")
-    parser.add_argument("--avx2", action="store_true", help="only with OpenBLAS pinned to its AVX2 core, on all sides")
+    parser.add_argument("--avx2", action="store_true", help="only with OpenBLAS told to take its AVX2 core, on all sides")
     return Options(**vars(parser.parse_args()))
 
 
 def measure_cases(
     file: str, work: str, sides: list[Side], cases: dict[str, Any], options: Options, environment: dict[str, str]
 ) -> list[report.Comparison]:
-    """Time each case in fresh processes."""
+    """Time one case after the other, each in all libraries."""
     found = []
-    for name, arguments in cases.items():
-        if options.wants(name):
-            with Bench(file, sides, environment) as bench:
+    with Bench(file, sides, environment) as bench:
+        for name, arguments in cases.items():
+            if options.wants(name):
                 bench.prepare(**arguments)
-                found.append(bench.compare(name, work, *options.turns))
+                found.append(bench.compare(name, work, *options.turns()))
     return found
 
 
@@ -68,13 +67,15 @@ def versions(comparisons: list[report.Comparison]) -> str:
 
 def main(
     title: str,
-    measure: Callable[[Options, dict[str, str]], list[report.Comparison]],
+    measure: Callable[[Options, dict[str, str]], Any],
     description: str | None,
-    show: Callable[[list[report.Comparison]], str] = report.by_library,
+    show: Callable[[Any], str] = report.by_library,
 ) -> None:
     """Measure with BLAS not pinned, and as found; print."""
     options = parse(description)
     print(machine())
     for setting, environment in (pinned_to_avx2() if options.avx2 else blas_settings()).items():
-        comparisons = measure(options, environment)
-        print(f"\n{title}, {setting}\n\n{show(comparisons)}\n\n{versions(comparisons)}", flush=True)
+        found = measure(options, environment)
+        print(f"\n{title}, {setting}\n\n{show(found)}", flush=True)
+        if comparisons := [each for each in found if isinstance(each, report.Comparison)]:
+            print(f"\n{versions(comparisons)}")

@@ -89,8 +89,7 @@ def compare(
     layers: Sequence[Layer], sides: list[Side], options: Options, environment: dict[str, str]
 ) -> list[report.Comparison]:
     """Time all directions of the layers that were asked for."""
-    rounds = min(options.turns[0], ROUNDS) if options.rounds == Options.rounds else options.turns[0]
-    length = min(options.turns[1], SECONDS) if options.seconds == Options.seconds else options.turns[1]
+    turns = options.turns(ROUNDS, SECONDS)
     found = []
     with Bench("layers", sides, environment) as bench:
         for layer in layers:
@@ -99,7 +98,7 @@ def compare(
             bench.prepare(layer=layer.name)
             for direction in DIRECTIONS:
                 about = {"family": layer.family, "direction": direction}
-                found.append(bench.compare(layer.name, direction, rounds, length, drop=True, **about))
+                found.append(bench.compare(layer.name, direction, *turns, drop=True, **about))
     return found
 
 

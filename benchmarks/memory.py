@@ -21,8 +21,8 @@ from typing import Any
 import layers
 import lenet_step
 import report
-from cases import Options, parse
-from harness import Bench, blas_settings
+from cases import Options, main
+from harness import Bench
 from layer_shapes import GRID, Layer
 
 TITLE = "Memory"
@@ -146,4 +146,4 @@ def show(found: dict[str, dict[str, float]]) -> str:
 
 
 if __name__ == "__main__":
-    print(show(measure(parse(__doc__), next(iter(blas_settings().values())))))
+    main(TITLE, measure, __doc__, show)
