@@ -3,6 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
+# Benchmarks run in an environment of their own, which holds minidl and its peers side by side: the same Python and
+# NumPy under all of them, and nothing of the peers where minidl is developed.
+PEERS := .venv-peers
+PEER_PACKAGES := torch==2.13.0 jax==0.10.* onnx onnxruntime
 BUILD := build/dev
 SANITIZED := build/sanitize
 # The build tools are called by name; nothing of the caller's Python may leak in.
@@ -20,7 +24,7 @@ help:
 	@echo "make mutants    plant mistakes and see each caught by a test (MUTANTS='col2im ...' only some)"
 	@echo "make sanitize   the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make lint       ruff, mypy, cython-lint"
-	@echo "make bench      the training step beside PyTorch"
+	@echo "make bench      time everything beside PyTorch, JAX and ONNX Runtime, installing them (BENCH='--quick ...')"
 	@echo "make dist       an sdist and a wheel in dist/"
 
 $(VENV)/bin/python:
@@ -89,12 +93,26 @@ lint: build
 	$(RUN) -m mypy
 	$(BIN)/cython-lint minidl/_ext
 
-bench: parity
-	$(RUN) benchmarks/lenet_step.py
+$(PEERS)/bin/python: | $(VENV)/bin/python
+	$(PYTHON) -m venv $(PEERS)
+
+# A peer that can't be installed is left out, and tried again the next time.
+$(PEERS)/.installed: Makefile pyproject.toml tools/requirements.py | $(PEERS)/bin/python
+	@echo "Installing what minidl is compared with into $(PEERS)"
+	@$(RUN) tools/requirements.py data plot > $(PEERS)/requirements.txt
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $(PEERS)/requirements.txt
+	@echo "$(CURDIR)" > "$$($(PEERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/minidl-checkout.pth"
+	@failed=; for package in $(PEER_PACKAGES); do \
+	  $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check "$$package" || \
+	    { failed=yes; echo "left out: $$package can't be installed"; }; \
+	done; test -n "$$failed" || touch $@
+
+bench: build $(PEERS)/.installed
+	$(PEERS)/bin/python benchmarks/run.py $(BENCH)
 
 dist: $(VENV)/.installed
 	@$(PIP) build
 	$(RUN) -m build
 
 clean:
-	rm -rf build dist $(VENV) .pytest_cache .mypy_cache .ruff_cache minidl/_ext/*.so
+	rm -rf build dist $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache minidl/_ext/*.so

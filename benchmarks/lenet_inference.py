@@ -1,6 +1,6 @@
 """LeNet-5's logits for a batch: a plain Sequential in eval mode under no_grad, beside its like.
 
-    python benchmarks/lenet_inference.py [--only 1000] [--rounds 10] [--quick]
+python benchmarks/lenet_inference.py [--only 1000] [--rounds 10] [--quick]
 """
 
 from __future__ import annotations

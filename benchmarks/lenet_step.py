@@ -1,6 +1,6 @@
 """A training step of LeNet-5 (Adam, cross-entropy, float32): forward, backward, update.
 
-    python benchmarks/lenet_step.py [--only 64] [--rounds 10] [--quick]
+python benchmarks/lenet_step.py [--only 64] [--rounds 10] [--quick]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A training step of a small perceptron (8-64-64-4, tanh, Adam, mean squared error, float32).
 
-    python benchmarks/mlp_step.py [--rounds 10] [--quick]
+python benchmarks/mlp_step.py [--rounds 10] [--quick]
 """
 
 from __future__ import annotations

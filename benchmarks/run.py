@@ -30,8 +30,7 @@ import report
 import scaling
 
 PARTS: dict[str, ModuleType] = {
-    module.__name__: module
-    for module in (lenet_step, lenet_inference, mlp_step, memory, layers, scaling, fast_example)
+    module.__name__: module for module in (lenet_step, lenet_inference, mlp_step, memory, layers, scaling, fast_example)
 }
 # What does not hang on BLAS's core is measured once.
 ONCE = ("memory", "scaling", "fast_example")

@@ -1,0 +1,162 @@
+"""The benchmarks measure what they say: shapes of the grid, our side of every case, ratios, tables and the chart."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl
+from minidl.geometry import sliding_window
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+# A program, which is run as one and needs PyTorch.
+PROGRAMS = ("fast_example_torch",)
+MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in PROGRAMS)
+
+sys.path.insert(0, str(FOLDER))
+
+import harness  # noqa: E402
+import layers  # noqa: E402
+import report  # noqa: E402
+from layer_shapes import DIRECTIONS, FAMILIES, GRID  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def settings_as_before() -> Iterator[None]:
+    """A benchmark's process sets threads and recording for good."""
+    threads = minidl.get_num_threads()
+    with minidl.enable_grad():
+        yield
+    minidl.set_num_threads(threads)
+
+
+def timing(library: str, *medians: float, threads: int = 1) -> report.Timing:
+    return report.Timing(library, threads, [[median * 0.9, median, median * 1.1] for median in medians])
+
+
+def made_up() -> list[report.Comparison]:
+    ours, peer = timing("minidl", 1e-3, 1.2e-3, 1.1e-3, threads=2), timing("torch", 2e-3, 2.4e-3, 2.2e-3)
+    return [
+        report.Comparison(layer.name, ours, [peer, timing("torch", 1e-6)], "", layer.family, direction)
+        for layer in GRID[:6]
+        for direction in DIRECTIONS
+    ]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_file_imports_without_the_peers(name: str) -> None:
+    module = importlib.import_module(name)
+    for library, _ in getattr(module, "SIDES", ()):
+        assert name == "fast_example" or callable(getattr(module, library))
+
+
+def test_the_grid_has_every_family_and_valid_shapes() -> None:
+    assert {layer.family for layer in GRID} == set(FAMILIES)
+    assert len({layer.name for layer in GRID}) == len(GRID)
+    for layer in GRID:
+        window = sliding_window("conv2d", layer.image, layer.kernel, layer.stride, layer.padding)
+        assert layer.channels % layer.groups == layer.filters % layer.groups == 0
+        assert tuple(window.output_size) == layer.output
+    sizes = [int(np.prod(shape)) for layer in GRID for shape in layer.shapes.values()]
+    assert not any(size % layers.BLOCK == 0 for size in sizes)
+
+
+@pytest.mark.parametrize("name", ["001", "odd 1x3x13x29 -> 16", "odd 3x5x64x64"])
+def test_a_layer_has_the_shapes_and_flops_that_it_says(name: str) -> None:
+    layer = next(layer for layer in GRID if layer.name.startswith(name))
+    works, facts = layers.minidl(1, layer.name)
+    output = works["forward"]()
+    assert output.shape == layer.shapes["output"]
+    assert works["input gradient"]().shape == layer.shapes["input"]
+    assert works["weight gradient"]().shape == layer.shapes["weight"]
+    assert layer.flops == 2 * output.data.size * np.prod(layer.shapes["weight"][1:])
+    assert set(facts["results"]) == set(DIRECTIONS) == set(works)
+
+
+@pytest.mark.parametrize("case", ["lenet_step", "mlp_step", "lenet_inference"])
+def test_our_side_computes_something_finite(case: str) -> None:
+    works, facts = importlib.import_module(case).minidl(1, 2)
+    assert set(works) == set(facts["results"])
+    assert all(np.isfinite(result) for result in facts["results"].values())
+
+
+def test_processes_take_turns_and_what_is_missing_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(harness.PACKAGES, "torch", ("no_such_package",))
+    monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
+    with harness.Bench("mlp_step", [("minidl", 1), ("torch", 1)], dict(os.environ)) as bench:
+        (worker,) = bench.prepare(batch_size=4)
+        comparison = bench.compare("batch 4", "step", 2, 0.01)
+        with pytest.raises(RuntimeError, match="KeyError: 'no such work'"):
+            worker.run("no such work", 0.01)
+    assert "left out: torch (1 thread): not installed: no_such_package" in capsys.readouterr().out
+    assert len(comparison.ours.turns) == 2 and min(comparison.ours.times) > 0
+    assert comparison.best is None and comparison.ratio != comparison.ratio
+
+
+class FakeWorker:
+    """A side whose every call takes as long."""
+
+    def __init__(self, time: float) -> None:
+        self.time, self.turns = time, []  # type: ignore[var-annotated]
+
+    def run(self, _work: str, _seconds: float) -> None:
+        self.turns.append([self.time])
+
+
+def test_a_hopeless_peer_gets_one_turn() -> None:
+    workers: list[Any] = [FakeWorker(time) for time in (9.0, 1.0, 2.0, 1.4)]
+    harness.alternate(workers, "work", 3, 0.0, drop=True)
+    assert [len(worker.turns) for worker in workers] == [3, 3, 1, 3]
+
+
+def test_ratios_come_from_medians_and_their_spread_from_turns() -> None:
+    comparison = made_up()[0]
+    assert comparison.best is not None and len(comparison.best.turns) == 3
+    assert comparison.ratio == pytest.approx(2)
+    assert comparison.spread == pytest.approx(0)
+    assert not comparison.is_slower
+    slow = report.Comparison("slow", timing("minidl", 1.0, 1.0, 1.0), [timing("torch", 0.5, 0.8, 0.9)])
+    assert slow.ratio == pytest.approx(0.8, rel=0.1) and slow.spread == pytest.approx(0.25)
+    assert not slow.is_slower
+    slow.ours = timing("minidl", 2.0, 2.0, 2.0)
+    assert slow.is_slower
+    assert report.geometric_mean([1, 4, float("nan")]) == pytest.approx(2)
+
+
+def test_peers_that_compute_something_else_are_named() -> None:
+    workers: list[Any] = [FakeWorker(1.0) for _ in range(3)]
+    for worker, result in zip(workers, (1.0, 1.0001, 1.5), strict=True):
+        worker.facts, worker.library = {"results": {"step": result}}, f"library {result}"
+    assert harness.disagreement(workers, "step") == "library 1.5 computed 1.5, not 1.0"
+
+
+def test_tables_are_markdown() -> None:
+    found = made_up()
+    memory = {found[0].name: {"minidl": 2_500_000.0, "torch": 208_000_000.0}}
+    text = layers.show(found, memory)
+    assert "| few channels" in text and "2.5 / 208.0" in text and "1.10 ms, 2.20 ms, 2.00 ±0%" in text
+    lines = report.by_library(found[:1]).splitlines()
+    assert len({len(line) for line in lines}) == 1 and "2.00 ±0% (PyTorch)" in lines[2]
+    assert report.slower(found) == "None."
+    assert [report.seconds(value) for value in (2.0, 0.0123, 4.56e-4, 1e-7)] == [
+        "2.00 s",
+        "12.3 ms",
+        "456 us",
+        "0.10 us",
+    ]
+
+
+def test_the_chart_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    chart = importlib.import_module("chart")
+    chart.draw(made_up()[:2], made_up(), tmp_path / "chart.png")
+    assert (tmp_path / "chart.png").stat().st_size > 10_000
