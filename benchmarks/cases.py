@@ -38,9 +38,7 @@ def parse(description: str | None) -> Options:
     parser.add_argument("--rounds", type=int, help="turns of each process")
     parser.add_argument("--seconds", type=float, help="length of a turn")
     parser.add_argument("--quick", action="store_true", help="see that it works; the figures mean nothing")
-    parser.add_argument(
-        "--avx2", action="store_true", help="only with OpenBLAS on its AVX2 core, on all sides"
-    )
+    parser.add_argument("--avx2", action="store_true", help="only with OpenBLAS on its AVX2 core, on all sides")
     return Options(**vars(parser.parse_args()))
 
 
