@@ -60,8 +60,10 @@ def versions(comparisons: list[report.Comparison]) -> str:
     facts = {side.library: side.facts for c in comparisons for side in (c.ours, *c.peers)}
     lines = []
     for library, known in facts.items():
+        if "version" not in known:
+            continue
         said = ", ".join(f"{key} {value}" for key, value in known.items() if key not in ("results", "version"))
-        lines.append(f"- {report.NAMES[library]} {known.get('version', '')}{f' ({said})' if said else ''}")
+        lines.append(f"- {report.NAMES[library]} {known['version']}{f' ({said})' if said else ''}")
     return "\n".join(lines)
 
 

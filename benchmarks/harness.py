@@ -22,7 +22,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from report import Comparison, Timing
+from report import NAMES, Comparison, Timing
+from report import threads as count_threads
 
 FOLDER = Path(__file__).parent
 # What pins OpenBLAS to a processor core.
@@ -37,6 +38,9 @@ PAUSE = 0.01
 HOPELESS = 1.5
 
 Side = tuple[str, int]
+
+# A line for each side that could not take part, and why.
+left_out: list[str] = []
 
 
 def missing(library: str) -> list[str]:
@@ -99,7 +103,7 @@ class Bench:
     """The processes of a case, one a side; the first side is ours. Peers that are missing or fail are left out."""
 
     def __init__(self, case: str, sides: list[Side], environment: dict[str, str]) -> None:
-        self.left_out: dict[str, str] = {}
+        self._case = case
         self._workers: list[Worker] = []
         for library, threads in sides:
             if packages := missing(library):
@@ -116,10 +120,10 @@ class Bench:
             worker.close()
 
     def _leave_out(self, library: str, threads: int, reason: str) -> None:
-        side = f"{library} ({threads} thread{'s' if threads > 1 else ''})"
-        if side not in self.left_out:
-            print(f"left out: {side}: {reason}", flush=True)
-        self.left_out[side] = reason
+        line = f"left out: {NAMES.get(library, library)}, {count_threads(threads)}: {self._case}: {reason}"
+        if line not in left_out:
+            print(line, flush=True)
+            left_out.append(line)
 
     def prepare(self, **arguments: Any) -> list[Worker]:
         """Set up the case on all sides; returns those that managed."""

@@ -79,13 +79,10 @@ def main() -> None:
     quick = "\n\n**Measured with --quick: the figures mean nothing.**" if options.quick else ""
     command = " ".join(["python benchmarks/run.py", *sys.argv[1:]])
     results.add(f"# Benchmarks\n\n{harness.machine()}, {datetime.date.today()}, `{command}`{quick}\n\n{NOTES}".strip())
-    absent = [report.NAMES[library] for library in harness.PACKAGES if harness.missing(library)]
-    if absent:
-        results.add(f"Left out, as not installed: {', '.join(absent)}.")
-
     started = time.perf_counter()
     drawn: dict[str, Any] = {}
     above: Any = None
+    failed: list[str] = []
     runs = [(setting, parts if at == 0 else [p for p in parts if p not in ONCE], environment)
             for at, (setting, environment) in enumerate(harness.blas_settings().items())]  # fmt: skip
     if len(runs) == 1 and "lenet_step" in parts:
@@ -94,7 +91,12 @@ def main() -> None:
         for name in names:
             begun = time.perf_counter()
             module = PARTS[name]
-            found = module.measure(options, environment)
+            try:
+                found = module.measure(options, environment)
+            except Exception as error:
+                failed.append(name)
+                results.add(f"## {module.TITLE}, {setting}\n\nFAILED: {type(error).__name__}: {error}")
+                continue
             if name == "memory":
                 above = found
             if not found:
@@ -107,7 +109,11 @@ def main() -> None:
     if "lenet_step" in drawn or "layers" in drawn:
         chart.draw(drawn.get("lenet_step", []), drawn.get("layers", []), arguments.out / "results.png")
         results.add("![LeNet's training step and the layers by family](results.png)")
+    if harness.left_out:
+        results.add("\n".join(f"- {line}" for line in harness.left_out))
     results.add(f"In all: {(time.perf_counter() - started) / 60:.1f} minutes.")
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

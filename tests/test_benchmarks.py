@@ -90,6 +90,7 @@ def test_our_side_computes_something_finite(case: str) -> None:
 def test_processes_take_turns_and_what_is_missing_is_left_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(harness, "left_out", [])
     monkeypatch.setitem(harness.PACKAGES, "torch", ("no_such_package",))
     monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
     with harness.Bench("mlp_step", [("minidl", 1), ("torch", 1)], dict(os.environ)) as bench:
@@ -97,7 +98,7 @@ def test_processes_take_turns_and_what_is_missing_is_left_out(
         comparison = bench.compare("batch 4", "step", 2, 0.01)
         with pytest.raises(RuntimeError, match="KeyError: 'no such work'"):
             worker.run("no such work", 0.01)
-    assert "left out: torch (1 thread): not installed: no_such_package" in capsys.readouterr().out
+    assert "left out: PyTorch, 1 thread: mlp_step: not installed: no_such_package" in capsys.readouterr().out
     assert len(comparison.ours.turns) == 2 and min(comparison.ours.times) > 0
     assert comparison.best is None and comparison.ratio != comparison.ratio
 
