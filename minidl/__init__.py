@@ -38,7 +38,14 @@ from minidl.ops.shapes import (
     unsqueeze,
     var,
 )
-from minidl.runtime import default_generator, get_num_threads, manual_seed, set_num_threads
+from minidl.runtime import (
+    default_generator,
+    get_num_threads,
+    get_precision,
+    manual_seed,
+    set_num_threads,
+    set_precision,
+)
 from minidl.summary import summary
 from minidl.tensor import Tensor, take_along_dim
 from minidl.weights import load_weights, save_weights
@@ -74,6 +81,7 @@ __all__ = [
     "functional",
     "get_default_dtype",
     "get_num_threads",
+    "get_precision",
     "grad",
     "gradcheck",
     "gradgradcheck",
@@ -100,6 +108,7 @@ __all__ = [
     "set_default_dtype",
     "set_grad_enabled",
     "set_num_threads",
+    "set_precision",
     "show_config",
     "sqrt",
     "squeeze",

@@ -95,6 +95,42 @@ def threads_for(work: int) -> int:
     return 1 if work < _WORK_FOR_A_SECOND_THREAD else get_num_threads()
 
 
+class _Precision:
+    wanted = "default"
+
+
+def set_precision(precision: str) -> None:
+    """Allow convolutions to round more coarsely where that is faster, or not.
+
+    Parameters
+    ----------
+    precision : {"default", "fast"}
+        By default Winograd's algorithm computes a 3 x 3 convolution in larger tiles only where its rounding errors
+        stay within about 4 times those of im2col (root mean square, against float64); "fast" lets it do so everywhere.
+
+    Raises
+    ------
+    ArgumentError
+        If it is another one.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> minidl.set_precision("fast")
+    >>> minidl.get_precision()
+    'fast'
+    >>> minidl.set_precision("default")
+    """
+    if precision not in ("default", "fast"):
+        raise ArgumentError(f"set_precision: precision must be 'default' or 'fast', got {precision!r}")
+    _Precision.wanted = precision
+
+
+def get_precision() -> str:
+    """What `set_precision` has set: "default" or "fast"."""
+    return _Precision.wanted
+
+
 @lru_cache(maxsize=1)
 def blas_libraries() -> list[Any]:
     """The controllers of the BLAS that SciPy calls; found once, since looking costs milliseconds."""

@@ -10,8 +10,8 @@ from minidl import _ext
 from minidl.kernels.choice import *
 from minidl.kernels.conv import *
 from minidl.kernels.dense import *
-from minidl.kernels.direct import *
 from minidl.kernels.depthwise import *
+from minidl.kernels.direct import *
 from minidl.kernels.elementwise import *
 from minidl.kernels.im2col import *
 from minidl.kernels.linear import *

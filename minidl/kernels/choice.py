@@ -1,36 +1,128 @@
-"""Which algorithm computes a convolution: where each applies, and the cost model behind "auto"."""
+"""Which algorithm computes a convolution: where each applies, what it costs, and the choice that "auto" makes of it.
+
+A choice depends on the shapes, the dtype, the direction and the instruction set alone, so that the same program gives
+the same bits wherever it runs on machines of one type. `benchmarks/choices.py` shows what the model loses.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
+
+from minidl import _ext
 from minidl.geometry import Window
 from minidl.kernels.direct import MOST_COLUMNS
+from minidl.kernels.winograd import winograd_applies
+from minidl.runtime import get_precision
 
-__all__ = ["ALGORITHMS", "chosen", "refusal"]
+__all__ = ["ALGORITHMS", "chosen", "cost", "refusal"]
 
-ALGORITHMS = ("auto", "im2col", "direct")
+ALGORITHMS = ("auto", "im2col", "direct", "winograd", "winograd_2x2", "winograd_4x4")
+# Those that compute something; "auto" and "winograd" stand for one of them.
+COMPUTING = ("im2col", "direct", "winograd_2x2", "winograd_4x4")
+_TILE = {"winograd_2x2": 2, "winograd_4x4": 4}
+_DTYPES = {4: np.dtype(np.float32), 8: np.dtype(np.float64)}
+
+# Of transformed weights, beyond which a common last-level cache does not keep them.
+_CACHE_BYTES = 24 * 1024**2
+# Numbers in a vector of float32; the model counts in vector multiply-adds.
+_WIDTH = {"v4": 16, "v3": 8}.get(_ext.instruction_set, 4)
+
+
+def is_depthwise(C: int, F: int, groups: int) -> bool:
+    """Whether every channel has filters of its own."""
+    return groups == C > 1 and F % C == 0
 
 
 def refusal(algorithm: str, C: int, F: int, groups: int, window: Window, itemsize: int) -> str | None:
     """Why an algorithm cannot compute a convolution; None if it can."""
     if algorithm == "direct":
-        if groups != 1:
-            return f"it takes 1 group, got {groups}"
+        if groups != 1 and not is_depthwise(C, F, groups):
+            return f"it takes 1 group, or one for each channel, got {groups} for {C} channels"
         if window.kernel_size[1] > MOST_COLUMNS:
             return f"it takes kernels of up to {MOST_COLUMNS} columns, got {window.kernel_size[1]}"
+    elif algorithm.startswith("winograd"):
+        if window.kernel_size != (3, 3) or window.stride != (1, 1) or window.dilation != (1, 1) or groups != 1:
+            return (
+                "it takes kernels of 3 x 3 with stride 1, dilation 1 and 1 group, "
+                f"got {window.kernel_size[0]} x {window.kernel_size[1]}, {window.stride}, {window.dilation} and {groups}"
+            )
+        if not winograd_applies(window, groups, C, F, _TILE.get(algorithm, 2), _DTYPES[itemsize]):
+            return f"the transformed weights of {C} channels and {F} filters exceed their budget"
     return None
+
+
+def _tile_within_precision(direction: str, F: int) -> str:
+    """The larger tile where its rounding errors stay within 4 times im2col's, or are allowed to be larger.
+
+    Root mean squares against float64, on normal data (benchmarks/winograd_layers.py --error): at most 2.1 times
+    im2col's forward and 3.6 times for the weight's gradient; for the input's 4.9 times below 64 filters, where
+    im2col's own sums are short, and at most 3.8 from there on.
+    """
+    return "winograd_4x4" if direction != "input" or F >= 64 or get_precision() == "fast" else "winograd_2x2"
 
 
 def chosen(direction: str, algorithm: str, N: int, C: int, F: int, groups: int, window: Window, itemsize: int) -> str:
     """The name of what computes "forward", "input" or "weight"."""
-    if algorithm != "auto":
-        return algorithm
-    return _by_cost(direction, N, C, F, groups, window, itemsize)
+    if algorithm == "auto":
+        return _cheapest(direction, N, C, F, groups, window, itemsize, get_precision())
+    if algorithm == "winograd":
+        larger = _tile_within_precision(direction, F)
+        return larger if refusal(larger, C, F, groups, window, itemsize) is None else "winograd_2x2"
+    return algorithm
 
 
 @lru_cache(maxsize=4096)
-def _by_cost(direction: str, N: int, C: int, F: int, groups: int, window: Window, itemsize: int) -> str:
-    if min(C, F) <= 16 and refusal("direct", C, F, groups, window, itemsize) is None:
-        return "direct"
-    return "im2col"
+def _cheapest(
+    direction: str, N: int, C: int, F: int, groups: int, window: Window, itemsize: int, precision: str
+) -> str:
+    allowed = ["im2col", "direct", "winograd_2x2"]
+    if _tile_within_precision(direction, F) == "winograd_4x4":
+        allowed.append("winograd_4x4")
+    applying = [name for name in allowed if refusal(name, C, F, groups, window, itemsize) is None]
+    return min(applying, key=lambda name: cost(name, direction, N, C, F, groups, window, itemsize))
+
+
+def cost(algorithm: str, direction: str, N: int, C: int, F: int, groups: int, window: Window, itemsize: int) -> float:
+    """An estimate of time, in vector multiply-adds.
+
+    Products at the rate that each algorithm reaches, and numbers that are moved. The constants were fitted by hand to
+    benchmarks/choices.py.
+    """
+    width = _WIDTH * 4 / itemsize
+    (H, W), (OH, OW) = window.input_size, window.output_size
+    products = N * F * (C // groups) * window.taps * OH * OW / width
+    moved = N * (C * H * W + F * OH * OW)
+    if algorithm == "im2col":
+        columns = 0.0 if window.taps == 1 and window.stride == (1, 1) else N * C * window.taps * OH * OW
+        # Few rows or a short inner dimension leave BLAS's tiles partly empty.
+        inner = C // groups * window.taps
+        rows, depth = (F // groups, inner) if direction != "input" else (inner, F // groups)
+        filled = min(rows / 16, 1) * depth / (depth + 16)
+        return products / (0.75 * filled) + 0.35 * columns * (2 if direction == "input" else 1) + 0.1 * moved
+    if algorithm == "direct":
+        if groups != 1:
+            return 2.0 * products + 0.5 * moved
+        across = OW if direction != "input" else -(-W // window.stride[1])
+        by_columns = across / (-(-across // 16) * 16)
+        by_samples = N / (-(-N // 16) * 16) * 0.9 if N >= 8 else 0.0
+        rate = {"forward": 0.85, "input": 0.8, "weight": 0.7}[direction]
+        if window.taps == 1:
+            # A number that is loaded serves one tap only.
+            rate *= 0.6
+        elif direction == "input" and window.stride[1] > 1 and across <= 32:
+            # Rows of one phase are short, and do not go together.
+            rate *= 0.4
+        return products / (rate * max(by_columns, by_samples)) + 0.3 * moved
+    m = _TILE[algorithm]
+    positions = (m + 2) ** 2
+    tall, wide = (OH, OW) if direction != "input" else (H, W)
+    tiles = N * -(-tall // m) * -(-wide // m)
+    # Lanes are channels, in groups of 16.
+    lanes = (-(-C // 16) * 16) * (-(-F // 16) * 16)
+    multiplied = tiles * positions * lanes / width / 0.75
+    weights = positions * C * F
+    # Transformed weights that no cache holds are written and read at the memory's pace.
+    transformed = tiles * positions * (C + F) * 0.35 + weights * (1.0 if weights * itemsize < _CACHE_BYTES else 6.0)
+    return multiplied + transformed + (0.3 * tiles * positions * (C + F) if direction == "weight" else 0)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from minidl.geometry import Window
 from minidl.kernels._common import Array
 from minidl.kernels.choice import chosen
+from minidl.kernels.depthwise import depthwise2d, depthwise2d_input_gradient, depthwise2d_weight_gradient
 from minidl.kernels.direct import direct_conv2d, direct_input_gradient, direct_weight_gradient
 from minidl.kernels.im2col import im2col_conv2d, im2col_input_gradient, im2col_weight_gradient
+from minidl.kernels.winograd import winograd_conv2d, winograd_input_gradient, winograd_weight_gradient
 
 __all__ = ["conv2d", "conv2d_input_gradient", "conv2d_weight_gradient"]
+
+_TILE = {"winograd_2x2": 2, "winograd_4x4": 4}
 
 
 def conv2d(x: Array, weight: Array, bias: Array | None, window: Window, groups: int, algorithm: str = "auto") -> Array:
@@ -16,7 +20,9 @@ def conv2d(x: Array, weight: Array, bias: Array | None, window: Window, groups: 
     N, C = x.shape[:2]
     name = chosen("forward", algorithm, N, C, weight.shape[0], groups, window, x.dtype.itemsize)
     if name == "direct":
-        return direct_conv2d(x, weight, bias, window)
+        return direct_conv2d(x, weight, bias, window) if groups == 1 else depthwise2d(x, weight, bias, window)
+    if name in _TILE:
+        return winograd_conv2d(x, weight, bias, window, _TILE[name])
     return im2col_conv2d(x, weight, bias, window, groups)
 
 
@@ -25,7 +31,13 @@ def conv2d_input_gradient(grad: Array, weight: Array, window: Window, groups: in
     N, F = grad.shape[:2]
     name = chosen("input", algorithm, N, weight.shape[1] * groups, F, groups, window, grad.dtype.itemsize)
     if name == "direct":
-        return direct_input_gradient(grad, weight, window)
+        return (
+            direct_input_gradient(grad, weight, window)
+            if groups == 1
+            else depthwise2d_input_gradient(grad, weight, window, groups)
+        )
+    if name in _TILE:
+        return winograd_input_gradient(grad, weight, window, _TILE[name])
     return im2col_input_gradient(grad, weight, window, groups)
 
 
@@ -34,5 +46,7 @@ def conv2d_weight_gradient(x: Array, grad: Array, window: Window, groups: int, a
     N, C = x.shape[:2]
     name = chosen("weight", algorithm, N, C, grad.shape[1], groups, window, x.dtype.itemsize)
     if name == "direct":
-        return direct_weight_gradient(x, grad, window)
+        return direct_weight_gradient(x, grad, window) if groups == 1 else depthwise2d_weight_gradient(x, grad, window)
+    if name in _TILE:
+        return winograd_weight_gradient(x, grad, window, _TILE[name])
     return im2col_weight_gradient(x, grad, window, groups)

@@ -153,6 +153,9 @@ def convolutions() -> list[Case]:
         conv((1, 3, 3, 4), (6, 1, 2, 2), groups=3, bias=True),
         conv((1, 4, 5, 6), (2, 2, 3, 2), stride=(2, 1), padding=(1, 2), dilation=(1, 3), groups=2, bias=True),
         conv((1, 2, 3, 3), (2, 2, 2, 2), stride=7),
+        conv((2, 2, 5, 6), (3, 2, 3, 3), padding=1, bias=True),
+        conv((1, 3, 6, 3), (2, 3, 3, 3), padding=(0, 2)),
+        conv((1, 1, 3, 4), (1, 1, 3, 3), padding=Padding(2, 0, 3, 1), bias=True),
         conv((1, 1, 2, 2), (1, 1, 2, 2), padding=4, dilation=4),
     ])  # fmt: skip
 
@@ -269,6 +272,10 @@ def large_convolutions() -> list[Case]:
         conv("narrow bands", (3, 2, 40, 30), (7, 2, 4, 3), stride=(1, 2), padding=2, dilation=(2, 1)),
         conv("narrow bands back", (2, 1, 33, 29), (6, 1, 5, 5), padding=2),
         conv("blocks", (37, 6, 11, 10), (16, 6, 5, 3), padding=(1, 0)),
+        conv("tiles of 16 channels and more", (3, 18, 13, 9), (35, 18, 3, 3), padding=1),
+        conv("depthwise, 2 filters a channel", (3, 19, 17, 23), (38, 1, 3, 3), padding=1, groups=19),
+        conv("depthwise and strides", (2, 33, 15, 18), (33, 1, 3, 3), stride=2, padding=1, groups=33),
+        conv("depthwise, 5 x 5", (9, 6, 21, 20), (6, 1, 5, 5), padding=2, groups=6),
         conv("blocks and strides", (19, 5, 12, 9), (11, 5, 3, 4), stride=(2, 3), padding=1, dilation=(1, 2)),
         conv("several tiles", (2, 16, 48, 50), (8, 16, 3, 3), padding=1),
         conv("one large image", (1, 3, 161, 120), (4, 3, 5, 3), stride=(1, 2), padding=(2, 0)),

@@ -28,7 +28,7 @@ MUTANTS = [
         "one number too many is copied", (WINDOWS,), r"ERROR: AddressSanitizer", ("conv",),
     ),
     Mutant(
-        "workspace-too-small", "kernels/conv.py",
+        "workspace-too-small", "kernels/im2col.py",
         "workspace(threads, plan.columns, dtype)", "workspace(threads, plan.columns - 1, dtype)",
         "rows of the workspace are one number short, and only the next row would be hurt", (WINDOWS,), WRITE,
     ),
