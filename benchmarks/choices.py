@@ -14,6 +14,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import harness
@@ -26,6 +27,7 @@ from minidl.geometry import sliding_window
 from minidl.kernels.choice import COMPUTING, chosen, cost
 
 _CLOSE = 0.03
+DIRECTIONS = ("forward", "input", "weight")
 
 
 def _medians(works: dict[str, Callable[[], Any]], rounds: int, seconds: float) -> dict[str, float]:
@@ -65,18 +67,19 @@ def main() -> None:
         )
         window = sliding_window("conv2d", layer.image, layer.kernel, layer.stride, layer.padding)
         how = (layer.channels, layer.filters, layer.groups, window, 4)
-        for direction in ("forward", "input", "weight"):
+        arguments = {
+            "forward": (kernels.conv2d, x, weight, None),
+            "input": (kernels.conv2d_input_gradient, grad, weight),
+            "weight": (kernels.conv2d_weight_gradient, x, grad),
+        }
+        for direction in DIRECTIONS:
             works: dict[str, Callable[[], Any]] = {}
             for name in COMPUTING:
                 if kernels.refusal(name, *how) is not None:
                     continue
                 if name == "winograd_4x4" and chosen(direction, "winograd", layer.batch, *how) != name:
                     continue
-                works[name] = {
-                    "forward": lambda a=name: kernels.conv2d(x, weight, None, window, layer.groups, a),
-                    "input": lambda a=name: kernels.conv2d_input_gradient(grad, weight, window, layer.groups, a),
-                    "weight": lambda a=name: kernels.conv2d_weight_gradient(x, grad, window, layer.groups, a),
-                }[direction]
+                works[name] = partial(*arguments[direction], window, layer.groups, name)
             # One that is far behind at once need not be measured well.
             first = _medians(works, 1, 0)
             everything = works

@@ -14,6 +14,7 @@ from minidl.errors import MinidlError
 from minidl.geometry import Padding
 from minidl.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from minidl.gradcheck import gradcheck, gradgradcheck
+from minidl.kernels import benchmark_algorithms
 from minidl.memory import empty_cache
 from minidl.ops.arithmetic import absolute as abs
 from minidl.ops.arithmetic import add, clip, div, exp, log, maximum, minimum, mul, neg, sqrt, sub, where
@@ -67,6 +68,7 @@ __all__ = [
     "argmin",
     "broadcast_to",
     "cat",
+    "benchmark_algorithms",
     "clip",
     "concatenate",
     "data",

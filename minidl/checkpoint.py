@@ -18,6 +18,7 @@ import numpy as np
 
 from minidl.autograd import TensorBase
 from minidl.errors import CheckpointError, DTypeError, StateDictError
+from minidl.kernels import recall_algorithms, remembered_algorithms
 from minidl.runtime import default_generator
 
 FORMAT = "minidl.checkpoint"
@@ -101,6 +102,7 @@ def save_checkpoint(
     if extra is not None and not isinstance(extra, Mapping):
         raise DTypeError(f"save_checkpoint: extra must be a mapping, got {type(extra).__name__}")
     parts["extra"] = {"state": _pack(dict(extra or {}), "extra", tensors)}
+    parts["algorithms"] = {"state": remembered_algorithms()}
     metadata = {"format": FORMAT, "version": str(VERSION), "state": json.dumps(parts, allow_nan=False)}
     write_whole(os.path.realpath(path), save(tensors, metadata))
 
@@ -173,6 +175,8 @@ def load_checkpoint(
         saved = _unpack(parts["generators"]["state"], file, where)
         default = _unpack(parts["default_generator"]["state"], file, where)
         extra = _unpack(parts["extra"]["state"], file, where)
+        # Older files have none.
+        algorithms = parts.get("algorithms", {"state": []})["state"]
 
     lacking = [name for name in named if name not in saved]
     if lacking:
@@ -190,6 +194,8 @@ def load_checkpoint(
             name = label
             undo.append(_remembered_generator(generator))
             generator.bit_generator.state = state
+        name = "algorithms"
+        recall_algorithms(algorithms if resumes else [])
     except BaseException as error:
         for restore in reversed(undo):
             restore()

@@ -20,6 +20,7 @@ from minidl.kernels.norm import *
 from minidl.kernels.optim import *
 from minidl.kernels.pooling import *
 from minidl.kernels.stack import *
+from minidl.kernels.timing import *
 from minidl.kernels.winograd import *
 
 

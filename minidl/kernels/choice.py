@@ -22,7 +22,7 @@ ALGORITHMS = ("auto", "im2col", "direct", "winograd", "winograd_2x2", "winograd_
 # Those that compute something; "auto" and "winograd" stand for one of them.
 COMPUTING = ("im2col", "direct", "winograd_2x2", "winograd_4x4")
 _TILE = {"winograd_2x2": 2, "winograd_4x4": 4}
-_DTYPES = {4: np.dtype(np.float32), 8: np.dtype(np.float64)}
+_DTYPES: dict[int, np.dtype] = {4: np.dtype(np.float32), 8: np.dtype(np.float64)}
 
 # Of transformed weights, beyond which a common last-level cache does not keep them.
 _CACHE_BYTES = 24 * 1024**2
@@ -46,7 +46,7 @@ def refusal(algorithm: str, C: int, F: int, groups: int, window: Window, itemsiz
         if window.kernel_size != (3, 3) or window.stride != (1, 1) or window.dilation != (1, 1) or groups != 1:
             return (
                 "it takes kernels of 3 x 3 with stride 1, dilation 1 and 1 group, "
-                f"got {window.kernel_size[0]} x {window.kernel_size[1]}, {window.stride}, {window.dilation} and {groups}"
+                f"got {' x '.join(map(str, window.kernel_size))}, {window.stride}, {window.dilation} and {groups}"
             )
         if not winograd_applies(window, groups, C, F, _TILE.get(algorithm, 2), _DTYPES[itemsize]):
             return f"the transformed weights of {C} channels and {F} filters exceed their budget"

@@ -8,6 +8,7 @@ from minidl.kernels.choice import chosen
 from minidl.kernels.depthwise import depthwise2d, depthwise2d_input_gradient, depthwise2d_weight_gradient
 from minidl.kernels.direct import direct_conv2d, direct_input_gradient, direct_weight_gradient
 from minidl.kernels.im2col import im2col_conv2d, im2col_input_gradient, im2col_weight_gradient
+from minidl.kernels.timing import measured
 from minidl.kernels.winograd import winograd_conv2d, winograd_input_gradient, winograd_weight_gradient
 
 __all__ = ["conv2d", "conv2d_input_gradient", "conv2d_weight_gradient"]
@@ -17,8 +18,10 @@ _TILE = {"winograd_2x2": 2, "winograd_4x4": 4}
 
 def conv2d(x: Array, weight: Array, bias: Array | None, window: Window, groups: int, algorithm: str = "auto") -> Array:
     """(N, C, H, W) and (F, C / groups, KH, KW) to (N, F, OH, OW)."""
-    N, C = x.shape[:2]
-    name = chosen("forward", algorithm, N, C, weight.shape[0], groups, window, x.dtype.itemsize)
+    how = (x.shape[0], x.shape[1], weight.shape[0], groups, window, x.dtype.itemsize)
+    if algorithm == "auto":
+        algorithm = measured("forward", *how, lambda name: conv2d(x, weight, bias, window, groups, name))
+    name = chosen("forward", algorithm, *how)
     if name == "direct":
         return direct_conv2d(x, weight, bias, window) if groups == 1 else depthwise2d(x, weight, bias, window)
     if name in _TILE:
@@ -28,8 +31,10 @@ def conv2d(x: Array, weight: Array, bias: Array | None, window: Window, groups: 
 
 def conv2d_input_gradient(grad: Array, weight: Array, window: Window, groups: int, algorithm: str = "auto") -> Array:
     """(N, F, OH, OW) and (F, C / groups, KH, KW) to (N, C, H, W)."""
-    N, F = grad.shape[:2]
-    name = chosen("input", algorithm, N, weight.shape[1] * groups, F, groups, window, grad.dtype.itemsize)
+    how = (grad.shape[0], weight.shape[1] * groups, grad.shape[1], groups, window, grad.dtype.itemsize)
+    if algorithm == "auto":
+        algorithm = measured("input", *how, lambda name: conv2d_input_gradient(grad, weight, window, groups, name))
+    name = chosen("input", algorithm, *how)
     if name == "direct":
         return (
             direct_input_gradient(grad, weight, window)
@@ -43,8 +48,10 @@ def conv2d_input_gradient(grad: Array, weight: Array, window: Window, groups: in
 
 def conv2d_weight_gradient(x: Array, grad: Array, window: Window, groups: int, algorithm: str = "auto") -> Array:
     """(N, C, H, W) and (N, F, OH, OW) to (F, C / groups, KH, KW)."""
-    N, C = x.shape[:2]
-    name = chosen("weight", algorithm, N, C, grad.shape[1], groups, window, x.dtype.itemsize)
+    how = (x.shape[0], x.shape[1], grad.shape[1], groups, window, x.dtype.itemsize)
+    if algorithm == "auto":
+        algorithm = measured("weight", *how, lambda name: conv2d_weight_gradient(x, grad, window, groups, name))
+    name = chosen("weight", algorithm, *how)
     if name == "direct":
         return direct_weight_gradient(x, grad, window) if groups == 1 else depthwise2d_weight_gradient(x, grad, window)
     if name in _TILE:

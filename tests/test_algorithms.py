@@ -1,0 +1,130 @@
+"""Which algorithm computes a convolution: the model's choice, what the user may ask for, and the clock's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minidl
+import minidl.functional as F
+from minidl import kernels, nn
+from minidl.checkpoint import load_checkpoint, save_checkpoint
+from minidl.errors import ArgumentError, CheckpointError
+from minidl.geometry import sliding_window
+from minidl.kernels import choice, timing
+
+DIRECTIONS = ("forward", "input", "weight")
+
+
+@pytest.fixture(autouse=True)
+def settings_as_before() -> Iterator[None]:
+    yield
+    minidl.set_precision("default")
+    minidl.benchmark_algorithms(False)
+
+
+def chosen(direction: str, shape: tuple[int, ...], weight: tuple[int, ...], groups: int = 1, itemsize: int = 4) -> str:
+    window = sliding_window("conv2d", shape[2:], weight[2:], 1, weight[2] // 2)
+    return choice.chosen(direction, "auto", shape[0], shape[1], weight[0], groups, window, itemsize)
+
+
+def test_the_model_knows_the_plain_cases() -> None:
+    for direction in DIRECTIONS:
+        assert chosen(direction, (64, 1, 28, 28), (6, 1, 5, 5)) == "direct"
+        assert chosen(direction, (8, 128, 28, 28), (128, 1, 3, 3), 128) == "direct"
+        assert chosen(direction, (8, 512, 14, 14), (512, 512, 1, 1)) == "im2col"
+        assert chosen(direction, (8, 64, 28, 28), (64, 32, 3, 3), 2) == "im2col"
+        assert chosen(direction, (8, 128, 56, 56), (128, 128, 3, 3)) == "winograd_4x4"
+
+
+def test_precision_decides_on_the_larger_tile() -> None:
+    layer = (8, 64, 56, 56), (32, 64, 3, 3)
+    assert chosen("input", *layer) == "winograd_2x2"
+    minidl.set_precision("fast")
+    assert minidl.get_precision() == "fast"
+    assert chosen("input", *layer) == "winograd_4x4"
+    with pytest.raises(ArgumentError, match="set_precision: precision must be 'default' or 'fast', got 'low'"):
+        minidl.set_precision("low")
+
+
+def test_transformed_weights_have_a_budget() -> None:
+    window = sliding_window("conv2d", (8, 8), (3, 3))
+    assert choice.refusal("winograd_4x4", 512, 512, 1, window, 4) is None
+    refused = choice.refusal("winograd_4x4", 1024, 1024, 1, window, 4)
+    assert refused is not None
+    assert "budget" in refused
+    assert choice.chosen("forward", "winograd", 1, 512, 512, 1, window, 8) == "winograd_2x2"
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "reason"),
+    [
+        ({"stride": 2}, r"kernels of 3 x 3 with stride 1.*got 3 x 3, \(2, 2\)"),
+        ({"dilation": 2}, r"dilation 1 .*got 3 x 3, \(1, 1\), \(2, 2\)"),
+        ({"groups": 2}, r"1 group.* and 2$"),
+    ],
+)
+@pytest.mark.parametrize("algorithm", ["winograd", "winograd_2x2", "winograd_4x4"])
+def test_what_does_not_apply_is_refused(algorithm: str, kwargs: dict[str, int], reason: str) -> None:
+    weight = minidl.ones(4, 4 // kwargs.get("groups", 1), 3, 3)
+    with pytest.raises(ArgumentError, match=f"conv2d: algorithm '{algorithm}' does not apply: .*{reason}"):
+        F.conv2d(minidl.ones(1, 4, 9, 9), weight, algorithm=algorithm, **kwargs)
+
+
+def test_the_algorithm_asked_for_computes_all_three_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    met: list[str] = []
+    for module in (kernels.conv,):
+        for name in ("direct_conv2d", "direct_input_gradient", "direct_weight_gradient"):
+            original = getattr(module, name)
+            monkeypatch.setattr(module, name, lambda *a, f=original, name=name: (met.append(name), f(*a))[1])
+    x, weight = minidl.ones(2, 40, 5, 5, requires_grad=True), minidl.ones(40, 40, 1, 1, requires_grad=True)
+    F.conv2d(x, weight, algorithm="direct").sum().backward()
+    assert met == ["direct_conv2d", "direct_input_gradient", "direct_weight_gradient"]
+
+
+def test_choices_by_the_clock_are_remembered_and_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = nn.Conv2d(20, 24, 3)
+    x = np.random.default_rng(0).normal(size=(2, 20, 9, 8)).astype("float32")
+    expected = model(x).data
+    minidl.benchmark_algorithms(True)
+    # The clock says that the third algorithm is fastest.
+    monkeypatch.setattr(timing, "_seconds", lambda run, name: (run(name), -choice.COMPUTING.index(name))[1])
+    y = model(x)
+    assert [name for _, name in kernels.remembered_algorithms()] == ["winograd_4x4"]
+    assert np.abs(y.data - expected).max() < 1e-5
+    y.sum().backward()
+    assert len(kernels.remembered_algorithms()) == 2
+    before = kernels.remembered_algorithms()
+    path = tmp_path / "run.safetensors"
+    optimizer = minidl.optim.SGD(model.parameters(), lr=0.1)
+    save_checkpoint(path, model=model, optimizer=optimizer)
+    minidl.benchmark_algorithms(False)
+    assert kernels.remembered_algorithms() == []
+    minidl.benchmark_algorithms(True)
+    monkeypatch.setattr(timing, "_seconds", lambda run, name: pytest.fail("measured again"))
+    load_checkpoint(path, model=model, optimizer=optimizer)
+    assert kernels.remembered_algorithms() == before
+    model(x).sum().backward()
+    with pytest.raises(ArgumentError, match="benchmark_algorithms: enabled must be"):
+        minidl.benchmark_algorithms(1)  # type: ignore[arg-type]
+
+
+def test_damaged_choices_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = nn.Dense(2, 1)
+    optimizer = minidl.optim.SGD(model.parameters(), lr=0.1)
+    path = tmp_path / "run.safetensors"
+    monkeypatch.setattr("minidl.checkpoint.remembered_algorithms", lambda: [[3]])
+    save_checkpoint(path, model=model, optimizer=optimizer)
+    with pytest.raises(CheckpointError, match="the algorithms does not fit"):
+        load_checkpoint(path, model=model, optimizer=optimizer)
+
+
+def test_the_clock_measures_every_algorithm_that_applies() -> None:
+    minidl.benchmark_algorithms(True)
+    x, weight = minidl.ones(1, 18, 7, 7, requires_grad=True), minidl.ones(17, 18, 3, 3, requires_grad=True)
+    F.conv2d(x, weight).sum().backward()
+    assert {name for _, name in kernels.remembered_algorithms()} <= set(choice.COMPUTING)
+    assert [key[0] for key, _ in kernels.remembered_algorithms()] == ["forward", "input", "weight"]
