@@ -4,7 +4,7 @@
 
 Prints the machine and a Markdown table for each document: milliseconds forward and backward (the gradients of input
 and weight), medians. The methods are NumPy implementations of ours (`numpy_methods.py`), corrected where the document's
-are wrong. The document's own figure stands beside them, in parentheses; the machine it was measured on is unknown.
+are wrong. The document's own figure stands beside them; the machine it was measured on is unknown.
 Results are compared with each other before anything is timed.
 """
 
@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class Layer:
     dtype: str
     methods: tuple[str, ...]
     # In milliseconds, forward and backward, as the document writes them.
-    figures: dict[str, tuple[str, str]] = field(default_factory=dict)
+    figures: dict[str, str] = field(default_factory=dict)
     does: str = ""
 
 
@@ -53,26 +54,29 @@ LAYERS = {
     "001": Layer(
         (1, 1, 28, 28), (6, 1, 3, 3), 1, "float32",
         ("full convolution", "scattering", "im2col, strided view"),
-        {"full convolution": ("", "4.23 (v1), 3.21 (v2)"), "scattering": ("", "0.317 (v3, v4), 0.130 (v5, v6)")},
+        {
+            "full convolution": "- / 4.23 (v1), 3.21 (v2)",
+            "scattering": "- / 0.317 (v3), 0.316 (v4), 0.130 (v5), 0.131 (v6)",
+        },
         does="six direct backward passes, in Julia",
     ),
     "002": Layer(
         (16, 1, 28, 28), (6, 1, 5, 5), 1, "float64",
         ("loops", "im2col, window by window", "im2col, strided view"),
-        {"loops": ("484", "132"), "im2col, window by window": ("28.4", "66.2"), "im2col, strided view": ("3.63", "19.6")},
+        {"loops": "484 / 132", "im2col, window by window": "28.4 / 66.2", "im2col, strided view": "3.63 / 19.6"},
         does="three layers in NumPy",
     ),
     "003": Layer(
         (1, 3, 227, 227), (96, 3, 11, 11), 4, "float64",
         ("loops", "im2col, window by window", "im2col, strided view"),
-        {"im2col, window by window": ('"200x or more" over loops', "")},
+        {"im2col, window by window": '"200x or more" over loops'},
         does="im2col explained, on AlexNet's first layer",
     ),
     "004": Layer(
         (32, 32, 128, 128), (64, 32, 3, 3), 1, "float64",
         ("patches and matmul", "im2col, strided view"),
-        {"patches and matmul": ("2530", "")},
-        does="patches and matmul (its PyTorch, in float32: 690)",
+        {"patches and matmul": "2532 / -"},
+        does="patches and matmul (beside it, PyTorch in float32: 690 forward)",
     ),
 }  # fmt: skip
 
@@ -136,13 +140,12 @@ def check(name: str, values: tuple[Array, ...], wanted: tuple[Array, ...]) -> No
 
 def measure(layer: Layer, seconds: float) -> None:
     """Print one document's table."""
-    print("| method | dtype | forward, ms | backward, ms |\n| --- | --- | ---: | ---: |")
+    print("| method | dtype | forward, ms | backward, ms | the document's, forward / backward, ms |")
+    print("| --- | --- | ---: | ---: | --- |")
 
-    def row(name: str, dtype: str, forward: float, backward: float) -> None:
-        theirs = layer.figures.get(name, ("", ""))
-        cells = [f"{t:.3g}" if t < 1000 else f"{t:.0f}" for t in (forward, backward)]
-        both = [f"{cell} ({figure})" if figure else cell for cell, figure in zip(cells, theirs, strict=True)]
-        print(f"| {name} | {dtype} | {both[0]} | {both[1]} |", flush=True)
+    def row(name: str, dtype: str, *times: float) -> None:
+        cells = [f"{t:.3g}" if t < 1000 else f"{t:.0f}" for t in times]
+        print(f"| {name} | {dtype} | {cells[0]} | {cells[1]} | {layer.figures.get(name, '')} |", flush=True)
 
     forward, recorded, backward = ours(layer, "float64", "im2col")
     wanted = (forward().numpy(), *backward(recorded()))
@@ -150,8 +153,8 @@ def measure(layer: Layer, seconds: float) -> None:
         x, weight, dy = arrays(layer, layer.dtype)
         method = METHODS[name]
         check(name, (method.forward(x, weight, layer.stride), *method.backward(x, weight, dy, layer.stride)), wanted)
-        there = median(seconds, lambda m=method: m.forward(x, weight, layer.stride))
-        back = median(seconds, lambda m=method: m.backward(x, weight, dy, layer.stride))
+        there = median(seconds, partial(method.forward, x, weight, layer.stride))
+        back = median(seconds, partial(method.backward, x, weight, dy, layer.stride))
         row(name, layer.dtype, there, back)
     for dtype in dict.fromkeys((layer.dtype, "float32")):
         for algorithm in ALGORITHMS:

@@ -146,9 +146,9 @@ def matrix_forward(x: Array, weight: Array, stride: int) -> Array:
 
 
 def matrix_backward(x: Array, weight: Array, dy: Array, stride: int) -> tuple[Array, Array]:
-    N, images, grads = x.shape[0], x.reshape(x.shape[0], -1), dy.reshape(x.shape[0], -1)
+    images, grads = x.reshape(x.shape[0], -1), dy.reshape(x.shape[0], -1)
     dx = (grads @ matrix_of(x, weight, stride)).reshape(x.shape)
-    of_matrix = (grads.T @ images).reshape(*dy.shape[1:], *x.shape[1:]) if N else np.zeros((*dy.shape[1:], *x.shape[1:]))
+    of_matrix = (grads.T @ images).reshape(*dy.shape[1:], *x.shape[1:])
     dweight = np.zeros_like(weight)
     for i, j, (rows, columns) in windows(x, weight, stride):
         # A weight stands in the matrix once a position, so its gradient is the sum over them.

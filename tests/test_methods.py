@@ -12,7 +12,7 @@ import minidl.reference as reference
 from minidl.geometry import sliding_window
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-from numpy_methods import METHODS  # noqa: E402
+from numpy_methods import METHODS
 
 # N, C, H, W, F, KH, KW, stride; the strides leave a remainder in some.
 SHAPES = [(2, 3, 6, 8, 4, 3, 2, 1), (1, 1, 5, 5, 2, 3, 3, 1), (3, 2, 9, 7, 3, 2, 3, 2), (1, 2, 11, 10, 2, 3, 3, 4)]
