@@ -1,0 +1,212 @@
+"""Draw the pictures of docs/convolution.md, from what minidl computes:  python docs/pictures.py"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import ListedColormap, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+import minidl.functional as F
+from minidl.geometry import sliding_window
+from minidl.reference.toeplitz import toeplitz
+from minidl.tensor import Tensor
+
+FOLDER = Path(__file__).parent / "pictures"
+
+# One hue a channel; then what stands out, and text.
+HUES = ("#c6dbef", "#fdd0a2", "#c7e9c0")
+STRONG, TEXT, FAINT = "#c0392b", "#222222", "#dddddd"
+
+
+def save(figure: Figure, name: str) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    figure.savefig(FOLDER / name, dpi=110, facecolor="white")
+
+
+def cells(
+    axes: Any,
+    values: np.ndarray,
+    colors: Any,
+    *,
+    size: float = 8.0,
+    text: str = "{:g}",
+    title: str = "",
+    extent: int = 0,
+) -> None:
+    """A table of numbers in coloured cells; `colors` is one for all or an array of them."""
+    rows, columns = values.shape
+    colors = np.broadcast_to(np.asarray(colors, object), values.shape)
+    for (i, j), value in np.ndenumerate(values):
+        axes.add_patch(Rectangle((j, i), 1, 1, facecolor=colors[i, j], edgecolor="white", linewidth=0.8))
+        axes.text(j + 0.5, i + 0.53, text.format(value), ha="center", va="center", size=size, color=TEXT)
+    # So that cells of several tables have one size, each can have room for `extent` cells around its own.
+    aside, above = max(extent - columns, 0) / 2 + 0.1, max(extent - rows, 0) / 2 + 0.1
+    axes.set(xlim=(-aside, columns + aside), ylim=(rows + above, -above), aspect="equal")
+    axes.axis("off")
+    if title:
+        axes.text(columns / 2, -0.25, title, ha="center", va="bottom", size=9.5, color=TEXT)
+
+
+def box(axes: Any, left: float, top: float, width: float, height: float) -> None:
+    """A frame around some cells."""
+    axes.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=STRONG, linewidth=2.2, zorder=3))
+
+
+def im2col() -> None:
+    """An image of 3 channels, its columns for a 2x2 kernel, and how often each pixel stands in them."""
+    C, H, W, K = 3, 4, 4, 2
+    image = np.arange(C * H * W, dtype=np.float64).reshape(1, C, H, W)
+    columns = F.unfold(Tensor(image), K)
+    counts = F.fold(F.unfold(Tensor(np.ones_like(image)), K), (H, W), K).numpy()[0, 0]
+    shown, position = columns.numpy()[0], 5
+    row, column = divmod(position, W - K + 1)
+
+    figure = Figure(figsize=(10, 5.2))
+    grid = figure.add_gridspec(
+        3, 3, width_ratios=(1, 2.3, 1.1), left=0.02, right=0.98, top=0.9, bottom=0.06, wspace=0.15
+    )
+    for c in range(C):
+        axes = figure.add_subplot(grid[c, 0])
+        cells(axes, image[0, c], HUES[c], title="image: 3 channels of 4 x 4" if c == 0 else "")
+        box(axes, column, row, K, K)
+    axes = figure.add_subplot(grid[:, 1])
+    hues = np.repeat(np.array(HUES, object), K * K)[:, None]
+    cells(axes, shown, hues, title="unfold(image, 2): 12 rows (c, kh, kw), 9 columns (oh, ow)")
+    box(axes, position, 0, 1, C * K * K)
+    axes = figure.add_subplot(grid[1, 2])
+    greys = np.array(["#f2f2f2", "#f2f2f2", "#d9d9d9", "#bdbdbd", "#969696"], object)[counts.astype(int)]
+    cells(axes, counts, greys, title="fold(unfold(ones)):\nhow many windows see a pixel")
+    save(figure, "im2col.png")
+
+
+def toeplitz_matrix() -> None:
+    """The matrix of one 3x3 kernel on a 5x5 image, and that of document 000's layer."""
+    kernel = np.arange(1.0, 10.0).reshape(1, 1, 3, 3)
+    matrix = toeplitz(kernel, sliding_window("conv2d", (5, 5), (3, 3)), 1).toarray()
+    figure = Figure(figsize=(10, 4.3))
+    grid = figure.add_gridspec(1, 2, width_ratios=(3.1, 1), left=0.05, right=0.965, top=0.88, bottom=0.12, wspace=0.14)
+    axes = figure.add_subplot(grid[0])
+    shades = [
+        "#ffffff",
+        *("#9ecae1", "#6baed6", "#4292c6"),
+        *("#fdd0a2", "#fdae6b", "#fd8d3c"),
+        *("#c7e9c0", "#a1d99b", "#74c476"),
+    ]
+    axes.imshow(matrix, cmap=ListedColormap(shades), vmin=-0.5, vmax=9.5)
+    for (i, j), value in np.ndenumerate(matrix):
+        if value:
+            axes.text(j, i, f"{value:g}", ha="center", va="center", size=8, color=TEXT)
+    lines(axes, matrix.shape, 5, 3)
+    axes.set_title("A 3 x 3 kernel (1 to 9) on a 5 x 5 image: 9 outputs, 25 pixels", size=9.5, color=TEXT)
+    axes.set_xlabel("pixel (image rows between grey lines)", size=8.5)
+    axes.set_ylabel("output", size=8.5)
+    axes.tick_params(labelsize=7.5, length=2)
+
+    weight = np.random.default_rng(0).normal(size=(6, 3, 3, 3))
+    layer = toeplitz(weight, sliding_window("conv2d", (28, 28), (3, 3)), 1)
+    axes = figure.add_subplot(grid[1])
+    # A point for each weight would be a smudge: each row of an image is one pixel of the picture.
+    there = np.zeros((6 * 26, 3 * 28))
+    entries = layer.tocoo()
+    np.add.at(there, (entries.row // 26, entries.col // 28), 1)
+    axes.imshow(
+        there > 0, cmap=ListedColormap(["#ffffff", "#4292c6"]), interpolation="nearest", extent=(0, 2352, 4056, 0)
+    )
+    lines_at(axes, [784, 1568], [676 * f for f in range(1, 6)])
+    share = layer.nnz / np.prod(layer.shape)
+    axes.set_title(
+        f"document 000's layer: {layer.shape[0]} x {layer.shape[1]},\n{share:.1%} of it not 0", size=9.5, color=TEXT
+    )
+    axes.set_xlabel("pixel (3 channels)", size=8.5)
+    axes.set_ylabel("output (6 filters)", size=8.5)
+    axes.tick_params(labelsize=7.5, length=2)
+    save(figure, "toeplitz.png")
+
+
+def lines(axes: Any, shape: tuple[int, int], across: int, down: int) -> None:
+    """Between rows of the image, and of the output."""
+    lines_at(axes, [x - 0.5 for x in range(across, shape[1], across)], [y - 0.5 for y in range(down, shape[0], down)])
+
+
+def lines_at(axes: Any, across: Sequence[float], down: Sequence[float]) -> None:
+    for x in across:
+        axes.axvline(x, color="#999999", linewidth=0.8)
+    for y in down:
+        axes.axhline(y, color="#999999", linewidth=0.8)
+
+
+def heat(axes: Any, values: np.ndarray, title: str, text: str = "{:.3g}") -> None:
+    """A table coloured by value: red below 0, blue above."""
+    top = max(np.abs(values).max(), 1e-9)
+
+    def color(value: float) -> tuple[float, ...]:
+        hue = np.array(to_rgb("#4292c6" if value > 0 else "#ef6548"))
+        return tuple(1 - (1 - hue) * min(abs(value) / top, 1) * 0.8)
+
+    colors = np.empty(values.shape, object)
+    for index, value in np.ndenumerate(values):
+        colors[index] = "#f4f4f4" if value == 0 else color(float(value))
+    # Adding 0 leaves no zero negative.
+    cells(axes, np.round(values, 6) + 0.0, colors, text=text, title=title, extent=6)
+
+
+def winograd() -> None:
+    """One tile of F(2x2, 3x3): what it reads, the two transforms, the 16 products, and the 4 outputs."""
+    from minidl.reference.winograd import WINOGRAD_POINTS, winograd_matrices
+
+    A, G, BT = winograd_matrices(WINOGRAD_POINTS[2])
+    image = np.array(
+        [
+            [1, 2, 0, 1, 3, 1],
+            [0, 1, 3, 2, 1, 0],
+            [2, 1, 1, 0, 2, 1],
+            [1, 0, 2, 1, 1, 3],
+            [3, 1, 0, 2, 0, 1],
+            [0, 2, 1, 1, 2, 0],
+        ],
+        float,
+    )
+    kernel = np.array([[1.0, 2, -1], [2, 0, -2], [3, 1, 1]])
+    window = sliding_window("conv2d", (6, 6), (3, 3))
+    whole = (toeplitz(kernel[None, None], window, 1) @ image.ravel()).reshape(4, 4)
+    tile = image[:4, 2:6]
+    V, U = BT @ tile @ BT.T, G @ kernel @ G.T
+    y = A.T @ (U * V) @ A
+    assert np.allclose(y, whole[:2, 2:])
+
+    figure = Figure(figsize=(10, 5.4))
+    grid = figure.add_gridspec(2, 4, left=0.01, right=0.99, top=0.92, bottom=-0.04, wspace=0.08, hspace=0.02)
+    hues = np.full(image.shape, "#eeeeee", object)
+    hues[:4, 2:6] = HUES[0]
+    axes = figure.add_subplot(grid[0, 0])
+    cells(axes, image, hues, title="image; a tile $d$ is 4 x 4,\ntiles are 2 apart", extent=6)
+    box(axes, 2, 0, 4, 4)
+    axes.add_patch(Rectangle((0, 0), 4, 4, fill=False, edgecolor="#777777", linewidth=1.2, linestyle="--"))
+    heat(figure.add_subplot(grid[0, 1]), BT, "$B^T$ (points 0, 1, -1, $\\infty$)")
+    heat(figure.add_subplot(grid[0, 2]), V, "$V = B^T d\\, B$")
+    heat(figure.add_subplot(grid[0, 3]), U * V, "$M = U \\cdot V$: 16 products")
+    heat(figure.add_subplot(grid[1, 0]), kernel, "kernel $g$")
+    heat(figure.add_subplot(grid[1, 1]), G, "$G$")
+    heat(figure.add_subplot(grid[1, 2]), U, "$U = G\\, g\\, G^T$ (once)")
+    heat(figure.add_subplot(grid[1, 3]), y, "$A^T M A$: 4 outputs\n(loops: 36 products)")
+    save(figure, "winograd.png")
+
+
+def main() -> None:
+    im2col()
+    toeplitz_matrix()
+    # The reference with Winograd's matrices comes with the algorithm.
+    if find_spec("minidl.reference.winograd") is not None:
+        winograd()
+    for path in sorted(FOLDER.glob("*.png")):
+        print(f"{path.relative_to(FOLDER.parent)}: {path.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
