@@ -81,19 +81,15 @@ LAYERS = {
 }  # fmt: skip
 
 
-def median(seconds: float, work: Callable[[], Any], prepare: Callable[[], Any] | None = None) -> float:
-    """Milliseconds of `work`, over so many seconds but at least twice if one takes less than two; first once unseen."""
+def median(seconds: float, work: Callable[..., Any], prepare: Callable[[], Any] | None = None) -> float:
+    """Milliseconds of `work`, which has run before: again and again for so many seconds, at least once."""
     times: list[float] = []
-    unseen = True
     end = time.perf_counter() + seconds
     while True:
         given = () if prepare is None else (prepare(),)
         start = time.perf_counter()
         work(*given)
         now = time.perf_counter()
-        if unseen and now - start < 2:
-            unseen, end = False, now + seconds
-            continue
         times.append(now - start)
         if now > end:
             return statistics.median(times) * 1e3
