@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import re
 from pathlib import Path
 
@@ -28,3 +29,14 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
     missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
     assert not missing
+
+
+def test_pictures_are_drawn_and_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    pictures = importlib.import_module("pictures")
+    committed = {path.name: path.stat().st_size for path in pictures.FOLDER.glob("*.png")}
+    assert committed and max(committed.values()) < 100_000
+    monkeypatch.setattr(pictures, "FOLDER", tmp_path / "pictures")
+    pictures.main()
+    drawn = {path.name for path in (tmp_path / "pictures").glob("*.png")}
+    assert {"im2col.png", "toeplitz.png"} <= drawn <= committed.keys()
