@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from matplotlib.patches import Rectangle
 import minidl.functional as F
 from minidl.geometry import sliding_window
 from minidl.reference.toeplitz import toeplitz
+from minidl.reference.winograd import WINOGRAD_POINTS, winograd_matrices
 from minidl.tensor import Tensor
 
 FOLDER = Path(__file__).parent / "pictures"
@@ -158,8 +158,6 @@ def heat(axes: Any, values: np.ndarray, title: str, text: str = "{:.3g}") -> Non
 
 def winograd() -> None:
     """One tile of F(2x2, 3x3): what it reads, the two transforms, the 16 products, and the 4 outputs."""
-    from minidl.reference.winograd import WINOGRAD_POINTS, winograd_matrices
-
     A, G, BT = winograd_matrices(WINOGRAD_POINTS[2])
     image = np.array(
         [
@@ -201,9 +199,7 @@ def winograd() -> None:
 def main() -> None:
     im2col()
     toeplitz_matrix()
-    # The reference with Winograd's matrices comes with the algorithm.
-    if find_spec("minidl.reference.winograd") is not None:
-        winograd()
+    winograd()
     for path in sorted(FOLDER.glob("*.png")):
         print(f"{path.relative_to(FOLDER.parent)}: {path.stat().st_size / 1000:.0f} kB")
 
