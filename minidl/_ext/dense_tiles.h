@@ -18,6 +18,9 @@ typedef REAL VECTOR __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(siz
 typedef INTEGER MASK __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 #define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(REAL)))
 #define PARTS (MINIDL_LANES / WIDTH)
+#define SHORT NAME(dense_short)
+typedef REAL SHORT __attribute__((vector_size(16), aligned(sizeof(REAL)), may_alias));
+#define SHORT_WIDTH ((int)(16 / sizeof(REAL)))
 /* Outputs at once: 8 where there are 32 registers, else what leaves a few of 16. */
 #define MOST (MINIDL_VECTOR_BYTES == 64 ? 8 : 12 / PARTS > 0 ? 12 / PARTS : 1)
 
@@ -95,8 +98,8 @@ static inline void NAME(dense_row)(const REAL *x, const REAL *w, const REAL *bia
 }
 
 /* dw[j, i...] = the sum over samples of grad[j] times row i... of x. A sample's gradient is a lane of its block. */
-#define UPDATE(JB, VB)                                                                                                 \
-    static void NAME(update_##JB##_##VB)(const REAL *x, const REAL *grad, REAL *dw, ptrdiff_t samples,                 \
+#define UPDATE(JB, VB, VECTOR, WIDTH, SUFFIX)                                                                          \
+    static void NAME(update_##JB##_##VB##SUFFIX)(const REAL *x, const REAL *grad, REAL *dw, ptrdiff_t samples,         \
                                          ptrdiff_t inputs, ptrdiff_t grad_block) {                                     \
         VECTOR sum[JB][VB];                                                                                            \
         for (int j = 0; j < JB; j++)                                                                                   \
@@ -115,9 +118,14 @@ static inline void NAME(dense_row)(const REAL *x, const REAL *w, const REAL *bia
         for (int j = 0; j < JB; j++)                                                                                   \
             for (int v = 0; v < VB; v++) *(VECTOR *)(dw + j * inputs + v * WIDTH) = sum[j][v];                         \
     }
-UPDATE(1, 1) UPDATE(2, 1) UPDATE(3, 1) UPDATE(4, 1) UPDATE(5, 1) UPDATE(6, 1)
-UPDATE(1, 2) UPDATE(2, 2) UPDATE(3, 2) UPDATE(4, 2) UPDATE(5, 2) UPDATE(6, 2)
-UPDATE(1, 4) UPDATE(2, 4) UPDATE(3, 4) UPDATE(4, 4) UPDATE(5, 4) UPDATE(6, 4)
+#define UPDATES(VB, VECTOR, WIDTH, SUFFIX)                                                                             \
+    UPDATE(1, VB, VECTOR, WIDTH, SUFFIX) UPDATE(2, VB, VECTOR, WIDTH, SUFFIX) UPDATE(3, VB, VECTOR, WIDTH, SUFFIX)     \
+    UPDATE(4, VB, VECTOR, WIDTH, SUFFIX) UPDATE(5, VB, VECTOR, WIDTH, SUFFIX) UPDATE(6, VB, VECTOR, WIDTH, SUFFIX)
+UPDATES(1, VECTOR, WIDTH, _whole)
+UPDATES(2, VECTOR, WIDTH, _whole)
+UPDATES(4, VECTOR, WIDTH, _whole)
+/* A short vector for the columns that no whole one holds. */
+UPDATES(1, SHORT, SHORT_WIDTH, _short)
 
 #define UPDATE_CASE(VB)                                                                                                \
     switch (outputs) {                                                                                                 \
@@ -142,9 +150,10 @@ static inline void NAME(dense_update)(const REAL *x, const REAL *grad, REAL *dw,
         db[j] = NAME(direct_fold)(lanes);
     }
     if (MINIDL_VECTOR_BYTES == 64)
-        for (; i + 4 * WIDTH <= inputs; i += 4 * WIDTH) UPDATE_CASE(4)
-    for (; i + 2 * WIDTH <= inputs; i += 2 * WIDTH) UPDATE_CASE(2)
-    for (; i + WIDTH <= inputs; i += WIDTH) UPDATE_CASE(1)
+        for (; i + 4 * WIDTH <= inputs; i += 4 * WIDTH) UPDATE_CASE(4_whole)
+    for (; i + 2 * WIDTH <= inputs; i += 2 * WIDTH) UPDATE_CASE(2_whole)
+    for (; i + WIDTH <= inputs; i += WIDTH) UPDATE_CASE(1_whole)
+    for (; i + SHORT_WIDTH <= inputs; i += SHORT_WIDTH) UPDATE_CASE(1_short)
     for (; i < inputs; i++)
         for (int j = 0; j < outputs; j++) {
             REAL total = 0;
@@ -177,6 +186,9 @@ static inline void NAME(dense_slope)(const REAL *y, REAL *grad, ptrdiff_t count,
 #undef PRODUCT
 #undef ROW
 #undef UPDATE
+#undef UPDATES
+#undef SHORT
+#undef SHORT_WIDTH
 #undef UPDATE_CASE
 #undef VECTOR
 #undef MASK

@@ -18,6 +18,8 @@ __all__ = ["ACTIVATIONS", "DensePlan", "DenseState", "dense_plan", "dense_stack"
 # As the kernel numbers them.
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid")
 _LANES = 16
+# Without BLAS's packing and calls, so much more work is over before a second thread has woken up.
+_PACE = 8
 
 
 class DensePlan(NamedTuple):
@@ -60,7 +62,7 @@ def dense_stack(
     """(N, I) through all layers, and (`keep`) what `dense_stack_gradients` needs."""
     N, dtype = x.shape[0], x.dtype
     blocks = -(-N // _LANES)
-    threads = threads_for(N * plan.weights)
+    threads = threads_for(N * plan.weights // _PACE)
     x = contiguous(x)
     output = new_array((N, plan.sizes[-1]), dtype)
     lanes = new_array((blocks if keep else min(threads, blocks), plan.outputs * _LANES), dtype)
@@ -80,7 +82,7 @@ def dense_stack_gradients(
 ) -> tuple[Array | None, list[Array], list[Array]]:  # fmt: skip
     """The gradients of the input, if wanted, and of all weights and biases."""
     N, dtype = grad.shape[0], grad.dtype
-    threads = threads_for(2 * N * plan.weights)
+    threads = threads_for(2 * N * plan.weights // _PACE)
     grad_input = new_array((N, plan.sizes[0]) if wants_input else (0, 0), dtype)
     total = new_array((plan.weights + plan.outputs,), dtype)
     if N:
