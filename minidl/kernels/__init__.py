@@ -13,6 +13,7 @@ from minidl.kernels.dense import *
 from minidl.kernels.depthwise import *
 from minidl.kernels.direct import *
 from minidl.kernels.elementwise import *
+from minidl.kernels.fft import *
 from minidl.kernels.im2col import *
 from minidl.kernels.linear import *
 from minidl.kernels.loss import *

@@ -7,23 +7,27 @@ the same bits wherever it runs on machines of one type. `benchmarks/choices.py` 
 from __future__ import annotations
 
 from functools import lru_cache
+from math import log2
 
 import numpy as np
 
 from minidl import _ext
 from minidl.geometry import Window
 from minidl.kernels.direct import MOST_COLUMNS
+from minidl.kernels.fft import fft_size
 from minidl.kernels.winograd import winograd_applies
 from minidl.runtime import get_precision
 
 __all__ = ["ALGORITHMS", "chosen", "cost", "refusal"]
 
-ALGORITHMS = ("auto", "im2col", "direct", "winograd", "winograd_2x2", "winograd_4x4")
+ALGORITHMS = ("auto", "im2col", "direct", "winograd", "winograd_2x2", "winograd_4x4", "fft")
 # Those that compute something; "auto" and "winograd" stand for one of them.
-COMPUTING = ("im2col", "direct", "winograd_2x2", "winograd_4x4")
+COMPUTING = ("im2col", "direct", "winograd_2x2", "winograd_4x4", "fft")
 _TILE = {"winograd_2x2": 2, "winograd_4x4": 4}
 _DTYPES: dict[int, np.dtype] = {4: np.dtype(np.float32), 8: np.dtype(np.float64)}
 
+# Kernels of fewer taps are never worth a Fourier transform.
+_LARGE_KERNEL = 81
 # Of transformed weights, beyond which a common last-level cache does not keep them.
 _CACHE_BYTES = 24 * 1024**2
 # Numbers in a vector of float32; the model counts in vector multiply-adds.
@@ -50,6 +54,8 @@ def refusal(algorithm: str, C: int, F: int, groups: int, window: Window, itemsiz
             )
         if not winograd_applies(window, groups, C, F, _TILE.get(algorithm, 2), _DTYPES[itemsize]):
             return f"the transformed weights of {C} channels and {F} filters exceed their budget"
+    elif algorithm == "fft" and (window.stride != (1, 1) or window.dilation != (1, 1) or groups != 1):
+        return f"it takes stride 1, dilation 1 and 1 group, got {window.stride}, {window.dilation} and {groups}"
     return None
 
 
@@ -78,6 +84,8 @@ def _cheapest(
     direction: str, N: int, C: int, F: int, groups: int, window: Window, itemsize: int, precision: str
 ) -> str:
     allowed = ["im2col", "direct", "winograd_2x2"]
+    if window.taps >= _LARGE_KERNEL:
+        allowed.append("fft")
     if _tile_within_precision(direction, F) == "winograd_4x4":
         allowed.append("winograd_4x4")
     applying = [name for name in allowed if refusal(name, C, F, groups, window, itemsize) is None]
@@ -101,6 +109,11 @@ def cost(algorithm: str, direction: str, N: int, C: int, F: int, groups: int, wi
         rows, depth = (F // groups, inner) if direction != "input" else (inner, F // groups)
         filled = min(rows / 16, 1) * depth / (depth + 16)
         return products / (0.75 * filled) + 0.35 * columns * (2 if direction == "input" else 1) + 0.1 * moved
+    if algorithm == "fft":
+        rows, across = fft_size(window)
+        area = rows * across
+        transforms = (N * C + F * C + N * F) * area * log2(area)
+        return (transforms + 6.0 * N * F * C * area) * 16 / width
     if algorithm == "direct":
         if groups != 1:
             return 2.0 * products + 0.5 * moved

@@ -7,6 +7,7 @@ from minidl.kernels._common import Array
 from minidl.kernels.choice import chosen
 from minidl.kernels.depthwise import depthwise2d, depthwise2d_input_gradient, depthwise2d_weight_gradient
 from minidl.kernels.direct import direct_conv2d, direct_input_gradient, direct_weight_gradient
+from minidl.kernels.fft import fft_conv2d, fft_input_gradient, fft_weight_gradient
 from minidl.kernels.im2col import im2col_conv2d, im2col_input_gradient, im2col_weight_gradient
 from minidl.kernels.timing import measured
 from minidl.kernels.winograd import winograd_conv2d, winograd_input_gradient, winograd_weight_gradient
@@ -24,6 +25,8 @@ def conv2d(x: Array, weight: Array, bias: Array | None, window: Window, groups: 
     name = chosen("forward", algorithm, *how)
     if name == "direct":
         return direct_conv2d(x, weight, bias, window) if groups == 1 else depthwise2d(x, weight, bias, window)
+    if name == "fft":
+        return fft_conv2d(x, weight, bias, window)
     if name in _TILE:
         return winograd_conv2d(x, weight, bias, window, _TILE[name])
     return im2col_conv2d(x, weight, bias, window, groups)
@@ -41,6 +44,8 @@ def conv2d_input_gradient(grad: Array, weight: Array, window: Window, groups: in
             if groups == 1
             else depthwise2d_input_gradient(grad, weight, window, groups)
         )
+    if name == "fft":
+        return fft_input_gradient(grad, weight, window)
     if name in _TILE:
         return winograd_input_gradient(grad, weight, window, _TILE[name])
     return im2col_input_gradient(grad, weight, window, groups)
@@ -54,6 +59,8 @@ def conv2d_weight_gradient(x: Array, grad: Array, window: Window, groups: int, a
     name = chosen("weight", algorithm, *how)
     if name == "direct":
         return direct_weight_gradient(x, grad, window) if groups == 1 else depthwise2d_weight_gradient(x, grad, window)
+    if name == "fft":
+        return fft_weight_gradient(x, grad, window)
     if name in _TILE:
         return winograd_weight_gradient(x, grad, window, _TILE[name])
     return im2col_weight_gradient(x, grad, window, groups)

@@ -276,6 +276,7 @@ def large_convolutions() -> list[Case]:
         conv("depthwise, 2 filters a channel", (3, 19, 17, 23), (38, 1, 3, 3), padding=1, groups=19),
         conv("depthwise and strides", (2, 33, 15, 18), (33, 1, 3, 3), stride=2, padding=1, groups=33),
         conv("depthwise, 5 x 5", (9, 6, 21, 20), (6, 1, 5, 5), padding=2, groups=6),
+        conv("a large kernel", (2, 3, 40, 33), (4, 3, 17, 13), padding=(8, 3)),
         conv("blocks and strides", (19, 5, 12, 9), (11, 5, 3, 4), stride=(2, 3), padding=1, dilation=(1, 2)),
         conv("several tiles", (2, 16, 48, 50), (8, 16, 3, 3), padding=1),
         conv("one large image", (1, 3, 161, 120), (4, 3, 5, 3), stride=(1, 2), padding=(2, 0)),
