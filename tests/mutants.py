@@ -133,14 +133,18 @@ class Tree:
             names = [path.stem]
         else:
             touched, names = {path.name}, list(mutant.modules)
-            sources = {p: p.read_text() for p in self.kernels.iterdir() if p.suffix in (".pyx", ".pxd")}
-            for _ in range(0 if names else 3):
+            sources = {p: p.read_text() for p in self.kernels.iterdir() if p.suffix in (".pyx", ".pxd", ".h")}
+            before = 0
+            while not names and before < len(touched):
+                before = len(touched)
                 for source, text in sources.items():
-                    included = re.findall(r'^cdef extern from "(.*?)"', text, re.MULTILINE)
+                    included = re.findall(r'^(?:cdef extern from|#include) "(.*?)"', text, re.MULTILINE)
                     included += [f"{name}.pxd" for name in re.findall(r"^from minidl\._ext\.(\w+) cimport", text, re.M)]
                     if touched & set(included):
                         touched.add(source.name)
             names = names or sorted(Path(name).stem for name in touched if name.endswith(".pyx"))
+            if not names:
+                raise BrokenMutant(f"{mutant.file} goes into no compiled module")
         return [name if name.startswith("_") else f"{name}_{self.isa}" for name in names]
 
     def compile(self, module: str) -> None:

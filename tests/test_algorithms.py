@@ -128,3 +128,40 @@ def test_the_clock_measures_every_algorithm_that_applies() -> None:
     F.conv2d(x, weight).sum().backward()
     assert {name for _, name in kernels.remembered_algorithms()} <= set(choice.COMPUTING)
     assert [key[0] for key, _ in kernels.remembered_algorithms()] == ["forward", "input", "weight"]
+
+
+def test_what_was_measured_is_for_one_convolution_on_so_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    minidl.benchmark_algorithms(True)
+    monkeypatch.setattr(timing, "_seconds", lambda run, name: -choice.COMPUTING.index(name))
+    before = minidl.get_num_threads()
+
+    def number(dtype: str = "float32", groups: int = 1, **kwargs: int) -> int:
+        """How many choices there are after one more convolution."""
+        weight = minidl.ones(16, 16 // groups, 3, 3, dtype=dtype)
+        F.conv2d(minidl.ones(2, 16, 9, 9, dtype=dtype), weight, groups=groups, **kwargs)
+        return len(kernels.remembered_algorithms())
+
+    try:
+        minidl.set_num_threads(1)
+        assert number() == 1
+        assert number() == 1
+        assert number("float64") == 2
+        assert number(groups=16) == 3
+        assert number(padding=1) == 4
+        # Of the same sizes, but for the dilation.
+        assert number(padding=1, stride=3) == 5
+        assert number(padding=1, stride=3, dilation=2) == 6
+        minidl.set_num_threads(2)
+        assert number() == 7
+    finally:
+        minidl.set_num_threads(before)
+
+
+def test_depthwise_is_recognised_in_all_three_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    met: list[str] = []
+    for name in ("depthwise2d", "depthwise2d_input_gradient", "depthwise2d_weight_gradient"):
+        original = getattr(kernels.conv, name)
+        monkeypatch.setattr(kernels.conv, name, lambda *a, f=original, name=name: (met.append(name), f(*a))[1])
+    x, weight = minidl.ones(4, 32, 12, 12, requires_grad=True), minidl.ones(32, 1, 3, 3, requires_grad=True)
+    F.conv2d(x, weight, groups=32).sum().backward()
+    assert met == ["depthwise2d", "depthwise2d_input_gradient", "depthwise2d_weight_gradient"]

@@ -198,3 +198,12 @@ def test_a_resumed_run_goes_on_with_the_default_generator(tmp_path: Path) -> Non
     minidl.manual_seed(6)
     load_checkpoint(tmp_path / "run", optimizer=optimizer)
     assert np.array_equal(minidl.default_generator().random(3), expected)
+
+
+def test_a_pass_to_one_target_leaves_the_others_their_gradients() -> None:
+    a, b = minidl.tensor([2.0, 3.0], requires_grad=True), minidl.tensor([5.0, 7.0], requires_grad=True)
+    y = (a * b).sum()
+    (of_a,) = minidl.grad(y, a, retain_graph=True)
+    (of_b,) = minidl.grad(y, b, retain_graph=True)
+    assert of_a.tolist() == [5.0, 7.0]
+    assert of_b.tolist() == [2.0, 3.0]

@@ -137,6 +137,9 @@ def test_other_layers_are_not_taken_for_these(stacks: list[int]) -> None:
         nn.Sequential(nn.Conv2d(2, 4, 3), nn.MaxPool2d(2, padding=1)),
         nn.Sequential(nn.Conv2d(None, 4, 3), nn.ReLU()),
         nn.Sequential(nn.Conv2d(2, 4, 3, padding="same"), nn.ReLU(), nn.MaxPool2d((1, 2))),
+        nn.Sequential(nn.Conv2d(2, 4, 3, padding=1, padding_mode="reflect"), nn.ReLU()),
+        nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.MaxPool2d(3, ceil_mode=True)),
+        nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.MaxPool2d(3, dilation=2)),
     ],
 )
 def test_what_does_not_fit_runs_as_ever(net: nn.Sequential) -> None:
@@ -145,6 +148,7 @@ def test_what_does_not_fit_runs_as_ever(net: nn.Sequential) -> None:
     expected: Any = x
     for layer in net.children():
         expected = layer(expected)
+    assert y.shape == expected.shape
     assert np.abs(y.data - expected.data).max() <= 1e-5 * np.abs(expected.data).max()
 
 
@@ -247,6 +251,75 @@ def test_changes_of_the_model_are_seen(dense_stacks: list[tuple[str, ...]]) -> N
     ]  # fmt: skip
     with minidl.no_grad():
         assert np.array_equal(net(x).data, net(x).data)
+
+
+def test_a_hook_is_seen_where_another_was_removed(dense_stacks: list[tuple[str, ...]]) -> None:
+    x = rng.normal(size=(9, 12))
+    net = mlp()
+    layer, seen = net[3], []
+    for register in (layer.register_forward_hook, layer.register_forward_pre_hook):
+        for _ in range(2):
+            # Between the two, the layers are computed together, and that is remembered.
+            register(lambda *_: None).remove()
+            net(x)
+            handle = register(lambda *_: seen.append(1))
+            net(x)
+            handle.remove()
+    assert len(seen) == 4
+
+
+def test_a_forward_of_its_own_that_is_taken_away_is_called_no_longer(stacks: list[int]) -> None:
+    net, x = model(), images()
+    expected = net(x).data
+    net[0].forward = lambda input: minidl.zeros(len(input), 6, 14, 15, dtype="float64")  # type: ignore[method-assign]
+    assert not np.array_equal(net(x).data, expected)
+    del net[0].forward
+    assert np.array_equal(net(x).data, expected)
+    assert stacks == [2, 1, 2]
+
+
+def test_a_layer_that_is_deleted_is_run_no_longer(dense_stacks: list[tuple[str, ...]]) -> None:
+    net, x = mlp(), rng.normal(size=(9, 12))
+    assert np.allclose(net(x).data.sum(1), 1)
+    delattr(net, "8")
+    assert not np.allclose(net(x).data.sum(1), 1)
+    delattr(net, "7")
+    assert net(x).shape == (9, 5)
+    assert [len(activations) for activations in dense_stacks] == [4, 4, 3]
+
+
+def test_a_plan_is_for_one_number_of_channels() -> None:
+    net = model()
+    net(images())
+    with pytest.raises(ShapeError, match=r"(?s)conv2d: input has 3 channels .*in layer 0"):
+        net(np.zeros((20, 3, 14, 15)))
+
+
+def test_a_flattening_of_other_axes_is_its_own(dense_stacks: list[tuple[str, ...]]) -> None:
+    for first in (nn.Flatten(0, -1), nn.Flatten(0)):
+        assert nn.Sequential(first, nn.Dense(12, 3))(np.zeros((1, 3, 4), "float32")).shape == (3,)
+    with pytest.raises(ShapeError, match=r"(?s)linear: .*in layer 1"):
+        nn.Sequential(nn.Flatten(1, -2), nn.Dense(12, 3))(np.zeros((5, 1, 3, 4), "float32"))
+    assert dense_stacks == []
+
+
+def test_dense_layers_that_do_not_fit_are_left_to_say_so() -> None:
+    net = nn.Sequential(nn.Dense(4, 3), nn.Tanh(), nn.Dense(5, 2))
+    with pytest.raises(ShapeError, match=r"(?s)linear: .*in layer 2"):
+        net(np.zeros((9, 4), "float32"))
+
+
+@pytest.mark.parametrize("layer", [nn.ReLU, nn.Tanh, nn.Sigmoid])
+@pytest.mark.parametrize("n", [3, 19])
+def test_an_activation_at_the_end_gets_its_slope(n: int, layer: Any) -> None:
+    """The last layer's values are a result, which the gradient needs as well."""
+    x, results = rng.normal(size=(n, 6)), []
+    for together in (True, False):
+        net = nn.Sequential(nn.Dense(6, 7, generator=np.random.default_rng(5), dtype="float64"), layer())
+        (net if together else apart(net))(x).sum().backward()
+        results.append([p.grad.data for p in net.parameters()])
+    for a, b in zip(*results, strict=True):
+        assert np.abs(a - b).max() <= 1e-12 * np.abs(b).max()
 
 
 def test_a_parameter_of_another_shape_is_left_to_its_layer(dense_stacks: list[tuple[str, ...]]) -> None:
