@@ -111,7 +111,31 @@ MUTANTS = [
         (LARGE, DIRECT),
         modules=("direct",),
     ),
+    Mutant(
+        "direct-columns-behind-a-gradient",
+        "_ext/direct.pyx",
+        "for i in range((plane.margin + window.OW) * LANES, row):",
+        "for i in range(row, row):",
+        "columns behind a block's gradient are what was there before",
+        (LARGE, DIRECT),
+    ),
+    Mutant(
+        "direct-sum-not-cleared",
+        "_ext/direct.pyx",
+        "partial[chunk, i] = 0",
+        "partial[chunk, i] *= 1",
+        "the weight gradient adds to what the workspace held",
+        (LARGE, DIRECT),
+    ),
     # Depthwise.
+    Mutant(
+        "depthwise-phases-exchanged",
+        "_ext/depthwise_lanes.h",
+        "const int kh = ODD + 2 * (last - row + i) + phase / 2;",
+        "const int kh = ODD + 2 * (last - row + i) + phase % 2;",
+        "the rows' phase of the stride taken from the columns",
+        (DEPTHWISE,),
+    ),
     Mutant(
         "depthwise-mask-off-by-one",
         "_ext/depthwise_lanes.h",

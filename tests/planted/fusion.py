@@ -92,6 +92,14 @@ MUTANTS = [
         (DENSE,),
         modules=("dense",),
     ),
+    Mutant(
+        "dense-slope-of-tanh",
+        "_ext/dense_tiles.h",
+        "grad[i] *= 1 - y[i] * y[i];",
+        "grad[i] *= y[i] * (1 - y[i]);",
+        "the slope of the sigmoid for that of tanh",
+        (DENSE,),
+    ),
     # Runs of layers.
     Mutant(
         "fusion-before-hooks-unnoticed",

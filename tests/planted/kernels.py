@@ -54,13 +54,13 @@ MUTANTS = [
     Mutant(
         "add-run-tail", "_ext/runs.h",
         "for (; i < count; i++) to[i] += from[i];", "for (; i + 1 < count; i++) to[i] += from[i];",
-        "the last number of a run that fills no vector is dropped", (WINDOWS,),
+        "the last number of a run that fills no vector is dropped", (WINDOWS,), modules=("conv",),
     ),
     Mutant(
         "copy-run-tail", "_ext/runs.h",
         "__builtin_memcpy(to + bytes - 16, from + bytes - 16, 16);",
         "__builtin_memcpy(to + bytes - 16, from + bytes - 20, 16);",
-        "the block that ends a run is read one number too early", (WINDOWS,),
+        "the block that ends a run is read one number too early", (WINDOWS,), modules=("conv",),
     ),
     Mutant(
         "conv-group-of-the-weight", CONV,
