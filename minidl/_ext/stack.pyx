@@ -87,7 +87,7 @@ cdef void forward_block(
     const real[::1] biases, real[:, ::1] images, real[:, ::1] index, real[:, ::1] scratch,
     real[:, ::1] output_ni, Py_ssize_t block, Py_ssize_t kept, Py_ssize_t slot,
 ) noexcept nogil:
-    cdef Py_ssize_t n = block * LANES, s, f, q, i, j, size, lane, rows, columns, offset, y_filter
+    cdef Py_ssize_t n = block * LANES, s, f, q, i, size, rows, columns, offset, y_filter
     cdef Py_ssize_t count = min(<Py_ssize_t>LANES, image_nchw.shape[0] - n)
     cdef Py_ssize_t last = stages.shape[0] - 1
     cdef Stage stage = read(stages, 0), following
@@ -169,9 +169,9 @@ cdef void pool_sample(const real* y, const Stage* stage, real* rows, real* out) 
             for j in range(width):
                 rows[j] = row[j]
             for r in range(1, stage.PH):
-                row += stage.window.OW
                 for j in range(width):
-                    rows[j] = row[j] if row[j] > rows[j] or row[j] != row[j] else rows[j]
+                    best = row[r * stage.window.OW + j]
+                    rows[j] = best if best > rows[j] or best != best else rows[j]
             if stage.relu:
                 for j in range(width):
                     rows[j] = 0 if rows[j] <= 0 else rows[j]
@@ -226,7 +226,7 @@ cdef void backward_block(
     Py_ssize_t biases_at, real[:, :, :, ::1] grad_image_nchw, bint wants_image, Py_ssize_t block, Py_ssize_t slot,
     Py_ssize_t dy_at,
 ) noexcept nogil:
-    cdef Py_ssize_t n = block * LANES, s, f, q, r, i, j, lane, row
+    cdef Py_ssize_t n = block * LANES, s, f, q, r, i, row
     cdef Py_ssize_t count = min(<Py_ssize_t>LANES, grad_ni.shape[0] - n)
     cdef Py_ssize_t last = stages.shape[0] - 1, pixels
     cdef Stage stage

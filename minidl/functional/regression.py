@@ -6,6 +6,7 @@ from typing import Any
 
 from minidl.autograd import Op
 from minidl.functional._losses import check_settings, read_alike, reduced
+from minidl.ops._common import check_choice
 from minidl.ops.arithmetic import Abs, mul, sub
 from minidl.ops.loss import Huber, SmoothL1, Square, SquaredDistance
 from minidl.ops.shapes import sum as sum_of
@@ -64,7 +65,7 @@ def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = 
     >>> F.mse_loss(minidl.tensor([1.0, 2.0]), [0.0, 4.0])
     tensor(2.5)
     """
-    check_settings("mse_loss", {"reduction": reduction})
+    check_choice("mse_loss", "reduction", reduction, ("mean", "sum", "none"))
     if weight is None and reduction != "none":
         x, t = read_alike("mse_loss", input=input, target=target)
         return SquaredDistance(x.data.size if reduction == "mean" else 1)(x, t)
