@@ -14,18 +14,15 @@ COLORS = ("#1b6ca8", "#e08e45", "#7a9e7e", "#8e6c8a")
 
 def draw(steps: Sequence[Comparison], grid: Sequence[Comparison], path: Path) -> None:
     """Draw whichever of the two was measured."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     drawn = [(found, paint) for found, paint in ((steps, _steps), (grid, _families)) if found]
-    figure, axes = pyplot.subplots(1, len(drawn), figsize=(7 * len(drawn), 5), squeeze=False, layout="constrained")
+    figure = Figure(figsize=(7 * len(drawn), 5), layout="constrained")
+    axes = figure.subplots(1, len(drawn), squeeze=False)
     for axis, (found, paint) in zip(axes[0], drawn, strict=True):
         paint(axis, found)
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
-    pyplot.close(figure)
 
 
 def _steps(axis: Any, steps: Sequence[Comparison]) -> None:

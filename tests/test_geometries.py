@@ -85,7 +85,7 @@ def note(name: str, geometry: Geometry) -> None:
     g = geometry
     for pair in (g.size, g.kernel_size, g.stride):
         assert len(set(pair)) == g.spatial, "square"
-    examples[name] += 1
+    examples[name.split(" by ")[0]] += 1
     kinds["an empty batch"] += g.batch == 0
     kinds["one image"] += g.batch is None
     kinds["groups"] += g.groups > 1

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from minidl import _ext
 from minidl.geometry import Window
 from minidl.kernels._common import NOTHING, Array, by_dtype, contiguous
-from minidl.memory import new_array, workspace
+from minidl.memory import WORKSPACE_PER_THREAD, new_array, workspace
 from minidl.runtime import threads_for
 
 __all__ = ["MOST_COLUMNS", "direct_conv2d", "direct_input_gradient", "direct_weight_gradient"]
@@ -67,7 +67,7 @@ def direct_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize
     by_band = work / max(N, 1) / _lanes_filled(across) + 0.2 * _LANES * moved
     if N >= _LANES // 2 and by_block < by_band and block * itemsize <= 4 * _L2_BYTES:
         items = -(-N // _LANES)
-        return DirectPlan(0, block, block - size, _chunks(items, size), work)
+        return DirectPlan(0, block, block - size, _chunks(items, size, itemsize), work)
 
     def parts(count: int) -> tuple[int, int, int]:
         """Elements of what a band of so many rows copies, of its scratch, and the block's sum."""
@@ -82,11 +82,11 @@ def direct_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize
     candidates = {min(count, total) for i in range(12) for count in (2**i, 3 * 2**i)} | {total}
     band = _band(total, {count: parts(count)[0] * itemsize for count in candidates}, _BAND_BYTES[direction], N)
     used = parts(band)
-    return DirectPlan(band, sum(used), used[0], _chunks(N * -(-total // band), size), work)
+    return DirectPlan(band, sum(used), used[0], _chunks(N * -(-total // band), size, itemsize), work)
 
 
-def _chunks(items: int, size: int) -> int:
-    return max(min(16, items, 2**20 // size), 1)
+def _chunks(items: int, size: int, itemsize: int) -> int:
+    return max(min(16, items, WORKSPACE_PER_THREAD // 2 // (size * itemsize)), 1)
 
 
 _forward = by_dtype(_ext.direct.forward)
