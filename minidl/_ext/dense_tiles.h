@@ -14,8 +14,6 @@ enum { MINIDL_LINEAR, MINIDL_RELU, MINIDL_TANH, MINIDL_SIGMOID };
 
 #define VECTOR NAME(dense_vector)
 typedef REAL VECTOR __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
-#define MASK NAME(dense_mask)
-typedef INTEGER MASK __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 #define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(REAL)))
 #define PARTS (MINIDL_LANES / WIDTH)
 #define SHORT NAME(dense_short)
@@ -191,7 +189,6 @@ static inline void NAME(dense_slope)(const REAL *y, REAL *grad, ptrdiff_t count,
 #undef SHORT_WIDTH
 #undef UPDATE_CASE
 #undef VECTOR
-#undef MASK
 #undef WIDTH
 #undef PARTS
 #undef MOST

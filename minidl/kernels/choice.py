@@ -23,7 +23,7 @@ __all__ = ["ALGORITHMS", "chosen", "cost", "refusal"]
 ALGORITHMS = ("auto", "im2col", "direct", "winograd", "winograd_2x2", "winograd_4x4", "fft")
 # Those that compute something; "auto" and "winograd" stand for one of them.
 COMPUTING = ("im2col", "direct", "winograd_2x2", "winograd_4x4", "fft")
-_TILE = {"winograd_2x2": 2, "winograd_4x4": 4}
+WINOGRAD_TILES = {"winograd_2x2": 2, "winograd_4x4": 4}
 _DTYPES: dict[int, np.dtype] = {4: np.dtype(np.float32), 8: np.dtype(np.float64)}
 
 # Kernels of fewer taps are never worth a Fourier transform.
@@ -52,7 +52,7 @@ def refusal(algorithm: str, C: int, F: int, groups: int, window: Window, itemsiz
                 "it takes kernels of 3 x 3 with stride 1, dilation 1 and 1 group, "
                 f"got {' x '.join(map(str, window.kernel_size))}, {window.stride}, {window.dilation} and {groups}"
             )
-        if not winograd_applies(window, groups, C, F, _TILE.get(algorithm, 2), _DTYPES[itemsize]):
+        if not winograd_applies(window, groups, C, F, WINOGRAD_TILES.get(algorithm, 2), _DTYPES[itemsize]):
             return f"the transformed weights of {C} channels and {F} filters exceed their budget"
     elif algorithm == "fft" and (window.stride != (1, 1) or window.dilation != (1, 1) or groups != 1):
         return f"it takes stride 1, dilation 1 and 1 group, got {window.stride}, {window.dilation} and {groups}"
@@ -128,7 +128,7 @@ def cost(algorithm: str, direction: str, N: int, C: int, F: int, groups: int, wi
             # Rows of one phase are short, and do not go together.
             rate *= 0.4
         return products / (rate * max(by_columns, by_samples)) + 0.3 * moved
-    m = _TILE[algorithm]
+    m = WINOGRAD_TILES[algorithm]
     positions = (m + 2) ** 2
     tall, wide = (OH, OW) if direction != "input" else (H, W)
     tiles = N * -(-tall // m) * -(-wide // m)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minidl.geometry import Window
 from minidl.kernels._common import Array
-from minidl.kernels.choice import chosen
+from minidl.kernels.choice import WINOGRAD_TILES, chosen
 from minidl.kernels.depthwise import depthwise2d, depthwise2d_input_gradient, depthwise2d_weight_gradient
 from minidl.kernels.direct import direct_conv2d, direct_input_gradient, direct_weight_gradient
 from minidl.kernels.fft import fft_conv2d, fft_input_gradient, fft_weight_gradient
@@ -13,8 +13,6 @@ from minidl.kernels.timing import measured
 from minidl.kernels.winograd import winograd_conv2d, winograd_input_gradient, winograd_weight_gradient
 
 __all__ = ["conv2d", "conv2d_input_gradient", "conv2d_weight_gradient"]
-
-_TILE = {"winograd_2x2": 2, "winograd_4x4": 4}
 
 
 def conv2d(x: Array, weight: Array, bias: Array | None, window: Window, groups: int, algorithm: str = "auto") -> Array:
@@ -27,8 +25,8 @@ def conv2d(x: Array, weight: Array, bias: Array | None, window: Window, groups: 
         return direct_conv2d(x, weight, bias, window) if groups == 1 else depthwise2d(x, weight, bias, window)
     if name == "fft":
         return fft_conv2d(x, weight, bias, window)
-    if name in _TILE:
-        return winograd_conv2d(x, weight, bias, window, _TILE[name])
+    if name in WINOGRAD_TILES:
+        return winograd_conv2d(x, weight, bias, window, WINOGRAD_TILES[name])
     return im2col_conv2d(x, weight, bias, window, groups)
 
 
@@ -46,8 +44,8 @@ def conv2d_input_gradient(grad: Array, weight: Array, window: Window, groups: in
         )
     if name == "fft":
         return fft_input_gradient(grad, weight, window)
-    if name in _TILE:
-        return winograd_input_gradient(grad, weight, window, _TILE[name])
+    if name in WINOGRAD_TILES:
+        return winograd_input_gradient(grad, weight, window, WINOGRAD_TILES[name])
     return im2col_input_gradient(grad, weight, window, groups)
 
 
@@ -61,6 +59,6 @@ def conv2d_weight_gradient(x: Array, grad: Array, window: Window, groups: int, a
         return direct_weight_gradient(x, grad, window) if groups == 1 else depthwise2d_weight_gradient(x, grad, window)
     if name == "fft":
         return fft_weight_gradient(x, grad, window)
-    if name in _TILE:
-        return winograd_weight_gradient(x, grad, window, _TILE[name])
+    if name in WINOGRAD_TILES:
+        return winograd_weight_gradient(x, grad, window, WINOGRAD_TILES[name])
     return im2col_weight_gradient(x, grad, window, groups)

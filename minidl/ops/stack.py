@@ -26,7 +26,7 @@ class Stack(Op):
         """The same as separate operations."""
         raise NotImplementedError
 
-    def gradients(self, grad, x, weights, biases):
+    def stack_gradients(self, grad, x, weights, biases):
         """Those of x (or None), of all weights, and of all biases."""
         raise NotImplementedError
 
@@ -39,7 +39,7 @@ class Stack(Op):
 
     def backward_arrays(self, grad):
         x, *parameters = self.saved_arrays()
-        of_x, weights, biases = self.gradients(grad, x, parameters[0::2], parameters[1::2])
+        of_x, weights, biases = self.stack_gradients(grad, x, parameters[0::2], parameters[1::2])
         of_parameters = [g for pair in zip(weights, biases, strict=True) for g in pair]
         return (of_x, *[g if need else None for g, need in zip(of_parameters, self.needs[1:], strict=True)])
 
@@ -68,7 +68,7 @@ class ConvStack(Stack):
                 x = MaxPool2d(sliding_window("max_pool2d", stage.window.output_size, stage.pool, stage.pool))(x)
         return x
 
-    def gradients(self, grad, x, weights, biases):
+    def stack_gradients(self, grad, x, weights, biases):
         return kernels.conv_stack_gradients(grad, weights, self.plan, self.images, self.index, self.needs[0])
 
     def free(self):
@@ -104,7 +104,7 @@ class DenseStack(Stack):
                 x = _ACTIVATIONS[activation]()(x)
         return x
 
-    def gradients(self, grad, x, weights, biases):
+    def stack_gradients(self, grad, x, weights, biases):
         of_x, *rest = kernels.dense_stack_gradients(grad, weights, biases, self.plan, self.state, self.needs[0])
         return (None if of_x is None else of_x.reshape(x.shape), *rest)
 
