@@ -62,7 +62,7 @@ MUTANTS = [
         "losses-broadcast", "functional/_losses.py",
         "return div(whole, losses.data.size if total is None else total)",
         "return div(whole, len(losses.data) if total is None else total)",
-        "a mean over the first dimension alone", (VALUES + "mse_loss",),
+        "a mean over the first dimension alone", (VALUES + "l1_loss",),
     ),
     Mutant(
         "huber-without-half", "ops/loss.py",
