@@ -180,14 +180,19 @@ def disagreement(workers: list[Worker], work: str) -> str:
 
 def blas_settings() -> dict[str, dict[str, str]]:
     """The environments to measure in, by what they are called: BLAS not pinned and, where it is pinned, as found."""
-    free = {key: value for key, value in os.environ.items() if key not in PINS}
+    free = {key: value for key, value in _surroundings().items() if key not in PINS}
     found = [f"{pin}={os.environ[pin]}" for pin in PINS if pin in os.environ]
-    return {"BLAS not pinned": free} | ({f"as found: {' '.join(found)}": dict(os.environ)} if found else {})
+    return {"BLAS not pinned": free} | ({f"as found: {' '.join(found)}": _surroundings()} if found else {})
 
 
 def pinned_to_avx2() -> dict[str, dict[str, str]]:
     """An environment in which OpenBLAS is told to take its AVX2 core, for all sides."""
-    return {"OPENBLAS_CORETYPE=Haswell": {**os.environ, "OPENBLAS_CORETYPE": "Haswell"}}
+    return {"OPENBLAS_CORETYPE=Haswell": {**_surroundings(), "OPENBLAS_CORETYPE": "Haswell"}}
+
+
+def _surroundings() -> dict[str, str]:
+    # The peers were compiled to bytecode when they were installed; a checkout is when it is first imported, if it may.
+    return {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 
 
 def machine() -> str:
