@@ -134,7 +134,7 @@ def get_precision() -> str:
 @lru_cache(maxsize=1)
 def blas_libraries() -> list[Any]:
     """The controllers of the BLAS that SciPy calls; found once, since looking costs milliseconds."""
-    import scipy
+    import scipy.linalg.cython_blas  # is what loads it
     from threadpoolctl import ThreadpoolController
 
     found = ThreadpoolController().select(user_api="blas").lib_controllers

@@ -7,6 +7,7 @@ here knows tensors; `minidl.kernels` is the only importer.
 import os
 from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType
 
 from minidl._ext._cpu import has_openmp, x86_64_level
 from minidl.errors import ArgumentError
@@ -31,14 +32,22 @@ def _choose() -> str:
 
 instruction_set = _choose()
 (
-    conv, pool, matmul, elementwise, loss, optim, norm, stack, dense, direct, winograd, depthwise,
+    pool, elementwise, loss, optim, norm, stack, dense, direct, winograd, depthwise,
 ) = (
     import_module(f"minidl._ext.{name}_{instruction_set}")
     for name in (
-        "conv", "pool", "matmul", "elementwise", "loss", "optim", "norm", "stack", "dense", "direct", "winograd",
-        "depthwise",
+        "pool", "elementwise", "loss", "optim", "norm", "stack", "dense", "direct", "winograd", "depthwise",
     )
 )  # fmt: skip
+
+
+def __getattr__(name: str) -> ModuleType:
+    # These call SciPy's BLAS, whose import takes longer than that of NumPy and minidl together; LeNet does without.
+    if name not in ("conv", "matmul"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = module = import_module(f"minidl._ext.{name}_{instruction_set}")
+    return module
+
 
 __all__ = [
     "available",

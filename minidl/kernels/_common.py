@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl import _ext
 from minidl.errors import ShapeError
 
 Array = np.ndarray
@@ -18,6 +19,20 @@ NOTHING = {_FLOAT32: np.empty(0, _FLOAT32), _FLOAT64: np.empty(0, _FLOAT64)}
 def by_dtype(function: Any) -> dict[np.dtype, Any]:
     """The two compilations of a kernel; Cython's own choice among them costs microseconds a call."""
     return {_FLOAT32: function["float"], _FLOAT64: function["double"]}
+
+
+class ByDtypeWhenUsed(dict[np.dtype, Any]):
+    """As `by_dtype`, for a function of a module that `_ext` imports only when it is asked for it."""
+
+    def __init__(self, module: str, function: str) -> None:
+        self._name = module, function
+
+    def __missing__(self, dtype: np.dtype) -> Any:
+        module, function = self._name
+        self.update(by_dtype(getattr(getattr(_ext, module), function)))
+        if dtype not in self:
+            raise KeyError(dtype)
+        return self[dtype]
 
 
 def contiguous(x: Array) -> Array:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import inf, pi, sqrt
 
 import numpy as np
-from scipy.special import ndtr
 
 from minidl import kernels
 from minidl.autograd import Op, wrap
@@ -192,11 +191,19 @@ class Hardswish(Unary):
         return where(np.abs(x.data) >= 3, outside, add(div(x, 3), 0.5))
 
 
+def standard_normal_cdf(x: Array, y: Array) -> Array:
+    """Write the share of a standard normal distribution below x into y, and return it."""
+    # SciPy's special functions take longer to import than all of minidl.
+    from scipy.special import ndtr
+
+    return ndtr(x, out=y)
+
+
 class NormalCDF(Unary):
     """The share of a standard normal distribution below x; the slope is its density."""
 
     def value(self, x, y):
-        ndtr(x, out=y)
+        standard_normal_cdf(x, y)
 
     def slope(self, x):
         return mul(exp(mul(mul(x, x), -0.5)), 1 / sqrt(2 * pi))
@@ -206,7 +213,7 @@ class GELU(Unary):
     """y = x times the share of a standard normal distribution below x."""
 
     def value(self, x, y):
-        np.multiply(ndtr(x, out=y), x, out=y)
+        np.multiply(standard_normal_cdf(x, y), x, out=y)
 
     def slope(self, x):
         cdf = NormalCDF()
