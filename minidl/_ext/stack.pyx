@@ -4,7 +4,7 @@ A block goes through all stages before the next one starts: its images and what 
 L2 cache, and there is one parallel region for all of it, forward or backward. What backward needs of a stage is its
 input and where the maxima were; the outputs of the convolutions are never kept.
 
-A few samples, of which nothing is kept, go one by one: 16 columns of a row are then the lanes (`_rows.pxd`).
+A few samples, of which nothing is kept, go one by one: 16 filters are then the lanes (`sample_tiles.h`).
 
 Loop order within a stage: a group of filters, a row of pooled outputs, the rows of the convolution under it, tiles.
 """
@@ -12,9 +12,10 @@ Loop order within a stage: a group of filters, a row of pooled outputs, the rows
 from cython.parallel cimport prange
 
 from minidl._ext._direct cimport (
-    LANES, Plane, filters_from, forward_rows, input_gradient, load_images, pack, plane_of, weight_gradient,
+    LANES, MOST_COLUMNS, Plane, filters_from, forward_rows, input_gradient, load_images, pack, plane_of,
+    weight_gradient,
 )
-from minidl._ext._rows cimport band_columns, band_forward, band_rows, is_narrow, load_band, whole
+from minidl._ext._rows cimport band_columns, band_rows, load_band
 from minidl._ext._threads cimport slot_start
 from minidl._ext._transpose cimport to_lanes, to_rows
 from minidl._ext._types cimport real
@@ -34,6 +35,26 @@ cdef extern from "direct.h" nogil:
         const double* grad, const double* place, int row, int columns, Py_ssize_t count, double* dy)
     float total_float "minidl_direct_total_float" (const float* grad, const float* place, Py_ssize_t count)
     double total_double "minidl_direct_total_double" (const double* grad, const double* place, Py_ssize_t count)
+
+
+cdef extern from "sample.h" nogil:
+    ctypedef struct Taps "minidl_sample":
+        Py_ssize_t channels, rows, columns
+        Py_ssize_t x_channel, x_row
+        const Py_ssize_t* x_columns
+
+    void sample_row_float "minidl_sample_row_float" (
+        const float* x, const float* w, const float* bias, float* y, Py_ssize_t count, Py_ssize_t filters,
+        const Taps* taps)
+    void sample_row_double "minidl_sample_row_double" (
+        const double* x, const double* w, const double* bias, double* y, Py_ssize_t count, Py_ssize_t filters,
+        const Taps* taps)
+    void sample_pool_float "minidl_sample_pool_float" (
+        const float* y, Py_ssize_t y_row, int rows, int columns, int relu, Py_ssize_t count, Py_ssize_t filters,
+        float* out)
+    void sample_pool_double "minidl_sample_pool_double" (
+        const double* y, Py_ssize_t y_row, int rows, int columns, int relu, Py_ssize_t count, Py_ssize_t filters,
+        double* out)
 
 
 cdef enum:
@@ -149,74 +170,106 @@ def forward(
                           block if keep else slot, slot)
 
 
-def sample_sizes(const Py_ssize_t[::1] packed):
-    """Elements a channel of one sample's input, and a filter of the rows that it is computed in."""
+def sample_size(const Py_ssize_t[::1] packed):
+    """Elements a channel of one sample's input with its padding."""
     cdef Window window = unpack(packed)
-    return (
-        band_rows(window.OH, &window) * window.SW * band_columns(&window),
-        whole(window.OW) * (window.OH if is_narrow(whole(window.OW), 1) else 1),
-    )
+    return band_rows(window.OH, &window) * window.SW * band_columns(&window)
 
 
-cdef void pool_sample(const real* y, const Stage* stage, real* rows, real* out) noexcept nogil:
-    """ReLU and max pooling of (F, OH, OW); `rows` holds one of them. NaN wins, as in blocks."""
-    cdef Py_ssize_t f, q, p, r, j, width = stage.QW * stage.PW
-    cdef const real* row
-    cdef real best
-    for f in range(stage.F):
+cdef void pack_filters(const real* weight, const real* bias, real* packed, const Stage* stage) noexcept nogil:
+    """Groups of 16 filters, each its biases and then its weights: [bias, (channel, tap)][16]."""
+    cdef Py_ssize_t size = stage.C * stage.window.KH * stage.window.KW, f = 0, i, count
+    while f < stage.F:
+        count = min(<Py_ssize_t>LANES, stage.F - f)
+        for i in range(LANES):
+            packed[i] = bias[f + i] if bias != NULL and i < count else 0
+        to_lanes(weight + f * size, size, count, size, packed + LANES)
+        packed += (size + 1) * LANES
+        f += LANES
+
+
+cdef void forward_sample(
+    const real* x, const Stage* stage, const real* packed, real* padded, real* y, real* pooled, real* out,
+) noexcept nogil:
+    """out (F, QH, QW) = one stage of one sample (C, H, W)."""
+    cdef Taps taps
+    cdef Py_ssize_t columns[MOST_COLUMNS]
+    cdef Py_ssize_t size = stage.C * stage.window.KH * stage.window.KW, f = 0, q, r, kw, count, step
+    cdef Window window = stage.window
+    taps.channels, taps.rows, taps.columns, taps.x_columns = stage.C, window.KH, window.KW, columns
+    if is_inside(&window):
+        taps.x_channel, taps.x_row, step = window.H * window.W, window.DH * window.W, window.SH * window.W
+        for kw in range(window.KW):
+            columns[kw] = kw * window.DW
+    else:
+        load_band(x, stage.C, 0, window.OH, &window, padded)
+        x = padded
+        step = window.SH * window.SW * band_columns(&window)
+        taps.x_channel = band_rows(window.OH, &window) * window.SW * band_columns(&window)
+        taps.x_row = window.DH * window.SW * band_columns(&window)
+        for kw in range(window.KW):
+            columns[kw] = kw * window.DW % window.SW * band_columns(&window) + kw * window.DW // window.SW
+    while f < stage.F:
+        count = min(<Py_ssize_t>LANES, stage.F - f)
         for q in range(stage.QH):
-            row = y + (f * stage.window.OH + q * stage.PH) * stage.window.OW
-            for j in range(width):
-                rows[j] = row[j]
-            for r in range(1, stage.PH):
-                for j in range(width):
-                    best = row[r * stage.window.OW + j]
-                    rows[j] = best if best > rows[j] or best != best else rows[j]
-            if stage.relu:
-                for j in range(width):
-                    rows[j] = 0 if rows[j] <= 0 else rows[j]
-            for p in range(stage.QW):
-                best = rows[p * stage.PW]
-                for j in range(1, stage.PW):
-                    if rows[p * stage.PW + j] > best or rows[p * stage.PW + j] != rows[p * stage.PW + j]:
-                        best = rows[p * stage.PW + j]
-                out[p] = best
-            out += stage.QW
+            for r in range(stage.PH):
+                if real is float:
+                    sample_row_float(x + (q * stage.PH + r) * step, packed + LANES, packed, y + r * window.OW * LANES,
+                                     stage.QW * stage.PW, count, &taps)
+                else:
+                    sample_row_double(x + (q * stage.PH + r) * step, packed + LANES, packed, y + r * window.OW * LANES,
+                                      stage.QW * stage.PW, count, &taps)
+            if real is float:
+                sample_pool_float(y, window.OW * LANES, <int>stage.PH, <int>stage.PW, stage.relu, stage.QW, count,
+                                  pooled + q * stage.QW * LANES)
+            else:
+                sample_pool_double(y, window.OW * LANES, <int>stage.PH, <int>stage.PW, stage.relu, stage.QW, count,
+                                   pooled + q * stage.QW * LANES)
+        to_rows(pooled, count, stage.QH * stage.QW, out + f * stage.QH * stage.QW, stage.QH * stage.QW)
+        packed += (size + 1) * LANES
+        f += LANES
+
+
+cdef bint is_inside(const Window* window) noexcept nogil:
+    """Whether no window reaches into the padding, and neighbouring outputs see neighbouring numbers."""
+    return (
+        window.top == 0 and window.left == 0 and window.SW == 1 and band_rows(window.OH, window) <= window.H
+        and window.OW + (window.KW - 1) * window.DW <= window.W
+    )
 
 
 def forward_samples(
     const real[:, :, :, ::1] image_nchw, const Py_ssize_t[:, ::1] stages, list weights, list biases,
-    real[::1] packed, real[:, ::1] scratch, Py_ssize_t y_at, Py_ssize_t rows_at, Py_ssize_t image_at,
+    real[::1] packed, real[:, ::1] scratch, Py_ssize_t y_at, Py_ssize_t pooled_at, Py_ssize_t image_at,
     real[:, ::1] output_ni, int threads,
 ):
     """output = the stages one after the other, a sample an item. A slot's scratch has room for a padded input, from
-    y_at on for a convolution's output, from rows_at on for what it is computed in, from image_at on for an image."""
-    cdef Py_ssize_t N = image_nchw.shape[0], depth = stages.shape[0], s, slot, n
-    cdef Stage stage
-    cdef const real[:, :, ::1] weight
+    y_at on for rows of a convolution's output, from pooled_at on for 16 filters' pooled one, from image_at on for what
+    the next stage sees."""
+    cdef Py_ssize_t N = image_nchw.shape[0], depth = stages.shape[0], s, slot, n, at = 0
+    cdef Stage stage[MOST_STAGES]
+    cdef Py_ssize_t packed_at[MOST_STAGES]
+    cdef const real[:, :, :, ::1] weight
     cdef const real[::1] bias
-    cdef const real* bias_of[MOST_STAGES]
     cdef const real* x
     cdef real* to
+    if depth > MOST_STAGES:
+        raise ValueError(f"at most {MOST_STAGES} stages")
     for s in range(depth):
-        stage = read(stages, s)
+        stage[s] = read(stages, s)
+        packed_at[s] = at
         weight = weights[s]
-        pack(&weight[0, 0, 0], &packed[stage.weight], stage.F, stage.C, weight.shape[2], stage.C * weight.shape[2],
-             weight.shape[2])
-        bias_of[s] = NULL
         if biases[s] is not None:
             bias = biases[s]
-            bias_of[s] = &bias[0]
+        pack_filters(&weight[0, 0, 0, 0], &bias[0] if biases[s] is not None else NULL, &packed[at], &stage[s])
+        at += (stage[s].F + LANES - 1) // LANES * LANES * (weight.shape[1] * weight.shape[2] * weight.shape[3] + 1)
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
         for n in range(slot_start(N, slot, threads), slot_start(N, slot + 1, threads)):
             x = &image_nchw[n, 0, 0, 0]
             for s in range(depth):
-                stage = read(stages, s)
-                load_band(x, stage.C, 0, stage.window.OH, &stage.window, &scratch[slot, 0])
-                band_forward(&scratch[slot, 0], &packed[stage.weight], bias_of[s], &scratch[slot, y_at], stage.C,
-                             stage.F, 0, stage.window.OH, &stage.window, &scratch[slot, rows_at])
                 to = &output_ni[n, 0] if s == depth - 1 else &scratch[slot, image_at]
-                pool_sample(&scratch[slot, y_at], &stage, &scratch[slot, rows_at], to)
+                forward_sample(x, &stage[s], &packed[packed_at[s]], &scratch[slot, 0], &scratch[slot, y_at],
+                               &scratch[slot, pooled_at], to)
                 x = to
 
 

@@ -50,8 +50,10 @@ class StackPlan(NamedTuple):
     gradient: int
     gradient_scratch: int
     work: int
-    # Of a sample that goes alone: its padded input, a convolution's output, what that is computed in, an image.
+    # Of a sample that goes alone: its padded input, rows of a convolution's output, 16 filters' pooled one, an image.
     sample: tuple[int, int, int, int]
+    # Weights and biases as such samples read them, a whole number of 16 filters.
+    by_filters: int
 
     @property
     def output_shape(self) -> tuple[int, int, int]:
@@ -65,7 +67,7 @@ def stack_plan(stages: tuple[Stage, ...]) -> StackPlan:
     """Lay the stages out."""
     packed = np.zeros((len(stages), 21), np.intp)
     sample = [0, 0, 0, 0]
-    weight = bias = x = index = scratch = gradient = dy = work = 0
+    weight = bias = x = index = scratch = gradient = dy = work = by_filters = 0
     for i, (window, C, F, relu, pool) in enumerate(stages):
         packed[i] = (*window.packed, C, F, relu, *pool, weight, bias, x, index)
         rows, columns, _, grad_columns = _ext.stack.sizes(window.packed)
@@ -80,13 +82,14 @@ def stack_plan(stages: tuple[Stage, ...]) -> StackPlan:
         gradient = max(gradient, outputs * LANES, C * window.input_size[0] * window.input_size[1] * LANES)
         dy = max(dy, F * OH * grad_columns * LANES)
         work += F * C * window.taps * window.positions
-        padded, in_rows = _ext.stack.sample_sizes(window.packed)
-        parts = C * padded, F * OH * OW, max(_MOST_FILTERS * in_rows, OW), outputs
+        pooled = (OH // pool[0]) * (OW // pool[1]) * LANES
+        parts = C * _ext.stack.sample_size(window.packed), pool[0] * OW * LANES, pooled, outputs
         sample = [max(pair) for pair in zip(sample, parts, strict=True)]
+        by_filters += -(-F // LANES) * LANES * (C * window.taps + 1)
     packed.setflags(write=False)
     return StackPlan(
         stages, packed, weight, bias, x, index, scratch, gradient, gradient + dy, work,
-        (sample[0], sample[1], sample[2], sample[3]),
+        (sample[0], sample[1], sample[2], sample[3]), by_filters,
     )  # fmt: skip
 
 
@@ -137,13 +140,13 @@ def conv_stack_samples(x: Array, weights: Sequence[Array], biases: Sequence[Arra
     N, dtype = x.shape[0], x.dtype
     threads = min(threads_for(N * plan.work), max(N, 1))
     output = new_array((N, *plan.output_shape), dtype)
-    padded, y, rows, image = plan.sample
+    padded, y, pooled, image = plan.sample
     if N:
-        with workspace(threads, padded + y + rows + image, dtype) as scratch:
+        with workspace(threads, padded + y + pooled + image, dtype) as scratch:
             _forward_samples[dtype](
-                contiguous(x), plan.packed, [contiguous(w).reshape(*w.shape[:2], -1) for w in weights],
-                [None if b is None else contiguous(b) for b in biases], np.empty(plan.weights, dtype), scratch,
-                padded, padded + y, padded + y + rows, output.reshape(N, -1), threads,
+                contiguous(x), plan.packed, [contiguous(w) for w in weights],
+                [None if b is None else contiguous(b) for b in biases], np.empty(plan.by_filters, dtype), scratch,
+                padded, padded + y, padded + y + pooled, output.reshape(N, -1), threads,
             )  # fmt: skip
     return output
 

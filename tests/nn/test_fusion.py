@@ -383,3 +383,32 @@ def test_a_few_samples_that_are_not_finite(value: float) -> None:
     with minidl.no_grad():
         together = net(x).data
         assert np.allclose(together, apart(net)(x).data, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("channels", "filters", "kernel", "stride", "padding", "dilation", "pool"),
+    [
+        (1, 6, 5, 1, 2, 1, 2),
+        (6, 16, 5, 1, 0, 1, 2),
+        (3, 8, (3, 2), (2, 3), (1, 2), 1, (1, 2)),
+        (2, 9, 3, (1, 2), 0, (2, 3), (3, 1)),
+        (4, 21, (1, 3), 1, minidl.Padding(0, 0, 0, 1), 1, 1),
+        (19, 5, 3, 1, minidl.Padding(1, 0, 2, 0), 2, 2),
+        (2, 1, (2, 16), 2, 0, 1, (2, 3)),
+    ],
+)
+def test_a_sample_gives_the_same_bits_alone_and_among_others(
+    stacks: list[int], dtype: str, channels: int, filters: int, kernel: Any, stride: Any, padding: Any, dilation: Any,
+    pool: Any,
+) -> None:  # fmt: skip
+    conv = nn.Conv2d(channels, filters, kernel, stride, padding, dilation)
+    net = nn.Sequential(conv, nn.ReLU(), nn.MaxPool2d(pool), nn.Conv2d(filters, 3, 1)).to(dtype)
+    x = rng.normal(size=(9, channels, 9, 21)).astype(dtype)
+    with minidl.no_grad():
+        among = net(x).data
+        assert np.array_equal(net(x[2:3]).data, among[2:3])
+        assert np.array_equal(net(x[4:9]).data, among[4:9])
+        assert stacks == [2, 2, 2]
+        expected = apart(net)(x).data
+        assert np.abs(among - expected).max() <= (2e-5 if dtype == "float32" else 1e-12) * np.abs(expected).max()
