@@ -20,7 +20,7 @@ def new_array(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     size = count * dtype.itemsize
     if size < _SMALL_BYTES:
         return np.empty(shape, dtype)
-    return np.frombuffer(Block(size), dtype, count).reshape(shape)
+    return np.ndarray(shape, dtype, Block(size))
 
 
 class workspace:
@@ -30,20 +30,16 @@ class workspace:
     thread it is in.
     """
 
-    __slots__ = ("_dtype", "_elements", "_row", "_slots")
+    __slots__ = ("_dtype", "_elements", "_slots")
 
     def __init__(self, slots: int, elements: int, dtype: np.dtype) -> None:
-        self._slots = slots
-        self._elements = elements
-        line = 64 // dtype.itemsize
-        self._row = (elements // line + 1) * line
-        self._dtype = dtype
+        self._slots, self._elements, self._dtype = slots, elements, dtype
 
     def __enter__(self) -> np.ndarray:
-        count, itemsize = self._slots * self._row, self._dtype.itemsize
-        block = Block(count * itemsize)
-        block.forbid_gaps(self._row * itemsize, self._elements * itemsize)
-        return np.frombuffer(block, self._dtype, count).reshape(self._slots, self._row)
+        slots, elements, itemsize = self._slots, self._elements, self._dtype.itemsize
+        line = 64 // itemsize
+        row = (elements // line + 1) * line
+        return np.ndarray((slots, row), self._dtype, Block(slots * row * itemsize, row * itemsize, elements * itemsize))
 
     def __exit__(self, *exc_info: object) -> None:
         """Nothing: the memory is free when the rows are."""

@@ -39,15 +39,19 @@ cdef Py_ssize_t class_of(Py_ssize_t size, Py_ssize_t* rounded) noexcept:
 
 
 cdef class Block:
-    """`size` writable bytes, aligned to a cache line, whose memory is kept when the block dies."""
+    """`size` writable bytes, aligned to a cache line, whose memory is kept when the block dies.
+
+    With `row` they are rows of so many bytes, of which the first `used` may be: AddressSanitizer reports the others.
+    """
 
     cdef void* memory
     cdef Py_ssize_t size
     cdef Py_ssize_t rounded
     cdef Py_ssize_t chain
 
-    def __cinit__(self, Py_ssize_t size):
+    def __cinit__(self, Py_ssize_t size, Py_ssize_t row=0, Py_ssize_t used=0):
         global kept
+        cdef Py_ssize_t start
         if size < 0 or size > (<Py_ssize_t>1 << 60):
             raise MemoryError
         self.size = size
@@ -61,16 +65,12 @@ cdef class Block:
         elif posix_memalign(&self.memory, ALIGNMENT, self.rounded) != 0:
             self.memory = NULL
             raise MemoryError
+        if SANITIZED and row:
+            for start in range(0, size - row + 1, row):
+                forbid_bytes(<char*>self.memory + start + used, row - used)
 
     def __getbuffer__(self, Py_buffer* view, int flags):
         PyBuffer_FillInfo(view, self, self.memory, self.size, 0, flags)
-
-    def forbid_gaps(self, Py_ssize_t row, Py_ssize_t used):
-        """The block is rows of `row` bytes; let AddressSanitizer report accesses past the first `used` of each."""
-        cdef Py_ssize_t start
-        if SANITIZED:
-            for start in range(0, self.size - row + 1, row):
-                forbid_bytes(<char*>self.memory + start + used, row - used)
 
     def __dealloc__(self):
         global kept
