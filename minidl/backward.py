@@ -36,20 +36,24 @@ def _start_gradient(op: str, output: TensorBase, gradient: Any) -> Array | Tenso
     return given
 
 
-def _needed(roots: Iterable[Op], targets: Iterable[Op | TensorBase]) -> set[int]:
-    """The ids of the ops through which a target is reached."""
+def _leading(roots: Iterable[Op], targets: Iterable[Op | TensorBase]) -> dict[int, tuple[bool, ...]]:
+    """For each op through which a target is reached, by its id: which of its inputs lead to one."""
     reached: dict[int, Op] = {}
     waiting = list(roots)
     while waiting:
         op = waiting.pop()
-        if id(op) not in reached:
-            reached[id(op)] = op
+        if op.order not in reached:
+            reached[op.order] = op
             waiting += [edge for edge in op.edges if isinstance(edge, Op)]
     wanted = {id(target) for target in targets}
-    for op in sorted(reached.values(), key=lambda op: op.order):
-        if any(edge is not None and id(edge) in wanted for edge in op.edges):
+    leading = {}
+    for order in sorted(reached):
+        op = reached[order]
+        needs = tuple([id(edge) in wanted for edge in op.edges])
+        if True in needs:
+            leading[id(op)] = needs
             wanted.add(id(op))
-    return wanted
+    return leading
 
 
 def _call_hooks(hooks: list[Callable] | None, grad: Any) -> Any:
@@ -114,7 +118,7 @@ def run_backward(
             start = start.data if isinstance(start, TensorBase) else start
         send(output._op or output, start, False)
 
-    wanted_ids = None
+    leading = None
     target_keys: set[int] = set()
     if targets is not None:
         if not targets:
@@ -123,8 +127,7 @@ def run_backward(
             if not isinstance(target, TensorBase) or not target._requires_grad:
                 raise GraphError(f"{name}: inputs[{i}] does not require gradients")
         target_keys = {id(t._op or t) for t in targets}
-        roots = [o._op for o in outputs if o._op is not None]
-        wanted_ids = _needed(roots, [t._op or t for t in targets])
+        leading = _leading([o._op for o in outputs if o._op is not None], [t._op or t for t in targets])
 
     before = state.recording
     state.recording = create_graph
@@ -136,20 +139,21 @@ def run_backward(
                 grad = _call_hooks(op.hooks, grad)
             if id(op) in target_keys:
                 finished[id(op)] = grad
-            if wanted_ids is not None and not any(e is not None and id(e) in wanted_ids for e in op.edges):
-                continue
-            needs = op.needs
-            if wanted_ids is not None:
+            needs = recorded = op.needs
+            if leading is not None:
                 # An op computes no gradient that leads to no target.
-                op.needs = tuple([need and id(e) in wanted_ids for need, e in zip(needs, op.edges, strict=True)])
+                needs = leading.get(id(op), ())
+                if not needs:
+                    continue
+            op.needs = needs
             try:
                 grads = op.backward(grad) if create_graph else op.backward_arrays(grad)
             finally:
-                op.needs = needs
+                op.needs = recorded
             if type(grads) is not tuple:
                 grads = (grads,)
-            for edge, part in zip(op.edges, grads, strict=True):
-                if edge is None or part is None or (wanted_ids is not None and id(edge) not in wanted_ids):
+            for edge, part, need in zip(op.edges, grads, needs, strict=True):
+                if not need or part is None:
                     continue
                 if isinstance(edge, Op) and edge.shape != (part.data if create_graph else part).shape:
                     raise GraphError(f"{op.name}: backward gave a gradient of shape {part.shape} for {edge.shape}")
@@ -157,7 +161,7 @@ def run_backward(
             if not retain:
                 op.free()
         for key, leaf in leaves.items():
-            if wanted_ids is not None and key not in target_keys:
+            if leading is not None and key not in target_keys:
                 continue
             grad = _call_hooks(leaf._hooks, pending[key]) if leaf._hooks else pending[key]
             if accumulate:
@@ -238,7 +242,7 @@ def grad(
     if grad_outputs is None:
         grads: list = [None] * len(outs)
     else:
-        grads = [grad_outputs] if isinstance(grad_outputs, TensorBase | Array) else list(grad_outputs)
+        grads = [grad_outputs] if isinstance(grad_outputs, (TensorBase, Array)) else list(grad_outputs)
     if len(grads) != len(outs):
         raise ArgumentError(f"grad: {len(outs)} outputs, but {len(grads)} grad_outputs")
     found = run_backward(outs, grads, "grad", retain_graph, create_graph, accumulate=False, targets=ins)

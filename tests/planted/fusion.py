@@ -257,7 +257,7 @@ MUTANTS = [
     Mutant(
         "needs-stay-narrowed",
         "backward.py",
-        "            finally:\n                op.needs = needs\n",
+        "            finally:\n                op.needs = recorded\n",
         "            finally:\n                pass\n",
         "a pass to one target leaves ops without gradients for the next",
         ("test_survivors.py -k pass_to_one",),
@@ -265,8 +265,8 @@ MUTANTS = [
     Mutant(
         "needs-narrowed-too-far",
         "backward.py",
-        "tuple([need and id(e) in wanted_ids for",
-        "tuple([need and id(e) in target_keys for",
+        "            wanted.add(id(op))\n",
+        "            pass\n",
         "an op gives nothing to one that only leads to a target",
         ("test_autograd.py -k TestGrad",),
     ),
