@@ -41,9 +41,10 @@ def band_sizes(const Py_ssize_t[::1] packed, Py_ssize_t count):
 
 cdef void forward_block(
     const real[:, :, :, ::1] x_nchw, const real* packed, const real* bias, const Window* window, const Plane* plane,
-    real[:, :, ::1] y_nfp, real* scratch, Py_ssize_t block,
+    real[:, :, :, ::1] y_nfij, real* scratch, Py_ssize_t block,
 ) noexcept nogil:
-    cdef Py_ssize_t n = block * LANES, C = x_nchw.shape[1], F = y_nfp.shape[1], P = y_nfp.shape[2], f = 0, size, i
+    cdef Py_ssize_t n = block * LANES, C = x_nchw.shape[1], F = y_nfij.shape[1], P = window.OH * window.OW, f = 0
+    cdef Py_ssize_t size, i
     cdef Py_ssize_t count = min(<Py_ssize_t>LANES, x_nchw.shape[0] - n)
     cdef real* y = scratch + C * plane.rows * plane.columns * LANES
     load_images(&x_nchw[n, 0, 0, 0], C * window.H * window.W, count, C, window, plane, scratch)
@@ -52,139 +53,150 @@ cdef void forward_block(
         forward_rows(scratch, packed + f * C * window.KH * window.KW, bias + f if bias != NULL else NULL, y, 0,
                      window.OH, C, size, P * LANES, window, plane)
         for i in range(size):
-            to_rows(y + i * P * LANES, count, P, &y_nfp[n, f + i, 0], F * P)
+            to_rows(y + i * P * LANES, count, P, &y_nfij[n, f + i, 0, 0], F * P)
         f += size
 
 
 def forward(
-    const real[:, :, :, ::1] x_nchw, const real[:, :, ::1] weight_fct, const real[::1] bias_f,
-    const Py_ssize_t[::1] packed_window, real[:, :, ::1] y_nfp, real[::1] packed, real[:, ::1] scratch,
+    const real[:, :, :, ::1] x_nchw, const real[:, :, :, ::1] weight_fckl, const real[::1] bias_f,
+    const Py_ssize_t[::1] packed_window, real[:, :, :, ::1] y_nfij, real[:, ::1] scratch, Py_ssize_t packed_at,
     Py_ssize_t band, int threads,
 ):
-    """y = x convolved with the weight, plus the bias; by bands of so many rows, or (band 0) blocks of samples."""
+    """y = x convolved with the weight, plus the bias; by bands of so many rows, or (band 0) blocks of samples.
+
+    From packed_at on, the first slot's scratch has room for the weights in another order.
+    """
     cdef Window window = unpack(packed_window)
     cdef Plane plane = plane_of(&window)
-    cdef Py_ssize_t N = x_nchw.shape[0], C = x_nchw.shape[1], F = y_nfp.shape[1], T = weight_fct.shape[2]
+    cdef Py_ssize_t N = x_nchw.shape[0], C = x_nchw.shape[1], F = y_nfij.shape[1], T = window.KH * window.KW
     cdef Py_ssize_t bands = (window.OH + band - 1) // band if band else 1
     cdef Py_ssize_t items = N * bands if band else (N + LANES - 1) // LANES
     cdef Py_ssize_t slot, item, first, count
     cdef const real* bias = &bias_f[0] if bias_f.shape[0] else NULL
     cdef Py_ssize_t in_band = C * band_rows(band, &window) * window.SW * band_columns(&window)
+    cdef real* packed = &scratch[0, packed_at]
     with nogil:
-        pack(&weight_fct[0, 0, 0], &packed[0], F, C, T, C * T, T)
+        pack(&weight_fckl[0, 0, 0, 0], packed, F, C, T, C * T, T)
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
         for item in range(slot_start(items, slot, threads), slot_start(items, slot + 1, threads)):
             if band == 0:
-                forward_block(x_nchw, &packed[0], bias, &window, &plane, y_nfp, &scratch[slot, 0], item)
+                forward_block(x_nchw, packed, bias, &window, &plane, y_nfij, &scratch[slot, 0], item)
             else:
                 first = item % bands * band
                 count = min(band, window.OH - first)
                 load_band(&x_nchw[item // bands, 0, 0, 0], C, first, count, &window, &scratch[slot, 0])
-                band_forward(&scratch[slot, 0], &packed[0], bias, &y_nfp[item // bands, 0, 0], C, F, first, count,
+                band_forward(&scratch[slot, 0], packed, bias, &y_nfij[item // bands, 0, 0, 0], C, F, first, count,
                              &window, &scratch[slot, in_band])
 
 
 cdef void load_grad_block(
-    const real[:, :, ::1] dy_nfp, Py_ssize_t n, Py_ssize_t count, const Window* window, const Plane* plane, real* dy,
+    const real[:, :, :, ::1] dy_nfij, Py_ssize_t n, Py_ssize_t count, const Window* window, const Plane* plane, real* dy,
 ) noexcept nogil:
     """A block of the output's gradient with its margins of zeros."""
     cdef Py_ssize_t f, r, i, row = plane.grad_columns * LANES
     cdef real* to
-    for f in range(dy_nfp.shape[1]):
+    for f in range(dy_nfij.shape[1]):
         for r in range(window.OH):
             to = dy + (f * window.OH + r) * row
             for i in range(plane.margin * LANES):
                 to[i] = 0
-            to_lanes(&dy_nfp[n, f, r * window.OW], dy_nfp.shape[1] * dy_nfp.shape[2], count, window.OW,
+            to_lanes(&dy_nfij[n, f, r, 0], dy_nfij.shape[1] * window.OH * window.OW, count, window.OW,
                      to + plane.margin * LANES)
             for i in range((plane.margin + window.OW) * LANES, row):
                 to[i] = 0
 
 
 cdef void input_block(
-    const real[:, :, ::1] dy_nfp, const real* packed, const Window* window, const Plane* plane,
+    const real[:, :, :, ::1] dy_nfij, const real* packed, const Window* window, const Plane* plane,
     real[:, :, :, ::1] dx_nchw, real* scratch, Py_ssize_t block,
 ) noexcept nogil:
-    cdef Py_ssize_t n = block * LANES, C = dx_nchw.shape[1], F = dy_nfp.shape[1], pixels = window.H * window.W
-    cdef Py_ssize_t count = min(<Py_ssize_t>LANES, dy_nfp.shape[0] - n)
+    cdef Py_ssize_t n = block * LANES, C = dx_nchw.shape[1], F = dy_nfij.shape[1], pixels = window.H * window.W
+    cdef Py_ssize_t count = min(<Py_ssize_t>LANES, dy_nfij.shape[0] - n)
     cdef real* dx = scratch + F * window.OH * plane.grad_columns * LANES
-    load_grad_block(dy_nfp, n, count, window, plane, scratch)
+    load_grad_block(dy_nfij, n, count, window, plane, scratch)
     input_gradient(scratch, packed, dx, C, F, window, plane)
     to_rows(dx, count, C * pixels, &dx_nchw[n, 0, 0, 0], C * pixels)
 
 
 def gradient_of_input(
-    const real[:, :, ::1] dy_nfp, const real[:, :, ::1] weight_fct, const Py_ssize_t[::1] packed_window,
-    real[:, :, :, ::1] dx_nchw, real[::1] packed, real[:, ::1] scratch, Py_ssize_t band, int threads,
+    const real[:, :, :, ::1] dy_nfij, const real[:, :, :, ::1] weight_fckl, const Py_ssize_t[::1] packed_window,
+    real[:, :, :, ::1] dx_nchw, real[:, ::1] scratch, Py_ssize_t packed_at, Py_ssize_t band, int threads,
 ):
     """dx, by bands of so many of its rows, or (band 0) blocks of samples."""
     cdef Window window = unpack(packed_window)
     cdef Plane plane = plane_of(&window)
     cdef GradBand around
-    cdef Py_ssize_t N = dx_nchw.shape[0], C = dx_nchw.shape[1], F = dy_nfp.shape[1], T = weight_fct.shape[2]
+    cdef Py_ssize_t N = dx_nchw.shape[0], C = dx_nchw.shape[1], F = dy_nfij.shape[1], T = window.KH * window.KW
     cdef Py_ssize_t bands = (window.H + band - 1) // band if band else 1
     cdef Py_ssize_t items = N * bands if band else (N + LANES - 1) // LANES
     cdef Py_ssize_t slot, item, first, count
+    cdef real* packed = &scratch[0, packed_at]
     with nogil:
-        pack(&weight_fct[0, 0, 0], &packed[0], C, F, T, T, C * T)
+        pack(&weight_fckl[0, 0, 0, 0], packed, C, F, T, T, C * T)
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
         for item in range(slot_start(items, slot, threads), slot_start(items, slot + 1, threads)):
             if band == 0:
-                input_block(dy_nfp, &packed[0], &window, &plane, dx_nchw, &scratch[slot, 0], item)
+                input_block(dy_nfij, packed, &window, &plane, dx_nchw, &scratch[slot, 0], item)
             else:
                 first = item % bands * band
                 count = min(band, window.H - first)
                 around = grad_band(first, count, &window)
-                load_grad(&dy_nfp[item // bands, 0, 0], F, around.first, around.rows, around.margin, around.length,
+                load_grad(&dy_nfij[item // bands, 0, 0, 0], F, around.first, around.rows, around.margin, around.length,
                           &window, &scratch[slot, 0])
-                band_input_gradient(&scratch[slot, 0], &packed[0], &dx_nchw[item // bands, 0, 0, 0], C, F, first,
+                band_input_gradient(&scratch[slot, 0], packed, &dx_nchw[item // bands, 0, 0, 0], C, F, first,
                                     count, &window, &scratch[slot, F * around.rows * around.length])
 
 
 cdef void weight_item(
-    const real[:, :, :, ::1] x_nchw, const real[:, :, ::1] dy_nfp, const Window* window, const Plane* plane,
+    const real[:, :, :, ::1] x_nchw, const real[:, :, :, ::1] dy_nfij, const Window* window, const Plane* plane,
     real* scratch, real* block_sum, real* dw, Py_ssize_t band, Py_ssize_t bands, Py_ssize_t item,
 ) noexcept nogil:
     """Add one block's or band's part to dw."""
-    cdef Py_ssize_t C = x_nchw.shape[1], F = dy_nfp.shape[1], n, count, first, i
+    cdef Py_ssize_t C = x_nchw.shape[1], F = dy_nfij.shape[1], n, count, first, i
     cdef real* dy
     if band:
         n, first = item // bands, item % bands * band
         count = min(band, window.OH - first)
         dy = scratch + C * band_rows(band, window) * window.SW * band_columns(window)
         load_band(&x_nchw[n, 0, 0, 0], C, first, count, window, scratch)
-        load_grad(&dy_nfp[n, 0, 0], F, first, count, 0, whole(window.OW), window, dy)
+        load_grad(&dy_nfij[n, 0, 0, 0], F, first, count, 0, whole(window.OW), window, dy)
         band_weight_gradient(scratch, dy, dw, C, F, count, window)
         return
     n = item * LANES
     count = min(<Py_ssize_t>LANES, x_nchw.shape[0] - n)
     dy = scratch + C * plane.rows * plane.columns * LANES
     load_images(&x_nchw[n, 0, 0, 0], C * window.H * window.W, count, C, window, plane, scratch)
-    load_grad_block(dy_nfp, n, count, window, plane, dy)
+    load_grad_block(dy_nfij, n, count, window, plane, dy)
     weight_gradient(scratch, dy, block_sum, C, F, window, plane)
     for i in range(F * C * window.KH * window.KW):
         dw[i] += block_sum[i]
 
 
 def gradient_of_weight(
-    const real[:, :, :, ::1] x_nchw, const real[:, :, ::1] dy_nfp, const Py_ssize_t[::1] packed_window,
-    real[:, ::1] partial, real[:, ::1] scratch, Py_ssize_t sum_at, Py_ssize_t band, int threads,
+    const real[:, :, :, ::1] x_nchw, const real[:, :, :, ::1] dy_nfij, const Py_ssize_t[::1] packed_window,
+    real[:, :, :, ::1] dw_fckl, real[::1] partial, real[:, ::1] scratch, Py_ssize_t chunks, Py_ssize_t sum_at,
+    Py_ssize_t band, int threads,
 ):
-    """partial[0] = dW; the other rows hold the sums of the other chunks; from sum_at on, scratch has room for one."""
+    """dw, summed over chunks of items; partial has room for the sums of all but the first, scratch (from sum_at on)
+    for a block's."""
     cdef Window window = unpack(packed_window)
     cdef Plane plane = plane_of(&window)
-    cdef Py_ssize_t N = x_nchw.shape[0], chunks = partial.shape[0], size = partial.shape[1]
+    cdef Py_ssize_t N = x_nchw.shape[0], size = dw_fckl.shape[0] * dw_fckl.shape[1] * window.KH * window.KW
     cdef Py_ssize_t bands = (window.OH + band - 1) // band if band else 1
     cdef Py_ssize_t items = N * bands if band else (N + LANES - 1) // LANES
     cdef Py_ssize_t slot, chunk, item, i
+    cdef real* dw = &dw_fckl[0, 0, 0, 0]
+    cdef real* others = &partial[0] if chunks > 1 else NULL
+    cdef real* sums
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
         for chunk in range(slot_start(chunks, slot, threads), slot_start(chunks, slot + 1, threads)):
+            sums = dw if chunk == 0 else others + (chunk - 1) * size
             for i in range(size):
-                partial[chunk, i] = 0
+                sums[i] = 0
             for item in range(slot_start(items, chunk, chunks), slot_start(items, chunk + 1, chunks)):
-                weight_item(x_nchw, dy_nfp, &window, &plane, &scratch[slot, 0], &scratch[slot, sum_at],
-                            &partial[chunk, 0], band, bands, item)
+                weight_item(x_nchw, dy_nfij, &window, &plane, &scratch[slot, 0], &scratch[slot, sum_at], sums, band,
+                            bands, item)
     with nogil:
-        for chunk in range(1, chunks):
+        for chunk in range(chunks - 1):
             for i in range(size):
-                partial[0, i] += partial[chunk, i]
+                dw[i] += others[chunk * size + i]

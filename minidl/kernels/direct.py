@@ -21,6 +21,8 @@ _L2_BYTES = 512 * 1024
 # What a band of an image may take, so that it stays in the cache while all filters pass over it. Bands of the weight's
 # gradient are higher: each ends with a sum over lanes for every weight.
 _BAND_BYTES = {"forward": 128 * 1024, "input": 128 * 1024, "weight": 640 * 1024}
+# Without BLAS's calls and packing, so much more work is over before a second thread has woken up.
+_PACE = 8
 # Seconds do not matter here, only the ratio: moving a number into or out of a block, in units of a product.
 _MOVE = 0.6
 
@@ -96,51 +98,47 @@ _weight_gradient = by_dtype(_ext.direct.gradient_of_weight)
 
 def direct_conv2d(x: Array, weight: Array, bias: Array | None, window: Window) -> Array:
     """(N, C, H, W) and (F, C, KH, KW) to (N, F, OH, OW)."""
-    N, C = x.shape[:2]
-    F, dtype = weight.shape[0], x.dtype
+    N, C, F, dtype = x.shape[0], x.shape[1], weight.shape[0], x.dtype
     plan = direct_plan("forward", N, C, F, window, dtype.itemsize)
     output = new_array((N, F, *window.output_size), dtype)
-    threads = threads_for(plan.work)
+    threads = threads_for(plan.work // _PACE)
     if N:
-        with workspace(threads, plan.scratch, dtype) as scratch, workspace(1, weight.size, dtype) as packed:
+        with workspace(threads, plan.scratch + weight.size, dtype) as scratch:
             _forward[dtype](
-                contiguous(x), contiguous(weight).reshape(F, C, window.taps),
-                NOTHING[dtype] if bias is None else contiguous(bias), window.packed,
-                output.reshape(N, F, window.positions), packed[0], scratch, plan.band, threads,
+                contiguous(x), contiguous(weight), NOTHING[dtype] if bias is None else contiguous(bias),
+                window.packed, output, scratch, plan.scratch, plan.band, threads,
             )  # fmt: skip
     return output
 
 
 def direct_input_gradient(grad: Array, weight: Array, window: Window) -> Array:
     """(N, F, OH, OW) and (F, C, KH, KW) to (N, C, H, W)."""
-    N, (F, C), dtype = grad.shape[0], weight.shape[:2], grad.dtype
+    N, F, C, dtype = grad.shape[0], weight.shape[0], weight.shape[1], grad.dtype
     plan = direct_plan("input", N, C, F, window, dtype.itemsize)
     output = new_array((N, C, *window.input_size), dtype)
-    threads = threads_for(plan.work)
+    threads = threads_for(plan.work // _PACE)
     if N:
-        with workspace(threads, plan.scratch, dtype) as scratch, workspace(1, weight.size, dtype) as packed:
+        with workspace(threads, plan.scratch + weight.size, dtype) as scratch:
             _input_gradient[dtype](
-                contiguous(grad).reshape(N, F, window.positions), contiguous(weight).reshape(F, C, window.taps),
-                window.packed, output, packed[0], scratch, plan.band, threads,
+                contiguous(grad), contiguous(weight), window.packed, output, scratch, plan.scratch, plan.band, threads,
             )  # fmt: skip
     return output
 
 
 def direct_weight_gradient(x: Array, grad: Array, window: Window) -> Array:
     """(N, C, H, W) and (N, F, OH, OW) to (F, C, KH, KW)."""
-    N, C = x.shape[:2]
-    F, dtype = grad.shape[1], x.dtype
+    N, C, F, dtype = x.shape[0], x.shape[1], grad.shape[1], x.dtype
     plan = direct_plan("weight", N, C, F, window, dtype.itemsize)
     output = new_array((F, C, *window.kernel_size), dtype)
-    threads = threads_for(plan.work)
+    threads = threads_for(plan.work // _PACE)
     if N == 0:
         output.fill(0)
         return output
-    with workspace(threads, plan.scratch, dtype) as scratch, workspace(1, plan.chunks * output.size, dtype) as sums:
-        partial = sums[0, : plan.chunks * output.size].reshape(plan.chunks, output.size)
-        _weight_gradient[dtype](
-            contiguous(x), contiguous(grad).reshape(N, F, window.positions), window.packed, partial, scratch,
-            plan.sum_at, plan.band, threads,
-        )  # fmt: skip
-        output[...] = partial[0].reshape(output.shape)
+    arrays = contiguous(x), contiguous(grad), window.packed, output
+    with workspace(threads, plan.scratch, dtype) as scratch:
+        if plan.chunks == 1:
+            _weight_gradient[dtype](*arrays, NOTHING[dtype], scratch, 1, plan.sum_at, plan.band, threads)
+        else:
+            with workspace(1, (plan.chunks - 1) * output.size, dtype) as sums:
+                _weight_gradient[dtype](*arrays, sums[0], scratch, plan.chunks, plan.sum_at, plan.band, threads)
     return output

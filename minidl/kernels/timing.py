@@ -16,7 +16,7 @@ from minidl.geometry import Window
 from minidl.kernels.choice import COMPUTING, chosen, refusal
 from minidl.runtime import get_num_threads
 
-__all__ = ["benchmark_algorithms", "measured", "recall_algorithms", "remembered_algorithms"]
+__all__ = ["benchmark_algorithms", "is_measuring", "measured", "recall_algorithms", "remembered_algorithms"]
 
 _RUNS = 3
 Key = tuple[str | int, ...]
@@ -58,11 +58,16 @@ def benchmark_algorithms(enabled: bool = True) -> None:
         _Timing.found = {}
 
 
+def is_measuring() -> bool:
+    """Whether algorithms are chosen by the clock."""
+    return _Timing.wanted
+
+
 def measured(
     direction: str, N: int, C: int, F: int, groups: int, window: Window, itemsize: int, run: Callable[[str], Any]
 ) -> str:
-    """The algorithm that was fastest when this was first asked for; "auto" where nothing is to be measured."""
-    if not _Timing.wanted or N == 0:
+    """The algorithm that was fastest when this was first asked for; "auto" where there is nothing to measure."""
+    if N == 0:
         return "auto"
     key = (
         direction, N, C, F, groups, *window.input_size, *window.kernel_size, *window.stride, *window.padding,

@@ -97,8 +97,8 @@ MUTANTS = [
     Mutant(
         "direct-partial-sum-left-out",
         "_ext/direct.pyx",
-        "for chunk in range(1, chunks):",
-        "for chunk in range(1, chunks - 1):",
+        "for chunk in range(chunks - 1):",
+        "for chunk in range(chunks - 2):",
         "the last chunk's part of the weight gradient is left out",
         (LARGE, DIRECT),
     ),
@@ -122,8 +122,8 @@ MUTANTS = [
     Mutant(
         "direct-sum-not-cleared",
         "_ext/direct.pyx",
-        "partial[chunk, i] = 0",
-        "partial[chunk, i] *= 1",
+        "sums[i] = 0",
+        "sums[i] *= 1",
         "the weight gradient adds to what the workspace held",
         (LARGE, DIRECT),
     ),
