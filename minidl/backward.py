@@ -153,7 +153,7 @@ def run_backward(
             if type(grads) is not tuple:
                 grads = (grads,)
             for edge, part, need in zip(op.edges, grads, needs, strict=True):
-                if not need or part is None:
+                if edge is None or not need or part is None:
                     continue
                 if isinstance(edge, Op) and edge.shape != (part.data if create_graph else part).shape:
                     raise GraphError(f"{op.name}: backward gave a gradient of shape {part.shape} for {edge.shape}")

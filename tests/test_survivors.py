@@ -207,3 +207,5 @@ def test_a_pass_to_one_target_leaves_the_others_their_gradients() -> None:
     (of_b,) = minidl.grad(y, b, retain_graph=True)
     assert of_a.tolist() == [5.0, 7.0]
     assert of_b.tolist() == [2.0, 3.0]
+    y.backward()
+    assert a.grad.tolist() == [5.0, 7.0] and b.grad.tolist() == [2.0, 3.0]
