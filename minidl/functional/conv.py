@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from minidl.autograd import TensorBase
 from minidl.errors import ArgumentError, ShapeError
 from minidl.functional._images import per_image
-from minidl.geometry import IntOrPair, Padding, pair, sliding_window, transposed_window
+from minidl.geometry import IntOrPair, Padding, Window, pair, sliding_window, transposed_window
 from minidl.kernels import ALGORITHMS, refusal
 from minidl.ops._common import as_tensor, check_choice, check_floating, check_same_dtype
 from minidl.ops.conv import Conv2d, ConvInputGradient, Fold, Unfold
@@ -243,11 +244,43 @@ def conv_transpose1d(
     )
 
 
+# The windows of calls that have passed all checks, by what these look at.
+_windows: dict[tuple[Any, ...], Window] = {}
+_MOST_WINDOWS = 4096
+
+
+def _call(
+    spatial: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
+    algorithm: Any,
+) -> tuple[Any, ...] | None:  # fmt: skip
+    """All that a convolution's checks look at; None unless it is batches in two dimensions, tensors and ints alone.
+
+    A key can't tell True and 1.0 from 1, which the checks do.
+    """
+    if (
+        spatial != 2
+        or not (type(stride) is type(padding) is type(dilation) is type(groups) is int)
+        or not (isinstance(input, TensorBase) and isinstance(weight, TensorBase))
+        or not (bias is None or isinstance(bias, TensorBase))
+        or type(algorithm) is not str
+    ):
+        return None
+    x, w = input.data, weight.data
+    biases = None if bias is None else (bias.data.shape, bias.data.dtype)
+    if len(x.shape) != 4:
+        return None
+    return x.shape, x.dtype, w.shape, w.dtype, biases, stride, padding, dilation, groups, algorithm
+
+
 def _convolve(
     op: str, spatial: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int,
     algorithm: str = "auto",
 ) -> Any:  # fmt: skip
     """Convolution in `spatial` dimensions, 1 or 2."""
+    key = _call(spatial, input, weight, bias, stride, padding, dilation, groups, algorithm)
+    known = None if key is None else _windows.get(key)
+    if known is not None:
+        return Conv2d(known, groups, algorithm)(input, weight, bias)
 
     def compute(x: Any, w: Any, b: Any) -> Any:
         size, kernel = x.data.shape[4 - spatial :], w.data.shape[4 - spatial :]
@@ -257,6 +290,10 @@ def _convolve(
             reason = refusal(algorithm, x.data.shape[1], w.data.shape[0], groups, window, w.data.dtype.itemsize)
             if reason is not None:
                 raise ArgumentError(f"{op}: algorithm {algorithm!r} does not apply: {reason}")
+        if key is not None:
+            if len(_windows) >= _MOST_WINDOWS:
+                _windows.clear()
+            _windows[key] = window
         return Conv2d(window, groups, algorithm)(x, w, b)
 
     return _with_filters(op, spatial, input, weight, bias, groups, False, compute)

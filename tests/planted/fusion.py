@@ -255,6 +255,22 @@ MUTANTS = [
         ("test_ops.py -k mse_loss",),
     ),
     Mutant(
+        "conv-checks-remembered-without-the-bias",
+        "functional/conv.py",
+        "w.shape, w.dtype, biases, stride",
+        "w.shape, w.dtype, stride",
+        "a bias that does not fit passes after one that did",
+        ("test_bad_input.py -k was_fine",),
+    ),
+    Mutant(
+        "conv-checks-remembered-for-true",
+        "functional/conv.py",
+        "is type(groups) is int)",
+        "is type(groups) is int or groups is True)",
+        "groups=True passes after groups=1",
+        ("test_bad_input.py -k was_fine",),
+    ),
+    Mutant(
         "needs-stay-narrowed",
         "backward.py",
         "            finally:\n                op.needs = recorded\n",
