@@ -126,16 +126,16 @@ def test_the_mean_loss_of_an_empty_batch_is_nan_and_its_sum_0() -> None:
 
 def test_a_call_that_was_fine_lets_no_other_pass() -> None:
     """Checks of a convolution are remembered, by all that they look at."""
-    x, w, b = ones(2, 3, 8, 9), ones(6, 3, 2, 2), ones(6)
+    x, w, b = minidl.ones(2, 3, 8, 9), minidl.ones(6, 3, 2, 2), minidl.ones(6)
     good = {"input": x, "weight": w, "bias": b, "stride": 1, "padding": 1, "dilation": 1, "groups": 1}
     for _ in range(2):
         assert F.conv2d(**good).shape == (2, 6, 9, 10)
     bad: list[tuple[dict[str, Any], type[Exception]]] = [
         ({"stride": True}, ArgumentError), ({"stride": 1.0}, ArgumentError), ({"padding": 1.0}, ArgumentError),
         ({"dilation": 1.0}, ArgumentError), ({"groups": True}, ArgumentError), ({"groups": 2}, ShapeError),
-        ({"bias": ones(5)}, ShapeError), ({"bias": b.astype("float64")}, DTypeError),
+        ({"bias": minidl.ones(5)}, ShapeError), ({"bias": b.astype("float64")}, DTypeError),
         ({"weight": w.astype("float64")}, DTypeError), ({"input": x.astype("float64")}, DTypeError),
-        ({"weight": ones(6, 2, 2, 2)}, ShapeError), ({"algorithm": "winograd"}, ArgumentError),
+        ({"weight": minidl.ones(6, 2, 2, 2)}, ShapeError), ({"algorithm": "winograd"}, ArgumentError),
         ({"algorithm": "none"}, ArgumentError), ({"algorithm": ["auto"]}, ArgumentError),
     ]  # fmt: skip
     for change, error in bad:

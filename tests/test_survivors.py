@@ -13,6 +13,7 @@ from parity import assert_close
 import minidl
 import minidl.functional as F
 from minidl import kernels, nn, optim
+from minidl.autograd import Op
 from minidl.checkpoint import load_checkpoint, save_checkpoint
 from minidl.errors import ArgumentError, GradcheckError, GraphError, StateDictError
 from minidl.geometry import Padding, sliding_window
@@ -198,6 +199,26 @@ def test_a_resumed_run_goes_on_with_the_default_generator(tmp_path: Path) -> Non
     minidl.manual_seed(6)
     load_checkpoint(tmp_path / "run", optimizer=optimizer)
     assert np.array_equal(minidl.default_generator().random(3), expected)
+
+
+def test_a_gradient_that_was_not_asked_for_goes_nowhere() -> None:
+    class Product(Op):
+        def forward(self, a: Any, b: Any) -> Any:
+            self.save(a, b)
+            return a * b
+
+        def backward(self, grad: Any) -> Any:
+            a, b = self.saved
+            return grad * b, grad * a
+
+    a, b = minidl.tensor([2.0, 3.0], requires_grad=True), minidl.tensor([5.0, 7.0], requires_grad=True)
+    twice, met = a * 2, []
+    twice.register_hook(lambda grad: met.append(grad))
+    y = Product()(twice, b).sum()
+    assert minidl.grad(y, b, retain_graph=True)[0].tolist() == [4.0, 6.0]
+    assert met == []
+    assert minidl.grad(y, a)[0].tolist() == [10.0, 14.0]
+    assert len(met) == 1
 
 
 def test_a_pass_to_one_target_leaves_the_others_their_gradients() -> None:

@@ -60,9 +60,9 @@ MUTANTS = [
         "a hook may return another shape, which kernels would trust", ("test_autograd.py -k may_not_return",),
     ),
     Mutant(
-        "needs-ignored", "autograd.py",
-        "(t._op or t) if need else None for t, need", "(t._op or t) if t is not None else None for t, need",
-        "tensors that require no gradient get one", ("test_survivors.py -k alone",),
+        "needs-ignored", "backward.py",
+        "if edge is None or not need or part is None:", "if edge is None or part is None:",
+        "a gradient that no target asked for goes on its way", ("test_survivors.py -k asked_for",),
     ),
     Mutant(
         "version-check-removed", "autograd.py",
