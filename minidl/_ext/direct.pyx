@@ -90,7 +90,8 @@ def forward(
 
 
 cdef void load_grad_block(
-    const real[:, :, :, ::1] dy_nfij, Py_ssize_t n, Py_ssize_t count, const Window* window, const Plane* plane, real* dy,
+    const real[:, :, :, ::1] dy_nfij, Py_ssize_t n, Py_ssize_t count, const Window* window, const Plane* plane,
+    real* dy,
 ) noexcept nogil:
     """A block of the output's gradient with its margins of zeros."""
     cdef Py_ssize_t f, r, i, row = plane.grad_columns * LANES
