@@ -205,10 +205,13 @@ class Op:
         if self.is_view:
             self._share_version(result, inputs[0])
         sources = []
-        for array in self._to_save or ():
+        for at, array in enumerate(self._to_save or ()):
             source, version = None, None
             if array is data:
                 source, version = -1, result._version
+            elif at < len(arrays) and array is arrays[at] and array is not None:
+                # What is kept is all of the inputs as a rule; those of a run of layers are many.
+                source, version = at, inputs[at]._version
             else:
                 for i, candidate in enumerate(arrays):
                     if array is candidate and array is not None:

@@ -11,6 +11,7 @@ layer's weight gradient.
 
 from cython.parallel cimport parallel, prange
 
+from minidl._ext._lists cimport address
 from minidl._ext._threads cimport slot_start
 from minidl._ext._transpose cimport to_lanes, to_rows
 from minidl._ext._types cimport real
@@ -56,27 +57,27 @@ cdef struct Layer:
     Py_ssize_t lanes, rows, weights, biases, group
 
 
-cdef Py_ssize_t read(list weights, list biases, const Py_ssize_t[:, ::1] packed, Layer* layers, real unused) except -1:
-    """Fill `layers` from `packed` (activation of each) and the arrays; returns how many groups of outputs there are."""
-    cdef const real[:, ::1] weight
-    cdef const real[::1] bias
+cdef Py_ssize_t read(
+    list weights, list biases, const Py_ssize_t[:, ::1] packed, Layer* layers, const real* of_type,
+) except -1:
+    """Fill `layers` from `packed` (inputs, outputs, activation of each) and the arrays; returns how many groups of
+    outputs there are."""
     cdef Py_ssize_t i, outputs = 0, count = 0, group = 0
+    cdef Layer* layer
     if len(weights) > MOST_LAYERS:
         raise ValueError(f"at most {MOST_LAYERS} layers")
     for i in range(len(weights)):
-        weight = weights[i]
-        layers[i].weight = &weight[0, 0]
-        layers[i].bias = NULL
+        layer = &layers[i]
+        layer.inputs, layer.outputs, layer.activation = packed[i, 0], packed[i, 1], <int>packed[i, 2]
+        layer.weight = address(weights[i], layer.outputs * layer.inputs, of_type)
+        layer.bias = NULL
         if biases[i] is not None:
-            bias = biases[i]
-            layers[i].bias = &bias[0]
-        layers[i].outputs, layers[i].inputs = weight.shape[0], weight.shape[1]
-        layers[i].activation = <int>packed[i, 0]
-        layers[i].lanes, layers[i].rows, layers[i].biases = outputs * LANES, outputs, outputs
-        layers[i].weights, layers[i].group = count, group
-        outputs += weight.shape[0]
-        count += weight.shape[0] * weight.shape[1]
-        group += (weight.shape[0] + OUTPUTS_AT_ONCE - 1) // OUTPUTS_AT_ONCE
+            layer.bias = address(biases[i], layer.outputs, of_type)
+        layer.lanes, layer.rows, layer.biases = outputs * LANES, outputs, outputs
+        layer.weights, layer.group = count, group
+        outputs += layer.outputs
+        count += layer.outputs * layer.inputs
+        group += (layer.outputs + OUTPUTS_AT_ONCE - 1) // OUTPUTS_AT_ONCE
     return group
 
 
@@ -143,7 +144,7 @@ def forward(
     """output = the layers one after the other; lanes has a row for each block, or (not keep) each slot."""
     cdef Layer layers[MOST_LAYERS]
     cdef Py_ssize_t N = x_ni.shape[0], depth = len(weights), blocks = (N + LANES - 1) // LANES, slot, block, i, n
-    read[real](weights, biases, packed, layers, 0)
+    read(weights, biases, packed, layers, &rows[0])
     if N < FEW:
         with nogil:
             for n in range(N):
@@ -212,7 +213,7 @@ def backward(
     """total = the gradients of all weights, then (from biases_at on) those of all biases."""
     cdef Layer layers[MOST_LAYERS]
     cdef Py_ssize_t N = x_ni.shape[0], depth = len(weights), blocks = (N + LANES - 1) // LANES, slot, block, group
-    cdef Py_ssize_t groups = read[real](weights, biases, packed, layers, 0), grad_block = grads.shape[1]
+    cdef Py_ssize_t groups = read(weights, biases, packed, layers, &rows[0]), grad_block = grads.shape[1]
     cdef real* input = &grad_input_ni[0, 0] if wants_input else NULL
     with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
         for slot in prange(threads, schedule="static"):

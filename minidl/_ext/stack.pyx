@@ -15,6 +15,7 @@ from minidl._ext._direct cimport (
     LANES, MOST_COLUMNS, Plane, filters_from, forward_rows, input_gradient, load_images, pack, plane_of,
     weight_gradient,
 )
+from minidl._ext._lists cimport address
 from minidl._ext._rows cimport band_columns, band_rows, load_band
 from minidl._ext._threads cimport slot_start
 from minidl._ext._transpose cimport to_lanes, to_rows
@@ -240,36 +241,36 @@ cdef bint is_inside(const Window* window) noexcept nogil:
 
 def forward_samples(
     const real[:, :, :, ::1] image_nchw, const Py_ssize_t[:, ::1] stages, list weights, list biases,
-    real[::1] packed, real[:, ::1] scratch, Py_ssize_t y_at, Py_ssize_t pooled_at, Py_ssize_t image_at,
-    real[:, ::1] output_ni, int threads,
+    real[:, ::1] scratch, Py_ssize_t y_at, Py_ssize_t pooled_at, Py_ssize_t image_at, Py_ssize_t packed_from,
+    real[:, :, :, ::1] output_nfij, int threads,
 ):
     """output = the stages one after the other, a sample an item. A slot's scratch has room for a padded input, from
     y_at on for rows of a convolution's output, from pooled_at on for 16 filters' pooled one, from image_at on for what
-    the next stage sees."""
-    cdef Py_ssize_t N = image_nchw.shape[0], depth = stages.shape[0], s, slot, n, at = 0
+    the next stage sees; the first slot's, from packed_from on, for all weights and biases in another order."""
+    cdef Py_ssize_t N = image_nchw.shape[0], depth = stages.shape[0], s, slot, n, size, at = 0
     cdef Stage stage[MOST_STAGES]
     cdef Py_ssize_t packed_at[MOST_STAGES]
-    cdef const real[:, :, :, ::1] weight
-    cdef const real[::1] bias
-    cdef const real* x
+    cdef const real* bias
+    cdef const real* x = NULL
     cdef real* to
     if depth > MOST_STAGES:
         raise ValueError(f"at most {MOST_STAGES} stages")
     for s in range(depth):
         stage[s] = read(stages, s)
         packed_at[s] = at
-        weight = weights[s]
+        size = stage[s].C * stage[s].window.KH * stage[s].window.KW
+        bias = NULL
         if biases[s] is not None:
-            bias = biases[s]
-        pack_filters(&weight[0, 0, 0, 0], &bias[0] if biases[s] is not None else NULL, &packed[at], &stage[s])
-        at += (stage[s].F + LANES - 1) // LANES * LANES * (weight.shape[1] * weight.shape[2] * weight.shape[3] + 1)
+            bias = address(biases[s], stage[s].F, x)
+        pack_filters(address(weights[s], stage[s].F * size, x), bias, &scratch[0, packed_from + at], &stage[s])
+        at += (stage[s].F + LANES - 1) // LANES * LANES * (size + 1)
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
         for n in range(slot_start(N, slot, threads), slot_start(N, slot + 1, threads)):
             x = &image_nchw[n, 0, 0, 0]
             for s in range(depth):
-                to = &output_ni[n, 0] if s == depth - 1 else &scratch[slot, image_at]
-                forward_sample(x, &stage[s], &packed[packed_at[s]], &scratch[slot, 0], &scratch[slot, y_at],
-                               &scratch[slot, pooled_at], to)
+                to = &output_nfij[n, 0, 0, 0] if s == depth - 1 else &scratch[slot, image_at]
+                forward_sample(x, &stage[s], &scratch[0, packed_from + packed_at[s]], &scratch[slot, 0],
+                               &scratch[slot, y_at], &scratch[slot, pooled_at], to)
                 x = to
 
 

@@ -18,6 +18,8 @@ __all__ = ["ACTIVATIONS", "DensePlan", "DenseState", "dense_plan", "dense_stack"
 # As the kernel numbers them.
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid")
 _LANES = 16
+# Fewer samples than fill half of a block go one by one.
+_FEW = 8
 # Without BLAS's packing and calls, so much more work is over before a second thread has woken up.
 _PACE = 8
 
@@ -46,7 +48,8 @@ class DenseState(NamedTuple):
 @lru_cache(maxsize=256)
 def dense_plan(sizes: tuple[int, ...], activations: tuple[str, ...]) -> DensePlan:
     """Lay the layers out."""
-    packed = np.array([[ACTIVATIONS.index(activation)] for activation in activations], np.intp)
+    layers = zip(sizes, sizes[1:], map(ACTIVATIONS.index, activations), strict=False)
+    packed = np.array(list(layers), np.intp)
     packed.setflags(write=False)
     outputs, weights = sum(sizes[1:]), sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
     return DensePlan(sizes, activations, packed, outputs, outputs - sizes[-1], max(sizes), weights)
@@ -65,13 +68,20 @@ def dense_stack(
     threads = threads_for(N * plan.weights // _PACE)
     x = contiguous(x)
     output = new_array((N, plan.sizes[-1]), dtype)
-    lanes = new_array((blocks if keep else min(threads, blocks), plan.outputs * _LANES), dtype)
     rows = new_array((max(N * plan.rows, 1),), dtype)
+    weights, biases = [contiguous(w) for w in weights], [None if b is None else contiguous(b) for b in biases]
+    if N < _FEW and not keep:
+        # Samples that go one by one have no lanes.
+        if N:
+            nothing = np.empty((1, 0), dtype)
+            _forward[dtype](x, weights, biases, plan.packed, nothing, rows, nothing, output, False, 1)
+        return output, None
+    lanes = new_array((blocks if keep else min(threads, blocks), plan.outputs * _LANES), dtype)
     if N:
         with workspace(threads, plan.sizes[0] * _LANES, dtype) as scratch:
             _forward[dtype](
-                x, [contiguous(w) for w in weights], [None if b is None else contiguous(b) for b in biases],
-                plan.packed, lanes, rows, scratch, output, keep, threads if keep else min(threads, blocks),
+                x, weights, biases, plan.packed, lanes, rows, scratch, output, keep,
+                threads if keep else min(threads, blocks),
             )  # fmt: skip
     return output, DenseState(x, lanes, rows) if keep else None
 

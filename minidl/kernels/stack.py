@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,10 +51,9 @@ class StackPlan(NamedTuple):
     gradient: int
     gradient_scratch: int
     work: int
-    # Of a sample that goes alone: its padded input, rows of a convolution's output, 16 filters' pooled one, an image.
-    sample: tuple[int, int, int, int]
-    # Weights and biases as such samples read them, a whole number of 16 filters.
-    by_filters: int
+    # Of a sample that goes alone: behind its padded input, where rows of a convolution's output begin, 16 filters'
+    # pooled one, an image, weights and biases as such a sample reads them, and where they end.
+    sample: tuple[int, ...]
 
     @property
     def output_shape(self) -> tuple[int, int, int]:
@@ -89,7 +89,7 @@ def stack_plan(stages: tuple[Stage, ...]) -> StackPlan:
     packed.setflags(write=False)
     return StackPlan(
         stages, packed, weight, bias, x, index, scratch, gradient, gradient + dy, work,
-        (sample[0], sample[1], sample[2], sample[3]), by_filters,
+        tuple(accumulate((*sample, by_filters))),
     )  # fmt: skip
 
 
@@ -140,13 +140,13 @@ def conv_stack_samples(x: Array, weights: Sequence[Array], biases: Sequence[Arra
     N, dtype = x.shape[0], x.dtype
     threads = min(threads_for(N * plan.work), max(N, 1))
     output = new_array((N, *plan.output_shape), dtype)
-    padded, y, pooled, image = plan.sample
     if N:
-        with workspace(threads, padded + y + pooled + image, dtype) as scratch:
+        y_at, pooled_at, image_at, packed_at, elements = plan.sample
+        with workspace(threads, elements, dtype) as scratch:
             _forward_samples[dtype](
                 contiguous(x), plan.packed, [contiguous(w) for w in weights],
-                [None if b is None else contiguous(b) for b in biases], np.empty(plan.by_filters, dtype), scratch,
-                padded, padded + y, padded + y + pooled, output.reshape(N, -1), threads,
+                [None if b is None else contiguous(b) for b in biases], scratch, y_at, pooled_at, image_at, packed_at,
+                output, threads,
             )  # fmt: skip
     return output
 

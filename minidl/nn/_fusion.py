@@ -136,9 +136,10 @@ class ConvRun(Run):
         if x.ndim != 4 or x.dtype.kind != "f":
             return 0, None
         key = (x.shape[1:], x.dtype.itemsize)
-        if key not in self._plans:
-            self._plans[key] = self._plan(x.shape[1], x.shape[2:], x.dtype.itemsize)
-        count, plan = self._plans[key]
+        found = self._plans.get(key)
+        if found is None:
+            found = self._plans[key] = self._plan(x.shape[1], x.shape[2:], x.dtype.itemsize)
+        count, plan = found
         parameters = self.parameters(x.dtype)
         if plan is None or parameters is None:
             return 0, None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl import nn
+from minidl import kernels, nn
 from minidl.errors import ShapeError
 from minidl.ops.stack import ConvStack, DenseStack
 
@@ -412,3 +412,15 @@ def test_a_sample_gives_the_same_bits_alone_and_among_others(
         assert stacks == [2, 2, 2]
         expected = apart(net)(x).data
         assert np.abs(among - expected).max() <= (2e-5 if dtype == "float32" else 1e-12) * np.abs(expected).max()
+
+
+def test_kernels_refuse_arrays_of_another_size() -> None:
+    """Lists of arrays are read by their addresses."""
+    weight, bias, x = np.ones((3, 4)), np.ones(3), np.ones((2, 4))
+    plan = kernels.dense_plan((4, 3), ("linear",))
+    assert kernels.dense_stack(x, [weight], [bias], plan, False)[0].tolist() == [[5.0] * 3] * 2
+    for wrong in (weight[:2], weight.astype("float32")):
+        with pytest.raises(ValueError, match="instead of 12 numbers"):
+            kernels.dense_stack(x, [wrong], [bias], plan, False)
+    with pytest.raises(ValueError, match="instead of 3 numbers"):
+        kernels.dense_stack(x, [weight], [bias[:2]], plan, False)
