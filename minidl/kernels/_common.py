@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,11 @@ class ByDtypeWhenUsed(dict[np.dtype, Any]):
 def contiguous(x: Array) -> Array:
     """The array itself if it is C-contiguous, else a copy that is."""
     return x if x.flags.c_contiguous else x.copy(order="C")
+
+
+def all_contiguous(arrays: Sequence[Array | None]) -> list[Array | None]:
+    """The same for several arrays, some of which may be missing."""
+    return [x if x is None or x.flags.c_contiguous else x.copy(order="C") for x in arrays]
 
 
 def check_blas_sizes(op: str, *sizes: int) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minidl import _ext
-from minidl.kernels._common import Array, by_dtype, contiguous
+from minidl.kernels._common import Array, all_contiguous, by_dtype, contiguous
 from minidl.memory import new_array, workspace
 from minidl.runtime import threads_for
 
@@ -69,19 +69,18 @@ def dense_stack(
     x = contiguous(x)
     output = new_array((N, plan.sizes[-1]), dtype)
     rows = new_array((max(N * plan.rows, 1),), dtype)
-    weights, biases = [contiguous(w) for w in weights], [None if b is None else contiguous(b) for b in biases]
+    arrays = all_contiguous(weights), all_contiguous(biases)
     if N < _FEW and not keep:
         # Samples that go one by one have no lanes.
         if N:
             nothing = np.empty((1, 0), dtype)
-            _forward[dtype](x, weights, biases, plan.packed, nothing, rows, nothing, output, False, 1)
+            _forward[dtype](x, *arrays, plan.packed, nothing, rows, nothing, output, False, 1)
         return output, None
     lanes = new_array((blocks if keep else min(threads, blocks), plan.outputs * _LANES), dtype)
     if N:
         with workspace(threads, plan.sizes[0] * _LANES, dtype) as scratch:
             _forward[dtype](
-                x, weights, biases, plan.packed, lanes, rows, scratch, output, keep,
-                threads if keep else min(threads, blocks),
+                x, *arrays, plan.packed, lanes, rows, scratch, output, keep, threads if keep else min(threads, blocks),
             )  # fmt: skip
     return output, DenseState(x, lanes, rows) if keep else None
 
@@ -101,9 +100,8 @@ def dense_stack_gradients(
             workspace(state.lanes.shape[0], plan.outputs * _LANES, dtype) as grads,
         ):
             _backward[dtype](
-                contiguous(grad), state.x, [contiguous(w) for w in weights],
-                [None if b is None else contiguous(b) for b in biases], plan.packed, state.lanes, state.rows, grads,
-                scratch, grad_input, wants_input, total, plan.weights, threads,
+                contiguous(grad), state.x, all_contiguous(weights), all_contiguous(biases), plan.packed, state.lanes,
+                state.rows, grads, scratch, grad_input, wants_input, total, plan.weights, threads,
             )  # fmt: skip
     else:
         total.fill(0)

@@ -11,7 +11,7 @@ import numpy as np
 
 from minidl import _ext
 from minidl.geometry import Pair, Window
-from minidl.kernels._common import Array, by_dtype, contiguous
+from minidl.kernels._common import Array, all_contiguous, by_dtype, contiguous
 from minidl.memory import new_array, workspace
 from minidl.runtime import threads_for
 
@@ -138,15 +138,14 @@ def conv_stack(
 def conv_stack_samples(x: Array, weights: Sequence[Array], biases: Sequence[Array | None], plan: StackPlan) -> Array:
     """`conv_stack` for a few samples, none of which fills a block, without what the gradients need."""
     N, dtype = x.shape[0], x.dtype
-    threads = min(threads_for(N * plan.work), max(N, 1))
+    threads = min(threads_for(N * plan.work), N) if N > 1 else 1
     output = new_array((N, *plan.output_shape), dtype)
     if N:
         y_at, pooled_at, image_at, packed_at, elements = plan.sample
         with workspace(threads, elements, dtype) as scratch:
             _forward_samples[dtype](
-                contiguous(x), plan.packed, [contiguous(w) for w in weights],
-                [None if b is None else contiguous(b) for b in biases], scratch, y_at, pooled_at, image_at, packed_at,
-                output, threads,
+                contiguous(x), plan.packed, all_contiguous(weights), all_contiguous(biases), scratch, y_at, pooled_at,
+                image_at, packed_at, output, threads,
             )  # fmt: skip
     return output
 

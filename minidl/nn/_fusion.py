@@ -58,10 +58,13 @@ class Run:
         found: list[Any] = []
         for layer, shape in self.layers:
             weight, bias = layer.weight, layer.bias
-            if weight.data.shape != shape or weight.data.dtype != dtype:
+            values = weight.data
+            if values.shape != shape or values.dtype != dtype:
                 return None
-            if bias is not None and (bias.data.shape != shape[:1] or bias.data.dtype != dtype):
-                return None
+            if bias is not None:
+                values = bias.data
+                if values.shape != shape[:1] or values.dtype != dtype:
+                    return None
             found += (weight, bias)
         return found
 
