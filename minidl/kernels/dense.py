@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minidl import _ext
-from minidl.kernels._common import Array, all_contiguous, by_dtype, contiguous
+from minidl.kernels._common import NOTHING, Array, all_contiguous, by_dtype, contiguous
 from minidl.memory import new_array, workspace
 from minidl.runtime import threads_for
 
@@ -18,8 +18,9 @@ __all__ = ["ACTIVATIONS", "DensePlan", "DenseState", "dense_plan", "dense_stack"
 # As the kernel numbers them.
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid")
 _LANES = 16
-# Fewer samples than fill half of a block go one by one.
+# Fewer samples than fill half of a block go one by one, and have no lanes.
 _FEW = 8
+_NO_LANES = {dtype: np.empty((1, 0), dtype) for dtype in NOTHING}
 # Without BLAS's packing and calls, so much more work is over before a second thread has woken up.
 _PACE = 8
 
@@ -64,18 +65,16 @@ def dense_stack(
 ) -> tuple[Array, DenseState | None]:
     """(N, I) through all layers, and (`keep`) what `dense_stack_gradients` needs."""
     N, dtype = x.shape[0], x.dtype
-    blocks = -(-N // _LANES)
-    threads = threads_for(N * plan.weights // _PACE)
-    x = contiguous(x)
+    x, arrays = contiguous(x), (all_contiguous(weights), all_contiguous(biases))
     output = new_array((N, plan.sizes[-1]), dtype)
-    rows = new_array((max(N * plan.rows, 1),), dtype)
-    arrays = all_contiguous(weights), all_contiguous(biases)
     if N < _FEW and not keep:
-        # Samples that go one by one have no lanes.
         if N:
-            nothing = np.empty((1, 0), dtype)
+            rows, nothing = np.empty(N * plan.rows + 1, dtype), _NO_LANES[dtype]
             _forward[dtype](x, *arrays, plan.packed, nothing, rows, nothing, output, False, 1)
         return output, None
+    blocks = -(-N // _LANES)
+    threads = threads_for(N * plan.weights // _PACE)
+    rows = new_array((max(N * plan.rows, 1),), dtype)
     lanes = new_array((blocks if keep else min(threads, blocks), plan.outputs * _LANES), dtype)
     if N:
         with workspace(threads, plan.sizes[0] * _LANES, dtype) as scratch:
