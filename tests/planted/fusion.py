@@ -69,8 +69,8 @@ MUTANTS = [
     Mutant(
         "dense-last-group-of-outputs",
         "_ext/dense.pyx",
-        "group += (weight.shape[0] + OUTPUTS_AT_ONCE - 1) // OUTPUTS_AT_ONCE",
-        "group += max(weight.shape[0] // OUTPUTS_AT_ONCE, 1)",
+        "group += (layer.outputs + OUTPUTS_AT_ONCE - 1) // OUTPUTS_AT_ONCE",
+        "group += max(layer.outputs // OUTPUTS_AT_ONCE, 1)",
         "the last outputs, which fill no group, get no gradient of their weights",
         (DENSE,),
     ),
