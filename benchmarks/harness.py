@@ -30,7 +30,8 @@ FOLDER = Path(__file__).parent
 PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 # What a side needs besides minidl and NumPy.
 PACKAGES = {
-    "torch": ("torch",), "torch_compile": ("torch",), "jax": ("jax",), "onnxruntime": ("onnxruntime", "onnx"),
+    "torch": ("torch",), "torch_compile": ("torch",), "after_torch": ("torch",), "jax": ("jax",),
+    "onnxruntime": ("onnxruntime", "onnx"),
 }  # fmt: skip
 # Threads of the process before may still be spinning.
 PAUSE = 0.01

@@ -62,11 +62,29 @@ def after_minidl(threads: int) -> Any:
     return {"matmul": timed}, {}
 
 
+def after_torch(threads: int) -> Any:
+    """The same right after PyTorch's convolution."""
+    training.torch_facts(threads)
+    import torch
+
+    matmul = _matmul()
+    images, weight = (torch.from_numpy(a) for a in (networks.images(64), networks.weights(networks.LENET)[0]))
+
+    def timed() -> float:
+        torch.nn.functional.conv2d(images, weight, padding=2)
+        start = time.perf_counter()
+        matmul()
+        return time.perf_counter() - start
+
+    return {"matmul": timed}, {}
+
+
 def measure(options: Options, environment: dict[str, str]) -> list[report.Comparison]:
-    """The layers with two threads and with one; the matmul after two threads, after one, and alone."""
+    """The layers with two threads and with one; the matmul after two threads, after one, alone, and after PyTorch."""
     found = []
     if options.wants(MATMUL):
-        with Bench("scaling", [("after_minidl", 2), ("after_minidl", 1), ("alone", 1)], environment) as bench:
+        sides = [("after_minidl", 2), ("after_minidl", 1), ("alone", 1), ("after_torch", 2)]
+        with Bench("scaling", sides, environment) as bench:
             bench.prepare()
             found.append(bench.compare(MATMUL, "matmul", *options.turns(), family="matmul"))
     return found + layers.compare(large_layers(), [("minidl", 2), ("minidl", 1)], options, environment)
@@ -77,10 +95,11 @@ def show(comparisons: list[report.Comparison]) -> str:
     parts = []
     for comparison in comparisons:
         if comparison.family == "matmul":
-            after_one, alone = comparison.peers
+            after_one, alone, *after_torch = comparison.peers
             parts.append(
                 f"{comparison.name}: {alone} alone, {after_one} right after a convolution on one thread, "
                 f"{comparison.ours} right after one on two threads"
+                + "".join(f", {timing} right after PyTorch's on two" for timing in after_torch)
             )
     found = [c for c in comparisons if c.family != "matmul"]
     if found:
