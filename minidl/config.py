@@ -30,7 +30,7 @@ def config() -> dict[str, Any]:
         "instruction sets built": ", ".join(kernels.instruction_sets()),
         "threads": runtime.get_num_threads(),
         "cores to use": runtime.available_cores(),
-        "openmp": kernels.has_openmp(),
+        "threads by": kernels.threads_by(),
         "blas": blas.get("internal_api", "unknown"),
         "blas version": blas.get("version", "unknown"),
         "blas core": core,

@@ -63,7 +63,7 @@ class Tree:
         shutil.copytree(ROOT / "minidl", folder / "minidl", ignore=shutil.ignore_patterns("*.so"))
         shutil.copytree(ROOT / "tests", folder / "tests")
         shutil.copy2(ROOT / "pyproject.toml", folder)
-        for module in [*compiled.glob(f"*_{isa}.*.so"), *compiled.glob("_*.so")]:
+        for module in [*compiled.glob(f"*_{isa}.*.so"), *compiled.glob("_*.so"), *compiled.glob("lib*.so")]:
             shutil.copy2(module, folder / "minidl" / "_ext")
         if not list((folder / "minidl" / "_ext").glob("*.so")):
             raise SystemExit(f"no kernels in {compiled}: use make {'sanitize' if isa == 'sanitize' else 'mutants'}")
@@ -121,7 +121,7 @@ class Tree:
             os.utime(path, ns=self.times)
             self.original = ""
         for module in self.modules_of(mutant):
-            (compiled,) = self.kernels.glob(f"{module}.*.so")
+            (compiled,) = self.kernels.glob(f"{module}.*so")
             shutil.copy2(compiled, self.folder / "minidl" / "_ext")
 
     def modules_of(self, mutant: Mutant) -> list[str]:
@@ -145,17 +145,18 @@ class Tree:
             names = names or sorted(Path(name).stem for name in touched if name.endswith(".pyx"))
             if not names:
                 raise BrokenMutant(f"{mutant.file} goes into no compiled module")
-        return [name if name.startswith("_") else f"{name}_{self.isa}" for name in names]
+        return [name if name.startswith(("_", "lib")) else f"{name}_{self.isa}" for name in names]
 
     def compile(self, module: str) -> None:
         """Make one module again, by the very commands that the build folder would use."""
-        (target,) = ((path.relative_to(self.build)) for path in (self.build / "minidl" / "_ext").glob(f"{module}.*.so"))
+        (target,) = ((path.relative_to(self.build)) for path in (self.build / "minidl" / "_ext").glob(f"{module}.*so"))
         commands = subprocess.check_output(["ninja", "-C", self.build, "-t", "commands", target], text=True)
         folder = self.folder / self.build.relative_to(ROOT)
-        (folder / f"{target}.p").mkdir(parents=True, exist_ok=True)
+        for objects in {f"{target}.p", *re.findall(r"minidl/\S+?\.so\.p(?=/)", commands)}:
+            (folder / objects).mkdir(parents=True, exist_ok=True)
         for line in commands.splitlines():
             words = [str(self.folder) if word == str(ROOT) else word for word in shlex.split(line)]
-            if words[0] == "ninja:":
+            if words[0] == "ninja:" or "symbolextractor" in words:
                 continue
             done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
             if done.returncode:

@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
-from minidl._ext._cpu import has_openmp, x86_64_level
+from minidl._ext._cpu import threads_by, x86_64_level
 from minidl.errors import ArgumentError
 
 _LEVELS = {"generic": 0, "v2": 2, "v3": 3, "v4": 4, "debug": 0, "sanitize": 0}
@@ -56,7 +56,6 @@ __all__ = [
     "depthwise",
     "direct",
     "elementwise",
-    "has_openmp",
     "instruction_set",
     "loss",
     "matmul",
@@ -64,6 +63,7 @@ __all__ = [
     "optim",
     "pool",
     "stack",
+    "threads_by",
     "winograd",
     "x86_64_level",
 ]

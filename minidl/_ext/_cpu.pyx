@@ -2,12 +2,14 @@
 
 cdef extern from "cpu.h" nogil:
     int minidl_x86_64_level()
-    int minidl_has_openmp()
+
+cdef extern from "threads.h" nogil:
+    const char* minidl_threads_by()
 
 
 def x86_64_level():
     return minidl_x86_64_level()
 
 
-def has_openmp():
-    return bool(minidl_has_openmp())
+def threads_by():
+    return minidl_threads_by().decode()

@@ -20,12 +20,4 @@ static int minidl_x86_64_level(void) {
 #endif
 }
 
-static int minidl_has_openmp(void) {
-#ifdef _OPENMP
-    return 1;
-#else
-    return 0;
-#endif
-}
-
 #endif

@@ -12,7 +12,7 @@ layer's weight gradient.
 from cython.parallel cimport parallel, prange
 
 from minidl._ext._lists cimport address
-from minidl._ext._threads cimport slot_start
+from minidl._ext._threads cimport slot_start, team_barrier
 from minidl._ext._transpose cimport to_lanes, to_rows
 from minidl._ext._types cimport real
 
@@ -220,6 +220,7 @@ def backward(
             for block in range(slot_start(blocks, slot, threads), slot_start(blocks, slot + 1, threads)):
                 backward_block(&grad_nj[0, 0], layers, depth, N, block * LANES, &lanes[block, 0], &grads[block, 0],
                                &scratch[slot, 0], input, wants_input)
+        team_barrier()
         # Layers differ in size: in turn, so that each thread gets some of every layer.
         for group in prange(groups, schedule="static", chunksize=1):
             update_group(&x_ni[0, 0], layers, depth, N, &rows[0], &grads[0, 0], grad_block, &total[0], biases_at, group)

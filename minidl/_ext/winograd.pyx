@@ -9,7 +9,7 @@ Letters: N samples, C channels, F output channels, K taps (9), m x m outputs a t
 
 from cython.parallel cimport parallel, prange
 
-from minidl._ext._threads cimport slot_start
+from minidl._ext._threads cimport slot_start, team_barrier
 from minidl._ext._types cimport real
 from minidl._ext._winograd cimport (
     LANES, ROWS, Cut, Image, Product, collect, multiply, output_tile, spread, spread_tile, taps, weight_tile,
@@ -126,6 +126,7 @@ def forward(
         for slot in prange(threads, schedule="static"):
             for item in range(slot_start(weight_items, slot, threads), slot_start(weight_items, slot + 1, threads)):
                 transform_weights(weight_fck, transposed, m, item, &transformed[0, 0])
+        team_barrier()
         for slot in prange(threads, schedule="static"):
             for item in range(slot_start(items, slot, threads), slot_start(items, slot + 1, threads)):
                 forward_item(input_nchw, &transformed[0, 0], bias_f, &image, &result, &cut, output_nfhw,
@@ -201,6 +202,7 @@ def weight_gradient(
                         spread(&grad_nfhw[0, 0, 0, 0], &grad, &cut, True, group * LANES, strip,
                                slot_start(strips, first + item % count + 1, items), &workspace[slot, 0],
                                e + (group * most + at) * LANES, e_step)
+            team_barrier()
             for slot in prange(threads, schedule="static"):
                 for item in range(slot_start(positions * filter_groups, slot, threads),
                                   slot_start(positions * filter_groups, slot + 1, threads)):
@@ -209,6 +211,7 @@ def weight_gradient(
                              item % filter_groups,
                              (slot_start(strips, slot_start(items, chunk + 1, chunks), items)
                               - slot_start(strips, first, items)) * width, most, chunk > 0)
+            team_barrier()
         for slot in prange(threads, schedule="static"):
             for f in range(slot_start(F, slot, threads), slot_start(F, slot + 1, threads)):
                 for group in range(groups):

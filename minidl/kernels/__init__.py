@@ -35,9 +35,9 @@ def instruction_sets() -> list[str]:
     return list(_ext.available)
 
 
-def has_openmp() -> bool:
-    """Whether the kernels were built to run on several threads."""
-    return _ext.has_openmp()
+def threads_by() -> str:
+    """What runs the kernels' threads in this build: "minidl's pool", "OpenMP" or "none"."""
+    return _ext.threads_by()
 
 
 def x86_64_level() -> int:
