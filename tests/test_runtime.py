@@ -224,12 +224,12 @@ class TestWorkspace:
 
     @pytest.mark.parametrize("threads", [1, 2])
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
-    @pytest.mark.parametrize("algorithm", ["im2col", "direct"])
+    @pytest.mark.parametrize("algorithm", ["im2col", "implicit_gemm", "direct"])
     def test_bounded_by_8_mib_a_thread(
         self, threads: int, dtype: str, algorithm: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         leased, largest = 0, 0
-        # The direct algorithm also holds the weights in another order, and sums of their gradient.
+        # The direct algorithm and implicit_gemm also hold the weights in another order, and sums of their gradient.
         allowed = threads * memory.WORKSPACE_PER_THREAD + 4096
 
         class Counted(memory.workspace):

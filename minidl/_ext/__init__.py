@@ -32,11 +32,12 @@ def _choose() -> str:
 
 instruction_set = _choose()
 (
-    pool, elementwise, loss, optim, norm, stack, dense, direct, winograd, depthwise,
+    pool, elementwise, loss, optim, norm, stack, dense, direct, winograd, depthwise, implicit_gemm,
 ) = (
     import_module(f"minidl._ext.{name}_{instruction_set}")
     for name in (
         "pool", "elementwise", "loss", "optim", "norm", "stack", "dense", "direct", "winograd", "depthwise",
+        "implicit_gemm",
     )
 )  # fmt: skip
 
@@ -56,6 +57,7 @@ __all__ = [
     "depthwise",
     "direct",
     "elementwise",
+    "implicit_gemm",
     "instruction_set",
     "loss",
     "matmul",

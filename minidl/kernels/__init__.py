@@ -15,6 +15,7 @@ from minidl.kernels.direct import *
 from minidl.kernels.elementwise import *
 from minidl.kernels.fft import *
 from minidl.kernels.im2col import *
+from minidl.kernels.implicit_gemm import *
 from minidl.kernels.linear import *
 from minidl.kernels.loss import *
 from minidl.kernels.norm import *

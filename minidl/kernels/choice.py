@@ -20,9 +20,9 @@ from minidl.runtime import get_precision
 
 __all__ = ["ALGORITHMS", "chosen", "cost", "refusal"]
 
-ALGORITHMS = ("auto", "im2col", "direct", "winograd", "winograd_2x2", "winograd_4x4", "fft")
+ALGORITHMS = ("auto", "im2col", "implicit_gemm", "direct", "winograd", "winograd_2x2", "winograd_4x4", "fft")
 # Those that compute something; "auto" and "winograd" stand for one of them.
-COMPUTING = ("im2col", "direct", "winograd_2x2", "winograd_4x4", "fft")
+COMPUTING = ("im2col", "implicit_gemm", "direct", "winograd_2x2", "winograd_4x4", "fft")
 WINOGRAD_TILES = {"winograd_2x2": 2, "winograd_4x4": 4}
 _DTYPES: dict[int, np.dtype] = {4: np.dtype(np.float32), 8: np.dtype(np.float64)}
 
@@ -30,6 +30,9 @@ _DTYPES: dict[int, np.dtype] = {4: np.dtype(np.float32), 8: np.dtype(np.float64)
 _LARGE_KERNEL = 81
 # Of transformed weights, beyond which a common last-level cache does not keep them.
 _CACHE_BYTES = 24 * 1024**2
+# Of the vector multiply-adds that a core can do, how many implicit_gemm's tile does. Measured with AVX-512 only; with
+# 16 registers its tiles are half as large, and BLAS is preferred.
+_TILE_RATE = 0.9 if _ext.instruction_set == "v4" else 0.5
 # Numbers in a vector of float32; the model counts in vector multiply-adds.
 _WIDTH = {"v4": 16, "v3": 8}.get(_ext.instruction_set, 4)
 
@@ -54,6 +57,8 @@ def refusal(algorithm: str, C: int, F: int, groups: int, window: Window, itemsiz
             )
         if not winograd_applies(window, groups, C, F, WINOGRAD_TILES.get(algorithm, 2), _DTYPES[itemsize]):
             return f"the transformed weights of {C} channels and {F} filters exceed their budget"
+    elif algorithm == "implicit_gemm" and groups != 1:
+        return f"it takes 1 group, got {groups}"
     elif algorithm == "fft" and (window.stride != (1, 1) or window.dilation != (1, 1) or groups != 1):
         return f"it takes stride 1, dilation 1 and 1 group, got {window.stride}, {window.dilation} and {groups}"
     return None
@@ -83,7 +88,7 @@ def chosen(direction: str, algorithm: str, N: int, C: int, F: int, groups: int, 
 def _cheapest(
     direction: str, N: int, C: int, F: int, groups: int, window: Window, itemsize: int, precision: str
 ) -> str:
-    allowed = ["im2col", "direct", "winograd_2x2"]
+    allowed = ["im2col", "implicit_gemm", "direct", "winograd_2x2"]
     if window.taps >= _LARGE_KERNEL:
         allowed.append("fft")
     if _tile_within_precision(direction, F) == "winograd_4x4":
@@ -109,6 +114,22 @@ def cost(algorithm: str, direction: str, N: int, C: int, F: int, groups: int, wi
         rows, depth = (F // groups, inner) if direction != "input" else (inner, F // groups)
         filled = min(rows / 16, 1) * depth / (depth + 16)
         return products / (0.75 * filled) + 0.35 * columns * (2 if direction == "input" else 1) + 0.1 * moved
+    if algorithm == "implicit_gemm":
+        # A tile is 8 rows (4 without AVX-512); all of the other operand is gathered, for the weight's gradient turned.
+        rows, inner, seen = (F, C, OH * OW) if direction != "input" else (C, F, H * W)
+        taps = window.taps if direction != "input" else window.taps / (window.stride[0] * window.stride[1])
+        gathered = N * inner * taps * seen
+        # Runs of one row each, cut by panels; with a stride no plain copies.
+        across = OW if direction != "input" else -(-W // window.stride[1])
+        by_number = 0.15 if window.taps == 1 else 0.15 + 8 / across + 8 / 48
+        if direction != "input" and window.stride[1] > 1:
+            # The weight's gradient gathers longer runs.
+            by_number += (0.3 if direction == "forward" else 0.25) * window.stride[1]
+        by_weight = 3.0 if direction == "input" and window.taps > 1 else 0.4
+        packed = gathered * by_number + by_weight * F * C * window.taps
+        if direction == "weight":
+            packed += 0.35 * (gathered + N * F * seen)
+        return products / (_TILE_RATE * rows / (-(-rows // 8) * 8)) + packed + 0.1 * moved
     if algorithm == "fft":
         rows, across = fft_size(window)
         area = rows * across

@@ -9,6 +9,11 @@ from minidl.kernels.depthwise import depthwise2d, depthwise2d_input_gradient, de
 from minidl.kernels.direct import direct_conv2d, direct_input_gradient, direct_weight_gradient
 from minidl.kernels.fft import fft_conv2d, fft_input_gradient, fft_weight_gradient
 from minidl.kernels.im2col import im2col_conv2d, im2col_input_gradient, im2col_weight_gradient
+from minidl.kernels.implicit_gemm import (
+    implicit_gemm_conv2d,
+    implicit_gemm_input_gradient,
+    implicit_gemm_weight_gradient,
+)
 from minidl.kernels.timing import is_measuring, measured
 from minidl.kernels.winograd import winograd_conv2d, winograd_input_gradient, winograd_weight_gradient
 
@@ -25,6 +30,8 @@ def conv2d(x: Array, weight: Array, bias: Array | None, window: Window, groups: 
         return direct_conv2d(x, weight, bias, window) if groups == 1 else depthwise2d(x, weight, bias, window)
     if name == "fft":
         return fft_conv2d(x, weight, bias, window)
+    if name == "implicit_gemm":
+        return implicit_gemm_conv2d(x, weight, bias, window)
     if name in WINOGRAD_TILES:
         return winograd_conv2d(x, weight, bias, window, WINOGRAD_TILES[name])
     return im2col_conv2d(x, weight, bias, window, groups)
@@ -44,6 +51,8 @@ def conv2d_input_gradient(grad: Array, weight: Array, window: Window, groups: in
         )
     if name == "fft":
         return fft_input_gradient(grad, weight, window)
+    if name == "implicit_gemm":
+        return implicit_gemm_input_gradient(grad, weight, window)
     if name in WINOGRAD_TILES:
         return winograd_input_gradient(grad, weight, window, WINOGRAD_TILES[name])
     return im2col_input_gradient(grad, weight, window, groups)
@@ -59,6 +68,8 @@ def conv2d_weight_gradient(x: Array, grad: Array, window: Window, groups: int, a
         return direct_weight_gradient(x, grad, window) if groups == 1 else depthwise2d_weight_gradient(x, grad, window)
     if name == "fft":
         return fft_weight_gradient(x, grad, window)
+    if name == "implicit_gemm":
+        return implicit_gemm_weight_gradient(x, grad, window)
     if name in WINOGRAD_TILES:
         return winograd_weight_gradient(x, grad, window, WINOGRAD_TILES[name])
     return im2col_weight_gradient(x, grad, window, groups)

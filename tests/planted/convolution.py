@@ -1,4 +1,4 @@
-"""Mistakes in the methods of convolution: direct, depthwise, Winograd's, and in what chooses between them."""
+"""Mistakes in the methods of convolution: direct, depthwise, Winograd's, our own product, and in their choice."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ DEPTHWISE = "test_kernels_depthwise.py -k random_windows or odd_windows"
 BANDS = "test_kernels_depthwise.py -k bands"
 WINOGRAD = "test_kernels_winograd.py -k random_geometries or remainder"
 MATRICES = "test_kernels_winograd.py -k transforms_are"
+PRODUCT = "test_kernels_implicit_gemm.py"
 CHOICE = "test_algorithms.py"
 
 MUTANTS = [
@@ -290,6 +291,139 @@ MUTANTS = [
         "(2 - window.padding.left, 2 - window.padding.top)",
         "rows and columns exchanged in the input gradient's padding",
         (WINOGRAD,),
+    ),
+    # The product of our own.
+    Mutant(
+        "gemm-one-bias-for-a-tile",
+        "_ext/gemm_tiles.h",
+        "sum[i][v] += bias[i];",
+        "sum[i][v] += bias[0];",
+        "all rows of a tile get the first one's bias",
+        (PRODUCT,),
+        modules=("implicit_gemm",),
+    ),
+    Mutant(
+        "gemm-bias-with-every-block",
+        "_ext/implicit_gemm.pyx",
+        "if k_start == 0 and k < rows",
+        "if k < rows",
+        "the bias is added once for each block of the inner dimension",
+        (PRODUCT,),
+        modules=("implicit_gemm",),
+    ),
+    Mutant(
+        "gemm-tile-across-images",
+        "_ext/implicit_gemm.pyx",
+        "                        and q // P == (q + wide - 1) // P):",
+        "                        and q // P <= (q + wide - 1) // P):",
+        "a tile that reaches into the next image is written into this one's next channel",
+        (PRODUCT,),
+        modules=("implicit_gemm",),
+    ),
+    Mutant(
+        "gemm-blocks-aside-replaced",
+        "_ext/implicit_gemm.pyx",
+        "rows, k_start > 0, output, target,",
+        "rows, False, output, target,",
+        "tiles computed aside keep the last block of the inner dimension only",
+        (PRODUCT,),
+        modules=("implicit_gemm",),
+    ),
+    Mutant(
+        "gemm-same-image-for-ever",
+        "_ext/gemm_tiles.h",
+        "if (++row == view->rows) row = 0, image++;",
+        "if (++row == view->rows) row = 0;",
+        "positions start the first image again after its last",
+        (PRODUCT,),
+        modules=("implicit_gemm",),
+    ),
+    Mutant(
+        "gemm-whole-panels-left-bare",
+        "_ext/gemm_tiles.h",
+        "for (ptrdiff_t j = end; j < stop; j++) lanes[j] = 0;",
+        "for (ptrdiff_t j = end; j < stop && end - start != LANES; j++) lanes[j] = 0;",
+        "where as much is inside as a panel is wide, the padding after it is whatever was there",
+        (PRODUCT,),
+        modules=("implicit_gemm",),
+    ),
+    Mutant(
+        "gemm-padded-row-taken-for-plain",
+        "_ext/implicit_gemm.pyx",
+        "and product.view.W == product.view.columns and product.view.column_stride == 1",
+        "and product.view.column_stride == 1",
+        "one tap on one padded row is read as if the positions were the pixels",
+        (PRODUCT,),
+        modules=("implicit_gemm",),
+    ),
+    Mutant(
+        "gemm-column-stride-for-rows",
+        "_ext/gemm_tiles.h",
+        "runs[r].row * view->row_stride + tap[0]",
+        "runs[r].row * view->column_stride + tap[0]",
+        "rows take the columns' stride",
+        (PRODUCT,),
+        modules=("implicit_gemm",),
+    ),
+    Mutant(
+        "gemm-last-square",
+        "_ext/gemm_tiles.h",
+        "? next : count - WIDTH;",
+        "? next : count - WIDTH - 1;",
+        "the last row of what is turned is left as it was",
+        (PRODUCT,),
+        modules=("implicit_gemm",),
+    ),
+    Mutant(
+        "gemm-third-of-four",
+        "_ext/gemm_tiles.h",
+        "__builtin_shuffle(seen[2], seen[3], even), even)",
+        "__builtin_shuffle(seen[1], seen[3], even), even)",
+        "with stride 4, the second half of a vector is partly the first",
+        (PRODUCT,),
+        modules=("implicit_gemm",),
+    ),
+    Mutant(
+        "gemm-chunk-starts-with-what-was-there",
+        "_ext/implicit_gemm.pyx",
+        "block > block_start, sums",
+        "block > 0, sums",
+        "later chunks add to what the workspace held",
+        (PRODUCT,),
+        modules=("implicit_gemm",),
+    ),
+    Mutant(
+        "gemm-second-chunk-lost",
+        "_ext/implicit_gemm.pyx",
+        "for chunk in range(1, chunks):",
+        "for chunk in range(2, chunks):",
+        "one of the partial sums is not added",
+        (PRODUCT,),
+        modules=("implicit_gemm",),
+    ),
+    Mutant(
+        "gemm-end-inside-rounded-down",
+        "kernels/implicit_gemm.py",
+        "-((offset - size) // stride)",
+        "(size - offset) // stride",
+        "the last column that is inside, but not by a whole step, is taken for padding",
+        (PRODUCT,),
+    ),
+    Mutant(
+        "gemm-unseen-pixels",
+        "kernels/implicit_gemm.py",
+        "    if unseen:",
+        "    if unseen and not plans:",
+        "pixels that no window saw have whatever was in the memory",
+        (PRODUCT,),
+    ),
+    Mutant(
+        "gemm-remainder-of-rows-only",
+        "kernels/implicit_gemm.py",
+        "if (row - h) % SH == 0 and (column - w) % SW == 0",
+        "if (row - h) % SH == 0 and (column - w) % SH == 0",
+        "the columns' remainder is taken from the rows' stride",
+        (PRODUCT,),
     ),
     # The choice.
     Mutant(

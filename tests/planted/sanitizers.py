@@ -39,6 +39,12 @@ MUTANTS = [
         ("test_kernels.py -k matmul_equals",), READ,
     ),
     Mutant(
+        "gemm-reads-beyond", "_ext/gemm_tiles.h",
+        "i + WIDTH < count; i += WIDTH", "i + WIDTH <= count; i += WIDTH",
+        "with stride 2 or 4, the last vector reaches beyond the last number that is taken",
+        ("test_kernels_implicit_gemm.py -k random_windows",), READ, ("implicit_gemm",),
+    ),
+    Mutant(
         "mean-pool-reads-beyond", "_ext/pool.pyx",
         "total[ow] += row[ow * SW + offset]", "total[ow] += row[ow * SW + offset + 1]",
         "every number is read one too far", (WINDOWS,), READ,

@@ -1,0 +1,235 @@
+/* Matrix products for convolution, one operand of which is packed straight from images: there is no matrix of columns.
+ *
+ * A tile of the result, ROWS rows by up to three vectors of lanes, stays in registers while the whole inner dimension
+ * goes by. Its operands lie as it reads them: `a` as [k][ROWS], each number for all lanes, `b` as [k][LANES].
+ *
+ * Included once for each number type, with REAL, INTEGER and NAME(x) defined.
+ */
+#include <stddef.h>
+#include <string.h>
+
+#include "runs.h"
+
+#ifndef MINIDL_GEMM_ONCE
+#define MINIDL_GEMM_ONCE
+/* Sums of a tile, the vectors that they need and a factor fill the registers: 28 of 32, or 16 of 16. */
+#define MINIDL_GEMM_VECTORS 3
+#if defined(__AVX512F__)
+#define MINIDL_GEMM_BYTES 64
+#define MINIDL_GEMM_ROWS 8
+#elif defined(__AVX__)
+#define MINIDL_GEMM_BYTES 32
+#define MINIDL_GEMM_ROWS 4
+#else
+#define MINIDL_GEMM_BYTES 16
+#define MINIDL_GEMM_ROWS 4
+#endif
+/* Early enough that the sums are registers from the start, and never an array on the stack. */
+#define MINIDL_GEMM_UNROLL _Pragma("GCC unroll 16")
+
+/* The images [image][channel][H][W] that are read, the positions on them, and the taps of a kernel there. A tap has
+ * four numbers: its offset in rows and in columns, the first column of positions from which it is inside, and the end
+ * of those. */
+typedef struct {
+    ptrdiff_t H, W, image_step, channel_step;
+    ptrdiff_t rows, columns, row_stride, column_stride;
+    ptrdiff_t taps;
+    const ptrdiff_t *tap;
+} minidl_gemm_view;
+
+/* Positions of one row of one image, and where they go: lanes of a panel. */
+typedef struct {
+    ptrdiff_t image, row, column, count, panel, lane;
+} minidl_gemm_run;
+
+/* The runs that positions first to first + count consist of, cut where a panel of `lanes` ends; returns how many. */
+static int minidl_gemm_runs(const minidl_gemm_view *view, ptrdiff_t first, ptrdiff_t count, ptrdiff_t lanes,
+                            minidl_gemm_run *runs) {
+    const ptrdiff_t positions = view->rows * view->columns;
+    ptrdiff_t image = first / positions, row = first % positions / view->columns, column = first % view->columns;
+    int found = 0;
+    for (ptrdiff_t at = 0; at < count;) {
+        ptrdiff_t now = view->columns - column;
+        if (now > count - at) now = count - at;
+        if (now > lanes - at % lanes) now = lanes - at % lanes;
+        runs[found++] = (minidl_gemm_run){image, row, column, now, at / lanes, at % lanes};
+        at += now;
+        column += now;
+        if (column == view->columns) {
+            column = 0;
+            if (++row == view->rows) row = 0, image++;
+        }
+    }
+    return found;
+}
+#endif
+
+#define VECTOR NAME(gemm_vector)
+typedef REAL VECTOR __attribute__((vector_size(MINIDL_GEMM_BYTES), aligned(sizeof(REAL)), may_alias));
+#define MASK NAME(gemm_mask)
+typedef INTEGER MASK __attribute__((vector_size(MINIDL_GEMM_BYTES)));
+#define FOUR NAME(gemm_four)
+typedef REAL FOUR __attribute__((vector_size(4 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
+#define FOUR_MASK NAME(gemm_four_mask)
+typedef INTEGER FOUR_MASK __attribute__((vector_size(4 * sizeof(REAL))));
+#define WIDTH ((int)(MINIDL_GEMM_BYTES / sizeof(REAL)))
+#define LANES (MINIDL_GEMM_VECTORS * WIDTH)
+#define ROWS MINIDL_GEMM_ROWS
+#define UNROLL MINIDL_GEMM_UNROLL
+
+/* ---- The tile. ---- */
+
+#define TILE(VB)                                                                                                       \
+    static void NAME(gemm_tile_##VB)(const REAL *restrict a, const REAL *restrict b, ptrdiff_t count,                  \
+                                     const REAL *restrict bias, int add, REAL *restrict c, ptrdiff_t c_row) {          \
+        VECTOR sum[ROWS][VB];                                                                                          \
+        UNROLL for (int i = 0; i < ROWS; i++) UNROLL for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};             \
+        /* The result's lines are fetched while the products are computed. */                                          \
+        UNROLL for (int i = 0; i < ROWS; i++)                                                                          \
+            UNROLL for (int v = 0; v < VB; v++) __builtin_prefetch(c + i * c_row + v * WIDTH, 1);                      \
+        do {                                                                                                           \
+            VECTOR seen[VB];                                                                                           \
+            UNROLL for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(b + v * WIDTH);                            \
+            UNROLL for (int i = 0; i < ROWS; i++) {                                                                    \
+                /* To subtract 0 changes no number and costs nothing; to add it would turn -0 into 0. */               \
+                const VECTOR factor = a[i] - (VECTOR){0};                                                              \
+                UNROLL for (int v = 0; v < VB; v++) sum[i][v] += factor * seen[v];                                     \
+            }                                                                                                          \
+            a += ROWS, b += LANES;                                                                                     \
+        } while (--count);                                                                                             \
+        if (add)                                                                                                       \
+            UNROLL for (int i = 0; i < ROWS; i++)                                                                      \
+                UNROLL for (int v = 0; v < VB; v++) sum[i][v] += *(VECTOR *)(c + i * c_row + v * WIDTH);               \
+        else                                                                                                           \
+            UNROLL for (int i = 0; i < ROWS; i++) UNROLL for (int v = 0; v < VB; v++) sum[i][v] += bias[i];            \
+        UNROLL for (int i = 0; i < ROWS; i++)                                                                          \
+            UNROLL for (int v = 0; v < VB; v++) *(VECTOR *)(c + i * c_row + v * WIDTH) = sum[i][v];                    \
+    }
+TILE(1) TILE(2) TILE(3)
+
+/* c[i][lane] = the sum over k < count (at least 1) of a[k][i] b[k][lane], plus c itself or, without `add`, bias[i]. */
+static inline void NAME(gemm_tile)(const REAL *a, const REAL *b, ptrdiff_t count, ptrdiff_t lanes, const REAL *bias,
+                                   int add, REAL *c, ptrdiff_t c_row) {
+    if (lanes <= WIDTH)
+        NAME(gemm_tile_1)(a, b, count, bias, add, c, c_row);
+    else if (lanes <= 2 * WIDTH)
+        NAME(gemm_tile_2)(a, b, count, bias, add, c, c_row);
+    else
+        NAME(gemm_tile_3)(a, b, count, bias, add, c, c_row);
+}
+
+/* ---- What the tile reads. ---- */
+
+/* to[i] = from[i * stride]. */
+static void NAME(gemm_copy)(const REAL *from, ptrdiff_t stride, ptrdiff_t count, REAL *to) {
+    ptrdiff_t i = 0;
+    if (stride == 1) {
+        minidl_copy_run(to, from, (size_t)count * sizeof(REAL));
+        return;
+    }
+    if (stride == 2 || stride == 4) {
+        MASK even;
+        for (int lane = 0; lane < WIDTH; lane++) even[lane] = 2 * lane;
+        /* Whole vectors reach beyond the last number that is taken, so there must be one more to take behind them. */
+        for (; i + WIDTH < count; i += WIDTH) {
+            const VECTOR *seen = (const VECTOR *)(from + i * stride);
+            VECTOR half = __builtin_shuffle(seen[0], seen[1], even);
+            if (stride == 4) half = __builtin_shuffle(half, __builtin_shuffle(seen[2], seen[3], even), even);
+            *(VECTOR *)(to + i) = half;
+        }
+    }
+    for (; i < count; i++) to[i] = from[i * stride];
+}
+
+/* to[panel][k][lane] = what taps k_start to k_stop (channel by channel) see from the runs' positions, 0 outside. */
+static void NAME(gemm_gather)(const REAL *x, const minidl_gemm_view *view, ptrdiff_t k_start, ptrdiff_t k_stop,
+                              const minidl_gemm_run *runs, int found, REAL *to, ptrdiff_t to_panel,
+                              ptrdiff_t to_row) {
+    ptrdiff_t channel = k_start / view->taps, t = k_start % view->taps;
+    for (ptrdiff_t k = k_start; k < k_stop; k++, to += to_row) {
+        const ptrdiff_t *tap = view->tap + 4 * t;
+        const REAL *plane = x + channel * view->channel_step;
+        for (int r = 0; r < found; r++) {
+            const ptrdiff_t h = runs[r].row * view->row_stride + tap[0];
+            const ptrdiff_t stop = runs[r].column + runs[r].count;
+            ptrdiff_t start = runs[r].column > tap[2] ? runs[r].column : tap[2];
+            ptrdiff_t end = stop < tap[3] ? stop : tap[3];
+            REAL *lanes = to + runs[r].panel * to_panel + runs[r].lane - runs[r].column;
+            if (h < 0 || h >= view->H || start >= end) start = end = stop;
+            const REAL *from = plane + runs[r].image * view->image_step + h * view->W + tap[1];
+            for (ptrdiff_t j = runs[r].column; j < start; j++) lanes[j] = 0;
+            if (end - start == LANES && view->column_stride == 1)
+                UNROLL for (int v = 0; v < LANES; v += WIDTH)
+                    *(VECTOR *)(lanes + start + v) = *(const VECTOR *)(from + start + v);
+            else if (start < end)
+                NAME(gemm_copy)(from + start * view->column_stride, view->column_stride, end - start, lanes + start);
+            for (ptrdiff_t j = end; j < stop; j++) lanes[j] = 0;
+        }
+        if (++t == view->taps) t = 0, channel++;
+    }
+}
+
+/* Rounds of interleaving the upper half of the rows with the lower half transpose a square. */
+static inline __attribute__((always_inline)) void NAME(gemm_square)(VECTOR rows[WIDTH]) {
+    MASK low, high;
+    for (int i = 0; i < WIDTH; i++) {
+        low[i] = i / 2 + (i % 2) * WIDTH;
+        high[i] = i / 2 + (i % 2) * WIDTH + WIDTH / 2;
+    }
+    for (int round = 1; round < WIDTH; round *= 2) {
+        VECTOR mixed[WIDTH];
+        for (int i = 0; i < WIDTH / 2; i++) {
+            mixed[2 * i] = __builtin_shuffle(rows[i], rows[i + WIDTH / 2], low);
+            mixed[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + WIDTH / 2], high);
+        }
+        for (int i = 0; i < WIDTH; i++) rows[i] = mixed[i];
+    }
+}
+
+/* The same for a square of 4 in memory. */
+static inline void NAME(gemm_small_square)(const REAL *from, ptrdiff_t from_row, REAL *to, ptrdiff_t to_row) {
+    const FOUR_MASK low = {0, 4, 1, 5}, high = {2, 6, 3, 7}, left = {0, 1, 4, 5}, right = {2, 3, 6, 7};
+    FOUR rows[4];
+    UNROLL for (int i = 0; i < 4; i++) rows[i] = *(const FOUR *)(from + i * from_row);
+    const FOUR ab = __builtin_shuffle(rows[0], rows[1], low), cd = __builtin_shuffle(rows[2], rows[3], low);
+    const FOUR ab2 = __builtin_shuffle(rows[0], rows[1], high), cd2 = __builtin_shuffle(rows[2], rows[3], high);
+    *(FOUR *)to = __builtin_shuffle(ab, cd, left);
+    *(FOUR *)(to + to_row) = __builtin_shuffle(ab, cd, right);
+    *(FOUR *)(to + 2 * to_row) = __builtin_shuffle(ab2, cd2, left);
+    *(FOUR *)(to + 3 * to_row) = __builtin_shuffle(ab2, cd2, right);
+}
+
+/* to[k][row] = from[row][k] for `rows` of `wide` rows; zeros in rows beyond. */
+static void NAME(gemm_turn)(const REAL *from, ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t count, REAL *to,
+                            ptrdiff_t wide) {
+    ptrdiff_t row = 0;
+    if (WIDTH >= 4 && count >= WIDTH)
+        for (; row + WIDTH <= rows; row += WIDTH)
+            for (ptrdiff_t next = 0; next < count; next += WIDTH) {
+                /* The last square overlaps the one before. */
+                const ptrdiff_t k = next + WIDTH <= count ? next : count - WIDTH;
+                VECTOR square[WIDTH];
+                UNROLL for (int i = 0; i < WIDTH; i++) square[i] = *(const VECTOR *)(from + (row + i) * from_row + k);
+                NAME(gemm_square)(square);
+                UNROLL for (int i = 0; i < WIDTH; i++) *(VECTOR *)(to + (k + i) * wide + row) = square[i];
+            }
+    for (; row + 4 <= rows; row += 4) {
+        ptrdiff_t k = 0;
+        for (; k + 4 <= count; k += 4)
+            NAME(gemm_small_square)(from + row * from_row + k, from_row, to + k * wide + row, wide);
+        for (; k < count; k++)
+            for (ptrdiff_t i = row; i < row + 4; i++) to[k * wide + i] = from[i * from_row + k];
+    }
+    for (; row < wide; row++)
+        for (ptrdiff_t k = 0; k < count; k++) to[k * wide + row] = row < rows ? from[row * from_row + k] : 0;
+}
+
+#undef VECTOR
+#undef MASK
+#undef FOUR
+#undef FOUR_MASK
+#undef WIDTH
+#undef LANES
+#undef ROWS
+#undef UNROLL
+#undef TILE

@@ -1,0 +1,270 @@
+"""Convolution as a matrix product of our own: how it is cut, and what each tap sees; see `_ext/implicit_gemm.pyx`."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from minidl import _ext
+from minidl.geometry import Window
+from minidl.kernels._common import NOTHING, Array, by_dtype, contiguous
+from minidl.memory import new_array, workspace
+from minidl.runtime import threads_for
+
+__all__ = ["implicit_gemm_conv2d", "implicit_gemm_input_gradient", "implicit_gemm_weight_gradient"]
+
+# Of the inner dimension, after which a sum is written down and taken up again.
+_K_BLOCK = 512
+# Of packed columns at a time, a share of the L2 cache.
+_COLUMNS_BYTES = 256 * 1024
+# Positions that the weight gradient sums up in registers (the kernel knows at most 384), and what it holds of the
+# outputs' gradients meanwhile.
+_POSITIONS_AT_ONCE = 256
+_GRADIENTS_BYTES = 512 * 1024
+# All partial sums of a weight gradient.
+_SUMS_BYTES = 4 * 1024**2
+_CHUNKS = 8
+# Parts that the work is cut into where there is not much of it: so many that a few threads get as much each.
+_FEWEST_PARTS = 8
+
+
+class Correlation(NamedTuple):
+    """A correlation for the kernel; arrays of Py_ssize_t as `correlate` takes them, sizes in numbers."""
+
+    geometry: Array
+    tap: Array
+    weight_tap: Array
+    result: Array
+    packed: int
+    columns: int
+    work: int
+
+
+class GradientPlan(NamedTuple):
+    """A weight gradient for the kernel; arrays of Py_ssize_t as `weight_gradient` takes them, sizes in numbers."""
+
+    geometry: Array
+    tap: Array
+    cut: Array
+    # Of the partial sums: chunks, rows and columns, the latter two filled up to whole tiles.
+    sums: tuple[int, int, int]
+    scratch: int
+    work: int
+
+
+def _whole(count: int, unit: int) -> int:
+    return -(-count // unit) * unit
+
+
+def _numbers(*values: int) -> Array:
+    return np.array(values, np.intp)
+
+
+def _inside(offset: int, stride: int, size: int, positions: int) -> tuple[int, int]:
+    """The first position p with p * stride + offset >= 0, and the end of those where it is below size."""
+    return max(-(offset // stride), 0), max(min(-((offset - size) // stride), positions), 0)
+
+
+def _seen(offsets: list[tuple[int, int]], stride: int, columns: int, positions: int) -> Array:
+    """What the taps at these offsets in rows and columns see."""
+    return np.array([(row, column, *_inside(column, stride, columns, positions)) for row, column in offsets], np.intp)
+
+
+def _correlation(
+    N: int,
+    C: int,
+    F: int,
+    image: tuple[int, int],
+    positions: tuple[int, int],
+    stride: tuple[int, int],
+    offsets: list[tuple[int, int]],
+    weight_tap: list[int],
+    weight_steps: tuple[int, int],
+    target: tuple[tuple[int, int], tuple[int, int], tuple[int, int]],
+    itemsize: int,
+) -> Correlation:
+    """Cut a correlation; `target` is the result's size, where positions start there, and how far apart they are."""
+    rows, lanes, most_panels = _ext.implicit_gemm.tile_sizes(itemsize)
+    (high, wide), (row_start, column_start), (row_step, column_step) = target
+    if offsets == [(0, 0)] and stride == (1, 1) and image == positions == (high, wide):
+        # The positions of an image are all of its pixels: one long row.
+        image = positions = (1, image[0] * image[1])
+        high, wide = positions
+    K, Q, width = C * len(offsets), N * positions[0] * positions[1], lanes // 3
+    k_block = -(-K // -(-K // _K_BLOCK))
+    panels = max(min(_COLUMNS_BYTES // (lanes * k_block * itemsize), most_panels), 1)
+    vectors = -(-Q // width)
+    blocks = -(-vectors // (3 * panels))
+    # As many as threads can share out evenly, and none too small to be worth packing.
+    blocks = min(_whole(max(blocks, min(16, -(-vectors // 3))), 4 if vectors >= 32 else 1), vectors)
+    row_blocks = 1
+    while blocks * row_blocks < _FEWEST_PARTS and F // (2 * row_blocks) >= 8 * rows:
+        row_blocks *= 2
+    return Correlation(
+        _numbers(N, C, F, *image, *positions, *stride),
+        _seen(offsets, stride[1], image[1], positions[1]),
+        _numbers(*weight_tap),
+        _numbers(
+            high, wide, row_start, row_step, column_start, column_step, *weight_steps, k_block, row_blocks, blocks
+        ),
+        _whole(F, rows) * K,
+        rows * lanes + panels * lanes * k_block,
+        F * K * Q,
+    )
+
+
+def _offsets(window: Window) -> list[tuple[int, int]]:
+    """Where each tap of a window is, seen from the position."""
+    (KH, KW), (DH, DW), (top, left) = window.kernel_size, window.dilation, (window.padding.top, window.padding.left)
+    return [(k * DH - top, j * DW - left) for k in range(KH) for j in range(KW)]
+
+
+@lru_cache(maxsize=1024)
+def _forward_plan(N: int, C: int, F: int, window: Window, itemsize: int) -> Correlation:
+    taps = window.taps
+    return _correlation(
+        N, C, F, window.input_size, window.output_size, window.stride, _offsets(window), list(range(taps)),
+        (C * taps, taps), (window.output_size, (0, 0), (1, 1)), itemsize,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _input_plans(N: int, C: int, F: int, window: Window, itemsize: int) -> tuple[list[Correlation], bool]:
+    """One correlation for the pixels of each remainder in the stride, and whether some pixels are seen by no tap.
+
+    A pixel h was seen by tap k from output (h - offset of k) / stride, if that is whole; so all pixels with the same
+    remainder have the same taps, and their outputs are neighbours.
+    """
+    (H, W), (SH, SW), taps = window.input_size, window.stride, window.taps
+    plans, unseen = [], False
+    for row in range(min(SH, H)):
+        for column in range(min(SW, W)):
+            found = [
+                (((row - h) // SH, (column - w) // SW), tap)
+                for tap, (h, w) in enumerate(_offsets(window))
+                if (row - h) % SH == 0 and (column - w) % SW == 0
+            ]
+            if not found:
+                unseen = True
+                continue
+            positions = (-(-(H - row) // SH), -(-(W - column) // SW))
+            plans.append(
+                _correlation(
+                    N, F, C, window.output_size, positions, (1, 1), [offset for offset, _ in found],
+                    [tap for _, tap in found], (taps, C * taps), ((H, W), (row, column), (SH, SW)), itemsize,
+                )
+            )  # fmt: skip
+    return plans, unseen
+
+
+@lru_cache(maxsize=1024)
+def _weight_plan(N: int, C: int, F: int, window: Window, itemsize: int) -> GradientPlan:
+    rows, lanes, _ = _ext.implicit_gemm.tile_sizes(itemsize)
+    image, positions, stride, offsets = window.input_size, window.output_size, window.stride, _offsets(window)
+    if offsets == [(0, 0)] and stride == (1, 1) and image == positions:
+        image = positions = (1, image[0] * image[1])
+    width = lanes // 3
+    K, Q = C * len(offsets), N * positions[0] * positions[1]
+    high, wide = _whole(F, rows), _whole(K, width)
+    chunks = min(_CHUNKS, -(-Q // 64), _SUMS_BYTES // (high * wide * itemsize))
+    chunks = max(chunks - chunks % 4 if chunks > 4 else chunks, 1)
+    most = -(-Q // (chunks * -(-Q // (chunks * _POSITIONS_AT_ONCE))))
+    row_blocks, column_blocks = _parts(F, K, chunks, rows, lanes, _GRADIENTS_BYTES // (most * itemsize))
+    panels = -(-(high // rows) // row_blocks)
+    return GradientPlan(
+        _numbers(N, C, F, *image, *positions, *stride),
+        _seen(offsets, stride[1], image[1], positions[1]),
+        _numbers(chunks * -(-Q // (chunks * _POSITIONS_AT_ONCE)), most, row_blocks, column_blocks),
+        (chunks, high, wide),
+        2 * most * lanes + panels * rows * most,
+        F * K * Q,
+    )
+
+
+def _parts(F: int, K: int, chunks: int, rows: int, lanes: int, most_rows: int) -> tuple[int, int]:
+    """How many parts the weight's rows and columns are cut into, so that there are enough of them all together.
+
+    What a part of the rows costs is to pack the columns again, and the other way round.
+    """
+    fewest = -(-_FEWEST_PARTS // chunks)
+    row_blocks = -(-F // max(most_rows, rows))
+    column_blocks = 1
+    while row_blocks * column_blocks < fewest:
+        if K // column_blocks >= F // row_blocks and K // column_blocks >= 2 * lanes:
+            column_blocks *= 2
+        elif F // row_blocks >= 4 * rows:
+            row_blocks *= 2
+        else:
+            break
+    return row_blocks, column_blocks
+
+
+_correlate = by_dtype(_ext.implicit_gemm.correlate)
+_weight_gradient = by_dtype(_ext.implicit_gemm.weight_gradient)
+
+
+def _run(plan: Correlation, image: Array, weight: Array, bias: Array | None, output: Array) -> None:
+    dtype = output.dtype
+    threads = threads_for(plan.work)
+    with workspace(1, plan.packed, dtype) as packed, workspace(threads, plan.columns, dtype) as columns:
+        _correlate[dtype](
+            contiguous(image).reshape(-1), contiguous(weight).reshape(-1),
+            NOTHING[dtype] if bias is None else contiguous(bias), plan.geometry, plan.tap, plan.weight_tap, plan.result,
+            output.reshape(-1), packed[0], columns, threads,
+        )  # fmt: skip
+
+
+def implicit_gemm_conv2d(x: Array, weight: Array, bias: Array | None, window: Window) -> Array:
+    """(N, C, H, W) and (F, C, KH, KW) to (N, F, OH, OW)."""
+    N, C = x.shape[:2]
+    F, dtype = weight.shape[0], x.dtype
+    output = new_array((N, F, *window.output_size), dtype)
+    if not weight.size:
+        output[...] = 0 if bias is None else bias[:, None, None]
+    elif output.size:
+        _run(_forward_plan(N, C, F, window, dtype.itemsize), x, weight, bias, output)
+    return output
+
+
+def implicit_gemm_input_gradient(grad: Array, weight: Array, window: Window) -> Array:
+    """(N, F, OH, OW) and (F, C, KH, KW) to (N, C, H, W)."""
+    N, F = grad.shape[:2]
+    C, dtype = weight.shape[1], grad.dtype
+    output = new_array((N, C, *window.input_size), dtype)
+    if not (grad.size and weight.size and output.size):
+        output.fill(0)
+        return output
+    plans, unseen = _input_plans(N, C, F, window, dtype.itemsize)
+    if unseen:
+        output.fill(0)
+    for plan in plans:
+        _run(plan, grad, weight, None, output)
+    return output
+
+
+def implicit_gemm_weight_gradient(x: Array, grad: Array, window: Window) -> Array:
+    """(N, C, H, W) and (N, F, OH, OW) to (F, C, KH, KW)."""
+    N, C = x.shape[:2]
+    F, dtype = grad.shape[1], x.dtype
+    output = new_array((F, C, *window.kernel_size), dtype)
+    if not (output.size and grad.size):
+        output.fill(0)
+        return output
+    plan = _weight_plan(N, C, F, window, dtype.itemsize)
+    matrix = output.reshape(F, -1)
+    # A single sum of whole tiles goes straight to the result.
+    in_place = plan.sums == (1, *matrix.shape)
+    threads = threads_for(plan.work)
+    with (
+        workspace(1, 0 if in_place else plan.sums[0] * plan.sums[1] * plan.sums[2], dtype) as rows,
+        workspace(threads, plan.scratch, dtype) as scratch,
+    ):
+        count = plan.sums[0] * plan.sums[1] * plan.sums[2]
+        sums = (output if in_place else rows[0, :count]).reshape(plan.sums)
+        _weight_gradient[dtype](
+            contiguous(x).reshape(-1), contiguous(grad).reshape(-1), plan.geometry, plan.tap, plan.cut, sums, matrix,
+            scratch, threads,
+        )  # fmt: skip
+    return output

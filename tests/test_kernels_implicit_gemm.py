@@ -1,0 +1,206 @@
+"""The matrix product of convolution's own beside the loops, called directly: random windows, edges of tiles, cuts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from parity import assert_close
+
+import minidl
+from minidl import _ext, kernels, reference
+from minidl.errors import ShapeError
+from minidl.geometry import Padding, Window, sliding_window
+
+TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
+every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
+ROWS, LANES, _ = _ext.implicit_gemm.tile_sizes(4)
+
+
+class Case:
+    """Random arrays around one window, and what the loops make of them."""
+
+    def __init__(self, N: int, C: int, F: int, window: Window, dtype: str, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        self.window = window
+        self.x = rng.normal(size=(N, C, *window.input_size)).astype(dtype)
+        self.weight = rng.normal(size=(F, C, *window.kernel_size)).astype(dtype)
+        self.bias = rng.normal(size=F).astype(dtype)
+        self.grad = rng.normal(size=(N, F, *window.output_size)).astype(dtype)
+
+    def reference(self) -> list[np.ndarray]:
+        x, weight, bias, grad = (a.astype(np.float64) for a in (self.x, self.weight, self.bias, self.grad))
+        columns = reference.unfold_strided
+        return [
+            reference.conv2d_im2col(x, weight, bias, self.window, 1, columns),
+            *reference.conv2d_im2col_gradients(x, weight, grad, self.window, 1, columns),
+        ]
+
+    def product(self, module: Any = kernels) -> list[np.ndarray]:
+        return [
+            module.implicit_gemm_conv2d(self.x, self.weight, self.bias, self.window),
+            module.implicit_gemm_input_gradient(self.grad, self.weight, self.window),
+            module.implicit_gemm_weight_gradient(self.x, self.grad, self.window),
+        ]
+
+
+def random_case(seed: int, dtype: str) -> Case:
+    """Batches of 1 to 5, kernels, strides and dilations of their own in each dimension, four paddings."""
+    rng = np.random.default_rng(seed)
+    while True:
+        size, kernel, stride, dilation = (
+            tuple(int(v) for v in rng.integers(1, most)) for most in ((14, 29), (6, 6), (5, 5), (4, 4))
+        )
+        around = Padding(*(int(v) for v in rng.integers(0, 5, 4)))
+        try:
+            window = sliding_window("test", size, kernel, stride, around, dilation)
+        except ShapeError:
+            continue
+        C, F = (int(v) for v in rng.integers(1, 4 * ROWS, 2))
+        return Case(int(rng.integers(1, 6)), C, F, window, dtype, seed)
+
+
+def check(case: Case) -> None:
+    for got, expected in zip(case.product(), case.reference(), strict=True):
+        assert got.dtype == case.x.dtype
+        assert_close(got, expected, TOLERANCE[case.x.dtype.name])
+
+
+@every_dtype
+@pytest.mark.parametrize("seed", range(60))
+def test_random_windows(seed: int, dtype: str, threads_everywhere: None) -> None:
+    minidl.set_num_threads(1 + seed % 4)
+    check(random_case(seed, dtype))
+
+
+@every_dtype
+@pytest.mark.parametrize("positions", [1, LANES // 3, LANES // 3 + 1, LANES - 1, LANES, LANES + 1, 3 * LANES + 5])
+@pytest.mark.parametrize("F", [1, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS])
+def test_edges_of_tiles(F: int, positions: int, dtype: str) -> None:
+    """Lanes and rows that are whole tiles, one more, one less; batches of 1 and 3, so tiles across images."""
+    for N, C in ((1, 5), (3, LANES + 1)):
+        check(Case(N, C, F, sliding_window("test", (1, positions), 1), dtype))
+
+
+@every_dtype
+@pytest.mark.parametrize("around", [(0, 0, 0, 1), (0, 0, 1, 0), (0, 0, 2, 3)])
+@pytest.mark.parametrize("columns", [1, 2, LANES + 3])
+def test_one_tap_and_one_row_within_padding(columns: int, around: tuple[int, ...], dtype: str) -> None:
+    """Almost the rows of the image themselves."""
+    check(Case(3, 5, ROWS + 1, sliding_window("test", (1, columns), 1, 1, Padding(*around)), dtype))
+
+
+@every_dtype
+def test_rows_as_long_as_a_panel_within_padding(dtype: str) -> None:
+    lanes = _ext.implicit_gemm.tile_sizes(np.dtype(dtype).itemsize)[1]
+    check(Case(2, 3, 4, sliding_window("test", (3, lanes), 3, 1, 3), dtype))
+
+
+@every_dtype
+@pytest.mark.parametrize("kernel", [1, (3, 2)])
+def test_several_blocks_of_the_inner_dimension(kernel: Any, dtype: str) -> None:
+    """Sums that are written down and taken up again, in place and aside, with a bias added once."""
+    for N, size in ((2, (8, 12)), (3, (5, 7))):
+        check(Case(N, 1100 if kernel == 1 else 190, 2 * ROWS + 3, sliding_window("test", size, kernel), dtype))
+
+
+@every_dtype
+@pytest.mark.parametrize("stride", [(2, 2), (3, 1), (1, 4)])
+def test_several_blocks_of_a_strided_gradient(stride: tuple[int, int], dtype: str) -> None:
+    """The same where a result's neighbours are apart."""
+    check(Case(2, 9, 700, sliding_window("test", (9, 11), 3, stride, 1), dtype))
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+def test_pixels_that_no_window_saw_have_no_gradient(stride: int) -> None:
+    case = Case(3, 4, 5, sliding_window("test", (11, 8), 1, stride), "float64")
+    got = kernels.implicit_gemm_input_gradient(case.grad, case.weight, case.window)
+    seen = np.zeros((11, 8), bool)
+    seen[::stride, ::stride] = True
+    assert not got[:, :, ~seen].any()
+    assert got[:, :, seen].all()
+
+
+@every_dtype
+@pytest.mark.parametrize(
+    ("shape", "F", "kernel"),
+    [
+        ((40, 3, 9, 9), 2 * ROWS, 3),
+        ((2, 130, 10, 9), 5 * ROWS + 1, 1),
+        ((3, 600, 3, 3), 700, 1),
+        ((9, 6, 40, 41), 8, 2),
+    ],
+)
+def test_weight_gradients_in_every_cut(shape: tuple[int, ...], F: int, kernel: int, dtype: str) -> None:
+    """Chunks of positions, blocks of rows and of columns; a single sum that goes straight to the result."""
+    check(Case(shape[0], shape[1], F, sliding_window("test", shape[2:], kernel), dtype))
+
+
+def test_the_cuts_there_are() -> None:
+    """If the plans change, the sizes above must follow."""
+    plan = kernels.implicit_gemm._weight_plan
+    chunks = [plan(N, C, F, sliding_window("test", size, k), 4).sums[0]
+              for N, C, F, size, k in ((40, 3, 2 * ROWS, (9, 9), 3), (3, 600, 700, (3, 3), 1))]  # fmt: skip
+    assert chunks[0] > 1 == chunks[1]
+    blocks, most, rows, columns = plan(3, 600, 700, sliding_window("test", (3, 3), 1), 4).cut
+    assert rows * columns > 1
+    assert blocks * most >= 27
+    forward = kernels.implicit_gemm._forward_plan(3, 1100, 19, sliding_window("test", (5, 7), 1), 4)
+    assert forward.result[8] < 1100
+    forward = kernels.implicit_gemm._forward_plan(1, 8, 256, sliding_window("test", (5, 7), 1), 4)
+    assert forward.result[9] > 1
+
+
+@every_dtype
+def test_the_bits_are_the_same_for_any_number_of_threads(dtype: str, threads_everywhere: None) -> None:
+    cases = [random_case(seed, dtype) for seed in range(4)]
+    cases.append(Case(3, 40, 50, sliding_window("test", (30, 29), 3, 1, 1), dtype))
+    cases.append(Case(1, 64, 256, sliding_window("test", (7, 7), 1), dtype))
+    for case in cases:
+        minidl.set_num_threads(1)
+        alone = case.product()
+        for threads in (2, 3, 4):
+            minidl.set_num_threads(threads)
+            for one, other in zip(alone, case.product(), strict=True):
+                assert np.array_equal(one, other)
+
+
+def test_any_memory_layout() -> None:
+    case = Case(3, 6, 5, sliding_window("test", (9, 7), 3, 2, 1), "float64")
+    expected = case.product()
+    for name in ("x", "weight", "bias", "grad"):
+        values = getattr(case, name)
+        strided = np.zeros((*values.shape[:-1], 2 * values.shape[-1]))[..., ::2]
+        strided[...] = values
+        strided.setflags(write=False)
+        setattr(case, name, strided)
+    for got, values in zip(case.product(), expected, strict=True):
+        assert np.array_equal(got, values)
+
+
+def test_no_bias() -> None:
+    case = Case(2, 3, 2 * ROWS + 1, sliding_window("test", (5, 6), 3, 1, 1), "float64")
+    without = kernels.implicit_gemm_conv2d(case.x, case.weight, None, case.window)
+    assert_close(without + case.bias[:, None, None], case.product()[0], 1e-14)
+
+
+@pytest.mark.parametrize(("N", "C", "F"), [(0, 3, 4), (2, 0, 4), (2, 3, 0)])
+def test_nothing_to_add_up(N: int, C: int, F: int) -> None:
+    case = Case(N, C, F, sliding_window("test", (5, 6), 3), "float32")
+    y, dx, dw = case.product()
+    assert y.shape == case.grad.shape
+    assert np.array_equal(y, np.broadcast_to(case.bias[:, None, None], y.shape))
+    assert dx.shape == case.x.shape
+    assert dw.shape == case.weight.shape
+    assert not (dx.any() or dw.any())
+
+
+def test_what_is_not_finite_stays_where_it_was_seen() -> None:
+    """Lanes that fill up a vector are no part of the result."""
+    case = Case(2, 3, 4, sliding_window("test", (5, 6), 3, 1, 1), "float32")
+    case.x[0, 1, 0, 0] = np.inf
+    got = kernels.implicit_gemm_conv2d(case.x, case.weight, case.bias, case.window)
+    assert np.isfinite(got[1]).all()
+    assert not np.isfinite(got[0, :, :2, :2]).any()
+    assert np.isfinite(got[0, :, 2:]).all()
