@@ -78,7 +78,17 @@ class DataNotFoundError(MinidlError, FileNotFoundError):
 
 
 class GradcheckError(MinidlError, AssertionError):
-    """An analytic gradient disagrees with the numeric one."""
+    """An analytic gradient disagrees with the numeric one.
+
+    Attributes
+    ----------
+    report : minidl.testing.GradcheckReport or None
+        All that was found.
+    """
+
+    def __init__(self, message: str, report: object = None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class MissingExtraError(MinidlError, ImportError):

@@ -30,7 +30,7 @@ LAYERS = [
     {"creation"},
     {"functional"},
     {"nn", "optim", "data"},
-    {"checkpoint", "gradcheck", "plot", "summary", "config"},
+    {"checkpoint", "testing", "plot", "summary", "config"},
     {"weights"},
     {"minidl"},
 ]

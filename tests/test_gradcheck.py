@@ -12,7 +12,7 @@ import minidl.functional as F
 from minidl import nn
 from minidl.autograd import Op
 from minidl.errors import ArgumentError, GradcheckError
-from minidl.gradcheck import gradcheck, gradgradcheck
+from minidl.testing import gradcheck, gradgradcheck
 from minidl.ops.arithmetic import mul
 
 

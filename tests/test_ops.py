@@ -13,7 +13,7 @@ from parity import assert_close, counts
 import minidl
 import minidl.functional as F
 from minidl.autograd import Op
-from minidl.gradcheck import gradcheck, gradgradcheck
+from minidl.testing import gradcheck, gradgradcheck
 
 Array = np.ndarray
 DTYPES = ("float32", "float64")
@@ -107,7 +107,7 @@ def test_values_and_gradients_equal_pytorchs(torch: Any, case: Case, dtype: str)
 def test_first_gradients_equal_numeric_ones(case: Case) -> None:
     assert gradcheck(
         lambda *inputs: case.function(*inputs, **case.kwargs), tensors_of(arrays_of(case, "float64")),
-        atol=1e-7, rtol=1e-6,
+        
     )  # fmt: skip
     counts["rows whose first gradients were checked numerically"] += 1
 
@@ -116,7 +116,7 @@ def test_first_gradients_equal_numeric_ones(case: Case) -> None:
 def test_second_gradients_equal_numeric_ones(case: Case) -> None:
     assert gradgradcheck(
         lambda *inputs: case.function(*inputs, **case.kwargs), tensors_of(arrays_of(case, "float64")),
-        atol=1e-7, rtol=1e-6,
+        
     )  # fmt: skip
     counts["rows whose second gradients were checked numerically"] += 1
 

@@ -17,7 +17,7 @@ from minidl.autograd import Op
 from minidl.checkpoint import load_checkpoint, save_checkpoint
 from minidl.errors import ArgumentError, GradcheckError, GraphError, StateDictError
 from minidl.geometry import Padding, sliding_window
-from minidl.gradcheck import gradcheck
+from minidl.testing import gradcheck
 
 
 def a_gradient() -> tuple[minidl.Tensor, minidl.Tensor]:

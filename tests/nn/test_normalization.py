@@ -13,7 +13,7 @@ import minidl
 import minidl.functional as F
 from minidl import nn
 from minidl.errors import StateDictError
-from minidl.gradcheck import gradcheck, gradgradcheck
+from minidl.testing import gradcheck, gradgradcheck
 
 TOLERANCE = 1e-12
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

@@ -1,0 +1,153 @@
+"""A gradient check's report as text, at most 120 columns wide."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from minidl.testing.report import Element, GradcheckReport, InputReport, Problem
+
+_WIDTH = 120
+# Beyond these, the rest is counted.
+_MOST_KINKS = 5
+_MOST_PROBLEMS = 20
+_HEADINGS = ("index", "output", "analytic", "numeric", "+/-", "abs. error", "rel. error", "verdict")
+# Errors line up at their exponents, which is what one compares.
+_SIDES = ("<", "<", "<", "<", ">", ">", ">", "<")
+
+
+def text(report: GradcheckReport) -> str:
+    """The whole report."""
+    lines = [_header(report)]
+    for note in report.notes:
+        lines += _wrapped("  note: ", note)
+    for problem in report.problems[:_MOST_PROBLEMS]:
+        lines += _wrapped(f"  {problem.kind}: ", _about(problem))
+    if len(report.problems) > _MOST_PROBLEMS:
+        lines.append(f"  and {len(report.problems) - _MOST_PROBLEMS:,} more problems")
+    for number, each in enumerate(report.inputs):
+        if number == 0 or each.worst or report.inputs[number - 1].worst:
+            lines.append("")
+        lines += _input(each)
+    if report.kinks:
+        lines += ["", *_kinks(report.kinks)]
+    return "\n".join(lines)
+
+
+def _header(report: GradcheckReport) -> str:
+    evaluations = "1 evaluation" if report.evaluations == 1 else f"{report.evaluations:,} evaluations"
+    return (
+        f"{report.name} {'ok' if report else 'FAILED'} (order {report.order}, method {report.method}, "
+        f"mode {report.mode}, {evaluations}, {report.seconds:.2f} s)"
+    )
+
+
+def _about(problem: Problem) -> str:
+    where = ""
+    if problem.input is not None and problem.input not in problem.message:
+        where += f"{problem.input}: "
+    if problem.block is not None:
+        start, stop = problem.block
+        of = f" of {problem.input}" if problem.input is not None else ""
+        return f"{where}{problem.message} (elements {start:,} to {stop - 1:,}{of}, flat)"
+    return where + problem.message
+
+
+def _input(each: InputReport) -> list[str]:
+    lines = [f"{_shortened(each.name, 60)} {_shape(each.shape)} {each.dtype}: {each.verdict}"]
+    if each.worst:
+        lines += _table(each.worst)
+    if each.hint:
+        lines += _wrapped("  hint: ", each.hint)
+    return lines
+
+
+def _table(elements: Sequence[Element]) -> list[str]:
+    columns = [
+        [_index(element.index) or "scalar" for element in elements],
+        [element.output + _index(element.output_index) or "scalar" for element in elements],
+        _signed([f"{element.analytic:.9g}" for element in elements]),
+        _signed([f"{element.numeric:.9g}" for element in elements]),
+        [f"{element.error_estimate:.1e}" for element in elements],
+        [f"{element.absolute_error:.1e}" for element in elements],
+        [f"{element.relative_error:.1e}" for element in elements],
+        [element.verdict for element in elements],
+    ]
+    columns = [[heading, *cells] for heading, cells in zip(_HEADINGS, columns, strict=True)]
+    widths = [max(map(len, column)) for column in columns]
+    # What the numbers leave of a line is shared by the two places, and what the one does not need is the other's.
+    left = _WIDTH - 2 * len(columns) - sum(widths[2:])
+    widths[0] = min(widths[0], max(left // 2, left - widths[1]))
+    widths[1] = min(widths[1], left - widths[0])
+    lines = []
+    for row in zip(*columns, strict=True):
+        cells = [
+            f"{_shortened(cell, width):{side}{width}}" for cell, side, width in zip(row, _SIDES, widths, strict=True)
+        ]
+        lines.append("  " + "  ".join(cells).rstrip())
+    for element in elements:
+        if element.one_sided is not None and element.verdict == "wrong at a kink":
+            below, above = element.one_sided
+            lines += _wrapped(
+                "  ",
+                f"at the kink {_place(element)} the derivatives from below and from above are {below:.9g} and "
+                f"{above:.9g}: {element.analytic:.9g} is not between them",
+            )
+    return lines
+
+
+def _signed(cells: list[str]) -> list[str]:
+    """Digits below digits, where some of the numbers have a sign."""
+    return [cell if cell.startswith("-") else f" {cell}" for cell in cells] if "-" in {c[0] for c in cells} else cells
+
+
+def _place(element: Element) -> str:
+    output = element.output + _index(element.output_index)
+    return f"{element.input}{_index(element.index)}" + (f" in {output}" if output else "")
+
+
+def _kinks(kinks: Sequence[Element]) -> list[str]:
+    number = "1 kink" if len(kinks) == 1 else f"{len(kinks):,} kinks"
+    lines = [f"{number} (the derivatives from below and from above differ):"]
+    for element in kinks[:_MOST_KINKS]:
+        between = ""
+        if element.one_sided is not None:
+            below, above = element.one_sided
+            between = f": {below:.9g} and {above:.9g}, the gradient is {element.analytic:.9g}"
+        remark = {"skipped": " (not judged)", "wrong at a kink": " (wrong)"}.get(element.verdict, "")
+        lines += _wrapped("  ", _place(element) + between + remark)
+    if len(kinks) > _MOST_KINKS:
+        lines.append(f"  and {len(kinks) - _MOST_KINKS:,} more")
+    return lines
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return str(tuple(int(size) for size in shape)) if len(shape) else "scalar"
+
+
+def _index(index: Sequence[int]) -> str:
+    return str([int(place) for place in index]) if len(index) else ""
+
+
+def _shortened(cell: str, width: int) -> str:
+    if len(cell) <= width:
+        return cell
+    kept = width - 3
+    return f"{cell[: kept // 2]}...{cell[len(cell) - (kept - kept // 2) :]}"
+
+
+def _wrapped(start: str, message: str) -> list[str]:
+    """The message behind `start`, its further lines indented as far as its first."""
+    lines = []
+    for paragraph in message.splitlines() or [""]:
+        indent = start if not lines else " " * len(start)
+        lines += textwrap.wrap(
+            paragraph,
+            _WIDTH,
+            initial_indent=indent,
+            subsequent_indent=" " * len(start),
+            break_on_hyphens=False,
+        ) or [indent.rstrip()]
+    return lines

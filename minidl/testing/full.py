@@ -1,0 +1,334 @@
+"""mode="full": every entry of the Jacobian."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from minidl.errors import ArgumentError
+from minidl.testing import kinks
+from minidl.testing.numeric import RATIO, Ladder, complex_step, noise_of, power_of_two, typical_scale
+from minidl.testing.report import VERDICTS, Element, GradcheckReport, Problem, relative_error
+from minidl.testing.subject import Found, Options, Subject
+
+Array = np.ndarray
+
+# What right gradients may differ by for other reasons than the numeric side's error: their own rounding.
+RTOL = 1e-6
+# An entry is resolved when the numeric side leaves no more than this of it open, so that 1e-4 can't hide.
+RESOLUTION = 3e-5
+# Where the outputs' sensitivity to an element is this little of the largest, 0 counts as resolved.
+_NEGLIGIBLE = 1e-8
+# The first step, of the element's scale: an error of h^2 = 1.5e-8, and little noise.
+_FIRST = 2.0**-13
+_WORST = 5
+
+OK, UNRESOLVED, SKIPPED, KINK, WRONG_KINK, WRONG = range(1, len(VERDICTS))
+
+
+class Scales:
+    """How large the steps of an input's elements are, and what rounding leaves in gradients."""
+
+    def __init__(self, subject: Subject, jacobian: list[Array], noise: Array) -> None:
+        self.typical = [typical_scale(x) for x in subject.start]
+        self.own = []
+        self.broad = []
+        sensitivity = np.zeros(len(noise))
+        for x, scale, rows in zip(subject.start, self.typical, jacobian, strict=True):
+            size = np.abs(x.reshape(-1)).astype(np.float64)
+            self.own.append(np.where(size > 0, size, scale))
+            self.broad.append(np.maximum(size, scale / 8))
+            if rows.size:
+                np.maximum(sensitivity, (np.abs(rows) * self.own[-1]).max(axis=1), out=sensitivity)
+        # By how much an output changes when the element that it depends on most is doubled.
+        self.sensitivity = sensitivity
+        epsilon = max((np.finfo(x.dtype).eps for x in subject.start), default=0.0)
+        self.rounding = 8 * (epsilon * sensitivity + np.minimum(noise, 1e-6 * sensitivity))
+
+
+def measure(subject: Subject, centre: Array) -> Array:
+    """The noise of each output at the point."""
+    directions: list[Array | None] = []
+    itemsize = 8
+    for each, x in zip(subject.inputs, subject.start, strict=True):
+        scale = typical_scale(x)
+        size = np.where(x != 0, np.abs(x), scale).astype(np.float64)
+        # Powers of two, which are added without rounding.
+        sign = np.where(np.arange(x.size).reshape(x.shape) % 3 == 1, -1.0, 1.0)
+        directions.append(sign * np.exp2(np.floor(np.log2(size))))
+        itemsize = min(itemsize, each.array.dtype.itemsize)
+    line = subject.line(directions)
+    epsilon = np.finfo(np.float64).eps
+    return np.maximum(noise_of(lambda t: line(t)[1], itemsize), 0.3 * epsilon * np.abs(centre))
+
+
+def check_full(
+    subject: Subject,
+    options: Options,
+    report: GradcheckReport,
+    complex_values: Callable[[int, int, complex], Array] | None = None,
+    hint: Callable[..., str | None] | None = None,
+) -> None:
+    """Compare all entries, and write what was found into the report."""
+    centre = subject.first(options.nondet_tol)
+    subject.report_inputs(report)
+    if not centre.size or not any(each.array.size for each in subject.inputs):
+        return
+    jacobian, came = subject.jacobian()
+    noise = measure(subject, centre)
+    checker = _Full(subject, options, report, centre, jacobian, noise, complex_values)
+    check_linearity(subject, jacobian, checker.scales, noise, options)
+    for number in range(len(subject.inputs)):
+        checker.check_input(number, came[number])
+        subject.look_for_changes()
+    kinks.check_joint(subject, options, report, centre, jacobian, noise, checker.at_kinks)
+    if hint is not None:
+        checker.add_hints(hint)
+
+
+def check_linearity(subject: Subject, jacobian: list[Array], scales: Scales, noise: Array, options: Options) -> None:
+    """Whether the gradients of unit upstreams add up to that of a random one.
+
+    A backward pass that forgets to multiply by its upstream gradient is right for an upstream of 1.
+    """
+    u = options.random.uniform(0.5, 1.5, len(noise)) * np.where(options.random.random(len(noise)) < 0.5, -1.0, 1.0)
+    # Few digits, so that float32 holds them too.
+    u = np.round(u * 16) / 16
+    size = np.abs(u)
+    found = subject.pull_back(list(subject.split(u)))
+    for number, (each, rows, g) in enumerate(zip(subject.inputs, jacobian, found, strict=True)):
+        expected = (rows * u[:, None]).sum(axis=0)
+        actual = np.zeros(expected.shape) if g is None else g.reshape(-1).astype(np.float64)
+        relative = 1e-9 if each.array.dtype == np.float64 else 1e-4
+        small = ((relative * scales.sensitivity + 100 * noise) * size).sum() / scales.broad[number]
+        wrong = ~(np.abs(actual - expected) <= 1e-4 * (np.abs(rows) * size[:, None]).sum(axis=0) + small)
+        if wrong.any():
+            j = int(np.argmax(wrong))
+            raise Found(
+                Problem(
+                    "upstream",
+                    f"the gradient of {each.name} is not linear in the upstream gradient: element {j} is "
+                    f"{actual[j]:.9g} for a random one, whose parts alone add up to {expected[j]:.9g}; is the "
+                    "upstream gradient used as a factor?",
+                    each.name,
+                )
+            )
+
+
+class _Full:
+    def __init__(
+        self,
+        subject: Subject,
+        options: Options,
+        report: GradcheckReport,
+        centre: Array,
+        jacobian: list[Array],
+        noise: Array,
+        complex_values: Callable[[int, int, complex], Array] | None,
+    ) -> None:
+        self.subject, self.options, self.report = subject, options, report
+        self.centre, self.noise = centre, noise
+        self.jacobian = jacobian
+        self.numeric = [np.zeros_like(rows) for rows in jacobian]
+        self.scales = Scales(subject, jacobian, noise)
+        self.complex_values = complex_values
+        self.rows = np.arange(len(centre))
+        # For each output's row, the elements (input, element) at whose kinks it is.
+        self.at_kinks: dict[int, list[tuple[int, int]]] = {}
+
+    def check_input(self, number: int, came: bool) -> None:
+        """All elements of one input."""
+        each, summary = self.subject.inputs[number], self.report.inputs[number]
+        size = each.array.size
+        error, state = np.full(size, np.nan), np.zeros(size, np.int8)
+        worst: list[tuple[tuple[float, float], Element]] = []
+        for j in range(size):
+            numeric, estimate, verdict, sides = self._element(number, j)
+            analytic = self.jacobian[number][:, j]
+            self.numeric[number][:, j] = numeric
+            error[j] = np.max(relative_error(analytic, numeric, estimate))
+            state[j] = verdict.max()
+            summary.compared += len(verdict)
+            summary.wrong += int((verdict >= WRONG_KINK).sum())
+            summary.kinks += int((verdict == KINK).sum())
+            summary.unresolved += int((verdict == UNRESOLVED).sum())
+            self._note(worst, number, j, analytic, numeric, estimate, verdict, sides)
+        summary.error, summary.state = error.reshape(each.array.shape), state.reshape(each.array.shape)
+        summary.worst = [element for _, element in worst]
+        if not came and size and summary.compared:
+            used = (np.abs(self.numeric[number]) > 0).any() and summary.wrong > 0
+            if used:
+                message = f"no gradient came for {each.name} (None), and the outputs depend on it"
+                self.report.problems.append(Problem("missing gradient", message, each.name))
+            else:
+                message = f"nothing depends on {each.name}, and no gradient came for it"
+                self.report.problems.append(Problem("unused", message, each.name))
+
+    def _note(
+        self,
+        worst: list,
+        number: int,
+        j: int,
+        analytic: Array,
+        numeric: Array,
+        estimate: Array,
+        verdict: Array,
+        sides: dict[int, tuple[float, float]],
+    ) -> None:
+        """Keep this element's entries if they are among the worst, and all its kinks."""
+        with np.errstate(all="ignore"):
+            excess = relative_error(analytic, numeric, estimate)
+        excess = np.where(np.isnan(excess), np.inf, excess)
+        order = np.lexsort((excess, verdict))[::-1][:_WORST]
+        listed = set(np.nonzero((verdict == KINK) | (verdict == SKIPPED))[0].tolist())
+        shape = self.subject.inputs[number].array.shape
+        index = tuple(int(a) for a in np.unravel_index(j, shape)) if shape else ()
+
+        def element(row: int) -> Element:
+            k, place = self.subject.output_place(row)
+            return Element(
+                self.subject.inputs[number].name, index, self.subject.output_names[k], place, float(analytic[row]),
+                float(numeric[row]), float(estimate[row]), VERDICTS[verdict[row]], sides.get(row),
+            )  # fmt: skip
+
+        for row in listed:
+            self.report.kinks.append(element(row))
+            self.at_kinks.setdefault(row, []).append((number, j))
+        for row in order.tolist():
+            key = (float(verdict[row]), float(excess[row]))
+            if len(worst) < _WORST or key > worst[-1][0]:
+                worst.append((key, element(row)))
+                worst.sort(key=lambda pair: pair[0], reverse=True)
+                del worst[_WORST:]
+
+    def _element(self, number: int, j: int) -> tuple[Array, Array, Array, dict[int, tuple[float, float]]]:
+        """Numeric derivatives by one element, their errors and verdicts, and one-sided ones at kinks."""
+        analytic, options = self.jacobian[number][:, j], self.options
+        if self.complex_values is not None:
+            return self._complex(number, j, analytic)
+        own, broad = float(self.scales.own[number][j]), float(self.scales.broad[number][j])
+        single = self.subject.inputs[number].array.dtype.itemsize == 4
+        first = options.eps if options.eps is not None else (2.0**-5 if single else _FIRST) * power_of_two(broad)
+        line = self.subject.element_line(number, j)
+        ladder = Ladder(line, self.centre, self.noise, self.rows)
+        tolerance = self.scales.rounding / broad
+        numeric = np.full(len(analytic), np.nan)
+        estimate = np.full(len(analytic), np.inf)
+        verdict = np.full(len(analytic), WRONG, np.int8)
+        if options.method == "central":
+            ladder.add([first, first * 2 if single else first / 2])
+            numeric, estimate = ladder.central()
+            verdict = self._judge(number, j, analytic, numeric, estimate, self.rows)
+            ladder = ladder.keep(np.nonzero(verdict == WRONG)[0])
+        else:
+            if options.method == "auto":
+                numeric, estimate, verdict = self._pair(number, j, ladder, first, analytic)
+                ladder = ladder.keep(np.nonzero(verdict != OK)[0])
+            else:
+                ladder.add([first])
+            self._escalate(number, j, ladder, (first, own, broad, single), numeric, estimate, verdict)
+            ladder = ladder.keep(np.nonzero(verdict[ladder.rows] != OK)[0])
+        if not len(ladder.rows):
+            return numeric, estimate, verdict, {}
+
+        def judge(a: Array, n: Array, e: Array, rows: Array) -> Array:
+            return self._judge(number, j, a, n, e, rows)
+
+        sides = kinks.judge_element(ladder, analytic, numeric, estimate, verdict, tolerance, judge, options.kinks)
+        return numeric, estimate, verdict, sides
+
+    def _pair(self, number: int, j: int, ladder: Ladder, first: float, analytic: Array) -> tuple[Array, Array, Array]:
+        """One pair of values, which is enough where it agrees closely and little noise is in it."""
+        ladder.add([first])
+        found = ladder.pair(first)
+        verdict = np.full(len(analytic), WRONG, np.int8)
+        if found is None:
+            return np.full(len(analytic), np.nan), np.full(len(analytic), np.inf), verdict
+        slope, bend, spread = found
+        close = self._judge(number, j, analytic, slope, spread, self.rows) == OK
+        # The mean of two unlike sides may agree as well.
+        verdict[close & (bend <= 0.02 * np.abs(slope) + 2 * spread)] = OK
+        # Agreement shows that no more than this was left by the step.
+        return slope, spread + RTOL * np.abs(slope), verdict
+
+    def _escalate(
+        self,
+        number: int,
+        j: int,
+        ladder: Ladder,
+        scale: tuple[float, float, float, bool],
+        numeric: Array,
+        estimate: Array,
+        verdict: Array,
+    ) -> None:
+        """Extrapolate: from steps around the first one, then from all, then from larger ones, as far as needed."""
+        first, own, broad, single = scale
+        near = [first * RATIO**k for k in ((-1, 1, 2) if single else (-1, 1, 2, 3, 4))]
+        for stage in range(3):
+            left = np.nonzero(verdict[ladder.rows] != OK)[0]
+            rows = ladder.rows[left]
+            if not rows.size or (stage == 2 and not (verdict[rows] == UNRESOLVED).any()):
+                return
+            ladder.add(near if stage == 0 else _all_steps(first, own, broad, single, stage == 2))
+            part = ladder.keep(left)
+            if stage:
+                part.measure_noise()
+            numeric[rows], estimate[rows] = part.central()
+            found = self._judge(number, j, self.jacobian[number][rows, j], numeric[rows], estimate[rows], rows)
+            # What bends like a kink is looked at from both sides, whatever their mean is.
+            found[(found == OK) & kinks.seems_kinked(part)] = WRONG
+            verdict[rows] = found
+
+    def _judge(self, number: int, j: int, analytic: Array, numeric: Array, error: Array, rows: Array) -> Array:
+        """A verdict for each entry, as if there were no kinks."""
+        found = np.full(len(analytic), OK, np.int8)
+        with np.errstate(all="ignore"):
+            distance = np.abs(analytic - numeric)
+            if self.options.has_tolerances:
+                # Written so that NaN counts as wrong.
+                found[~(distance <= self.options.allowed(numeric))] = WRONG
+                return found
+            broad = self.scales.broad[number][j]
+            size = np.maximum(np.abs(analytic), np.abs(numeric))
+            rounding = self.scales.rounding[rows] / broad
+            open_part = error + rounding
+            # Nothing can be said of 0 in relation to itself, nor of what rounding leaves in its place.
+            little = (_NEGLIGIBLE * self.scales.sensitivity[rows] + 100 * self.noise[rows]) / broad
+            is_zero = (np.abs(analytic) <= rounding) & (np.abs(numeric) <= open_part) & (error <= little)
+            resolved = (open_part <= RESOLUTION * size) | is_zero
+            found[~resolved] = UNRESOLVED
+            # What has no numeric value at all can't be told either.
+            found[(distance > open_part + RTOL * size) & np.isfinite(numeric)] = WRONG
+        return found
+
+    def _complex(self, number: int, j: int, analytic: Array) -> tuple[Array, Array, Array, dict]:
+        """By the complex step, which has rounding as its only error."""
+        values = self.complex_values
+        if values is None:
+            raise ArgumentError("method='complex' needs a function of plain arrays")
+        numeric = complex_step(lambda t: values(number, j, t), float(self.scales.own[number][j]))
+        estimate = 1e-12 * np.abs(numeric) + self.scales.rounding / self.scales.broad[number][j]
+        return numeric, estimate, self._judge(number, j, analytic, numeric, estimate, self.rows), {}
+
+    def add_hints(self, hint: Callable[..., str | None]) -> None:
+        """Name the pattern of the mistake, for the first output of each input where one is known."""
+        bounds = np.cumsum([0, *(int(np.prod(shape)) for shape in self.subject.output_shapes)])
+        for number, (each, summary) in enumerate(zip(self.subject.inputs, self.report.inputs, strict=True)):
+            if not summary.wrong:
+                continue
+            for k, shape in enumerate(self.subject.output_shapes):
+                rows = slice(bounds[k], bounds[k + 1])
+                both = [m[number][rows].reshape(shape + each.array.shape) for m in (self.jacobian, self.numeric)]
+                summary.hint = hint(both[0], both[1], shape, each.array.shape, 1e-3)
+                if summary.hint is not None:
+                    break
+
+
+def _all_steps(first: float, own: float, broad: float, single: bool, beyond: bool = False) -> list[float]:
+    """Steps over all scales that an element may have: its own, or that of its array."""
+    smallest = (2.0**-18 if single else 2.0**-34) * min(own, broad)
+    largest = max(8 * broad, own) * (64 if beyond else 0.5)
+    down = int(np.ceil(np.log(first / smallest) / np.log(RATIO)))
+    up = int(np.floor(np.log(largest / first) / np.log(RATIO)))
+    return [first * RATIO**k for k in range(-down, up + 1)]

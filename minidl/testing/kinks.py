@@ -1,0 +1,259 @@
+"""Kinks: where the derivatives from below and from above differ, and any gradient between them is right.
+
+ReLU at 0, ties in max pooling, the ends of clip. Along a single element, the analytic derivative must lie between the
+one-sided ones. That lets a tie pass whose gradient is counted twice, since each of the two elements alone may have all
+of it; along both together the function has one slope again, and it shows. So joint directions over all elements at
+whose kinks an output is are looked at too.
+
+Along a joint direction, kinks of opposite bend may cancel in the one-sided derivatives, although each one's gradient
+may be chosen freely. What is right then is Clarke's generalised gradient: the slopes of nearby points at which the
+function is smooth, and what lies between them (Clarke, Optimization and Nonsmooth Analysis, 1983). A direction counts as
+a failure only if it lies outside those as well.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from minidl.testing.numeric import RATIO, Ladder, power_of_two, typical_scale
+from minidl.testing.report import VERDICTS, GradcheckReport, Problem
+from minidl.testing.subject import Options, Subject
+
+Array = np.ndarray
+
+_KINK, _SKIPPED, _WRONG_KINK, _WRONG = (VERDICTS.index(v) for v in ("kink", "skipped", "wrong at a kink", "wrong"))
+_OK = VERDICTS.index("ok")
+# What one-sided derivatives must differ by, of the larger one, beyond their errors.
+_CLEAR = 1e-5
+# Joint directions: of random signs; and pairs, of as many elements as this.
+_SIGNS = 8
+_MOST_PAIRED = 6
+# Outputs whose joint directions are looked at again nearby.
+_MOST_LOOKED_AT = 20
+_NEARBY = 2.0**-12
+_LOOSE = 2e-2
+
+
+def _sides(ladder: Ladder) -> tuple[Array, Array, Array, Array, Array]:
+    """Derivatives and errors from below and above, and whether the function jumps at the point."""
+    (below, below_error), (above, above_error) = ladder.one_sided()
+    jumps = np.logical_or(*ladder.jumps())
+    if jumps.any():
+        (b, b_error), (a, a_error) = ladder.beside_jump()
+        below, below_error = np.where(jumps, b, below), np.where(jumps, b_error, below_error)
+        above, above_error = np.where(jumps, a, above), np.where(jumps, a_error, above_error)
+    return below, below_error, above, above_error, jumps
+
+
+def _differ(below: Array, below_error: Array, above: Array, above_error: Array) -> Array:
+    with np.errstate(all="ignore"):
+        larger = np.maximum(np.abs(below), np.abs(above))
+        return np.abs(above - below) > 2 * (below_error + above_error) + _CLEAR * larger
+
+
+def seems_kinked(ladder: Ladder) -> Array:
+    """Whether the one-sided derivatives of each output differ, as far as these steps show."""
+    below, below_error, above, above_error, jumps = _sides(ladder)
+    return _differ(below, below_error, above, above_error) | jumps
+
+
+def judge_element(
+    ladder: Ladder,
+    analytic: Array,
+    numeric: Array,
+    estimate: Array,
+    verdict: Array,
+    tolerance: Array,
+    judge: Callable[[Array, Array, Array, Array], Array],
+    option: str,
+) -> dict[int, tuple[float, float]]:
+    """Look at the entries of the ladder from both sides; change their numbers and verdicts in place.
+
+    Parameters
+    ----------
+    ladder : Ladder
+        Of the outputs in question.
+    analytic, numeric, estimate, verdict, tolerance : ndarray
+        Of all outputs.
+    judge : callable
+        Gives verdicts where there is no kink.
+    option : str
+        "detect", "fail" or "skip".
+
+    Returns
+    -------
+    dict
+        The one-sided derivatives of the rows at kinks.
+    """
+    rows = ladder.rows
+    below, below_error, above, above_error, jumps = _sides(ladder)
+    has_below, has_above = np.isfinite(below_error), np.isfinite(above_error)
+    # At the edge of a domain there is one side alone, and its derivative is the derivative.
+    edge = has_below != has_above
+    if edge.any():
+        at = rows[edge]
+        numeric[at] = np.where(has_below, below, above)[edge]
+        estimate[at] = np.where(has_below, below_error, above_error)[edge]
+        verdict[at] = judge(analytic[at], numeric[at], estimate[at], at)
+        verdict[rows[edge & ladder.diverges()]] = _WRONG
+    at_kink = (_differ(below, below_error, above, above_error) | jumps) & has_below & has_above
+    smooth = rows[~at_kink & ~edge]
+    verdict[smooth] = judge(analytic[smooth], numeric[smooth], estimate[smooth], smooth)
+    sides = {}
+    with np.errstate(all="ignore"):
+        low, high = np.minimum(below, above), np.maximum(below, above)
+        margin = below_error + above_error + 1e-6 * np.maximum(np.abs(low), np.abs(high)) + tolerance[rows]
+        inside = (analytic[rows] >= low - margin) & (analytic[rows] <= high + margin)
+    for place in np.nonzero(at_kink)[0].tolist():
+        row = int(rows[place])
+        sides[row] = float(below[place]), float(above[place])
+        numeric[row] = np.clip(analytic[row], low[place], high[place])
+        estimate[row] = margin[place]
+        verdict[row] = _KINK if inside[place] else _WRONG_KINK
+        if option != "detect":
+            verdict[row] = _SKIPPED if option == "skip" else _WRONG_KINK
+    return sides
+
+
+def check_joint(
+    subject: Subject,
+    options: Options,
+    report: GradcheckReport,
+    centre: Array,
+    jacobian: list[Array],
+    noise: Array,
+    at_kinks: dict[int, list[tuple[int, int]]],
+) -> None:
+    """Compare directional derivatives over all elements at whose kinks an output is, and note what fails."""
+    if not at_kinks or options.kinks != "detect":
+        return
+    places = sorted({place for elements in at_kinks.values() for place in elements})
+    rows = np.array(sorted(at_kinks))
+    sizes = np.array([abs(float(subject.start[i].reshape(-1)[j])) for i, j in places])
+    broad = max((typical_scale(subject.start[i]) for i in {i for i, _ in places}), default=1.0)
+    scale = power_of_two(float(np.median(np.where(sizes > 0, sizes, broad))))
+    matrix = np.stack([jacobian[i][rows, j] for i, j in places], axis=1)
+    failed: set[int] = set()
+    for signs in _directions(len(places), options.random):
+        line = subject.line(_arrays(subject, places, signs))
+        ladder = Ladder(line, centre, noise, rows)
+        ladder.add([scale * RATIO**k for k in range(-15, -1)])
+        below, below_error, above, above_error, _ = _sides(ladder)
+        expected = (matrix * signs).sum(axis=1)
+        with np.errstate(all="ignore"):
+            low, high = np.minimum(below, above), np.maximum(below, above)
+            size = np.maximum(np.maximum(np.abs(low), np.abs(high)), (np.abs(matrix) * np.abs(signs)).sum(axis=1))
+            margin = below_error + above_error + 1e-5 * size
+            outside = (expected < low - margin) | (expected > high + margin)
+        for place in np.nonzero(outside)[0].tolist():
+            row = int(rows[place])
+            if row in failed or len(failed) >= _MOST_LOOKED_AT:
+                continue
+            near = _slopes_nearby(subject, places, signs, row, scale, report, options.random)
+            lowest, highest = min([*near, low[place]]), max([*near, high[place]])
+            room = margin[place] + _LOOSE * size[place]
+            if lowest - room <= expected[place] <= highest + room:
+                continue
+            failed.add(row)
+            report.problems.append(
+                Problem("direction", _message(subject, places, signs, at_kinks[row], row, expected[place], low[place],
+                                              high[place]), subject.inputs[at_kinks[row][0][0]].name)
+            )  # fmt: skip
+
+
+def _directions(count: int, random: np.random.Generator) -> Iterator[Array]:
+    """Signs of the elements of joint directions; 0 leaves one out."""
+    yield np.ones(count)
+    if count <= _MOST_PAIRED:
+        for one, other in itertools.combinations(range(count), 2):
+            for sign in (1.0, -1.0):
+                signs = np.zeros(count)
+                signs[one], signs[other] = 1, sign
+                yield signs
+    for number in range(_SIGNS):
+        signs = np.where(random.random(count) < 0.5, -1.0, 1.0)
+        # Half of them leave out elements, so that not all that belong together move together.
+        yield np.where(random.random(count) < 0.5, 0.0, signs) if number % 2 else signs
+
+
+def _arrays(subject: Subject, places: list[tuple[int, int]], values: Array) -> list[Array | None]:
+    """One direction an input with these values at these places."""
+    found: list[Array | None] = [None] * len(subject.inputs)
+    for (i, j), value in zip(places, values.tolist(), strict=True):
+        direction = found[i]
+        if direction is None:
+            found[i] = direction = np.zeros_like(subject.start[i])
+        direction.reshape(-1)[j] = value
+    return found
+
+
+def _slopes_nearby(
+    subject: Subject,
+    places: list[tuple[int, int]],
+    signs: Array,
+    row: int,
+    scale: float,
+    report: GradcheckReport,
+    random: np.random.Generator,
+) -> list[float]:
+    """Slopes along a direction at points off the kinks, chosen so that they are as small and as large as can be."""
+    sides = {(e.input, e.index): e.one_sided for e in report.kinks if _row(subject, e) == row and e.one_sided}
+    steeper = []
+    for i, j in places:
+        shape = subject.inputs[i].array.shape
+        index = tuple(int(a) for a in np.unravel_index(j, shape)) if shape else ()
+        below, above = sides.get((subject.inputs[i].name, index), (0.0, 0.0))
+        steeper.append(np.sign(above - below) or 1.0)
+    moves = np.sign(signs) * np.array(steeper)
+    choices = [moves, -moves, signs, -signs, *(np.where(random.random(len(places)) < 0.5, -1.0, 1.0) for _ in range(8))]
+    step = scale * _NEARBY
+    slopes = []
+    for choice in choices:
+        # Unlike distances, since equal ones may keep a tie.
+        away = choice * step * random.uniform(0.5, 1.5, len(places))
+        values = [subject.line(_arrays(subject, places, away + t * step / 64 * signs))(1.0)[1][row] for t in (1, -1)]
+        slope = (values[0] - values[1]) / (step / 32)
+        if np.isfinite(slope):
+            slopes.append(float(slope))
+    return slopes
+
+
+def _row(subject: Subject, element: object) -> int:
+    at = 0
+    for name, shape in zip(subject.output_names, subject.output_shapes, strict=True):
+        if name == element.output:  # type: ignore[attr-defined]
+            return at + (int(np.ravel_multi_index(element.output_index, shape)) if shape else 0)  # type: ignore[attr-defined]
+        at += int(np.prod(shape))
+    return -1
+
+
+def _message(
+    subject: Subject,
+    places: list[tuple[int, int]],
+    signs: Array,
+    own: list[tuple[int, int]],
+    row: int,
+    expected: float,
+    low: float,
+    high: float,
+) -> str:
+    k, index = subject.output_place(row)
+    y = subject.output_names[k] + (f"[{', '.join(map(str, index))}]" if index else "")
+    parts = []
+    for (i, j), sign in zip(places, signs.tolist(), strict=True):
+        if sign and (i, j) in own:
+            shape = subject.inputs[i].array.shape
+            at = ", ".join(str(int(a)) for a in np.unravel_index(j, shape)) if shape else ""
+            parts.append(f"{'+' if sign > 0 else '-'} {subject.inputs[i].name}" + (f"[{at}]" if shape else ""))
+    shown = " ".join(parts[:6]) + (" ..." if len(parts) > 6 else "")
+    if abs(high - low) <= _CLEAR * max(abs(high), abs(low)):
+        slope = f"is {high:.9g}"
+    else:
+        slope = f"lies between {low:.9g} and {high:.9g}"
+    return (
+        f"at a kink, the slope of {y} along {shown.removeprefix('+ ')} {slope}, by the gradient it is {expected:.9g}; "
+        "each element alone would pass: is a tie counted twice?"
+    )

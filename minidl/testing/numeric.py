@@ -1,0 +1,271 @@
+"""Derivatives of functions of arrays from their values alone, each with an estimate of its own error.
+
+**Differences.** ``(f(x + h) - f(x - h)) / 2h`` has two errors: what the higher derivatives leave, which falls with h^2,
+and the noise of f divided by h, which rises as h falls. No single step serves a gradient of unknown scale, so
+differences are taken on a ladder of steps, and Richardson's extrapolation to h = 0 (as arranged by Ridders, Adv. Eng.
+Software 4 (1982) 75) combines neighbours. How far an extrapolated value moved from what it was extrapolated from is
+the estimate of its error by truncation.
+
+**Noise** is measured, not assumed: in a table of differences of values at equal distances, what a smooth function
+leaves vanishes and noise grows in a known way (Hamming; Moré and Wild, SIAM J. Sci. Comput. 33 (2011) 1292). A function
+that computes in float32 inside is then judged by the noise that it has.
+
+**Regimes.** Where a function changes its character between two steps (a kink nearby, values of 1e-9 beside 1, the edge
+of a domain), large steps may agree among themselves and still be wrong. An estimate from larger steps is therefore
+taken only while it agrees with everything that smaller steps allow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+Array = np.ndarray
+# Gives the values of all outputs at x + t v, and the t that was really taken after rounding.
+Line = Callable[[float], tuple[float, Array]]
+
+# Neighbouring steps of a ladder.
+RATIO = 4.0
+# How many standard deviations of the noise an error estimate holds.
+_DEVIATIONS = 5.0
+# Points of the table that noise is read from.
+_POINTS = 10
+# Of the largest scale: steps between the points. The finest show rounding in float64, the coarsest in float32.
+_SPACINGS = {8: (2.0**-44, 2.0**-32, 2.0**-22), 4: (2.0**-20, 2.0**-15)}
+
+
+def typical_scale(x: Array) -> float:
+    """The scale of an array's elements: the root of the mean square of those that are not 0; 1 if all are."""
+    size = np.abs(x[(x != 0) & np.isfinite(x)])
+    if not size.size:
+        return 1.0
+    largest = size.max()
+    return float(largest * np.sqrt(np.mean((size / largest) ** 2)))
+
+
+def power_of_two(x: float) -> float:
+    """The power of two at or below a positive number: steps by it keep x + h free of rounding where they can."""
+    return math.ldexp(1.0, math.frexp(x)[1] - 1) if 0 < x < math.inf else 1.0
+
+
+def noise_of(values: Callable[[float], Array], itemsize: int) -> Array:
+    """The standard deviation of the noise of each output.
+
+    Parameters
+    ----------
+    values : callable
+        The outputs at a distance from the point, along a direction of the inputs' own scale.
+    itemsize : int
+        Of the inputs: 8 for float64, 4 for float32.
+
+    Returns
+    -------
+    ndarray
+        One number an output; 0 where values stay the same or are not finite.
+
+    Notes
+    -----
+    The points lie on one side, because a kink at the point itself would look like noise. Of each level of the table
+    the median is taken, so that a kink that lies between two of the points doesn't either; of all levels the least,
+    since a smooth function's share falls from level to level and noise stays what it is.
+    """
+    worst: Array | None = None
+    for spacing in _SPACINGS[itemsize]:
+        table = np.stack([values(i * spacing) for i in range(1, _POINTS + 1)])
+        found = np.full(table.shape[1], np.inf)
+        for level in range(1, 7):
+            table = table[1:] - table[:-1]
+            if level >= 3:
+                # A level's variance is the noise's times the sum of the squared binomial coefficients.
+                deviation = math.sqrt(math.comb(2 * level, level))
+                found = np.fmin(found, np.median(np.abs(table), axis=0) / (0.6745 * deviation))
+        found[~np.isfinite(found)] = 0
+        worst = found if worst is None else np.maximum(worst, found)
+    return np.zeros(0) if worst is None else worst
+
+
+class Ladder:
+    """Values of some outputs on both sides of a point, at steps of which each is 4 times the one before."""
+
+    def __init__(self, line: Line, centre: Array, noise: Array, rows: Array) -> None:
+        self._line, self.rows = line, rows
+        self.centre = centre[rows]
+        self.noise = noise[rows]
+        self._found: dict[float, tuple[float, Array, float, Array]] = {}
+        self._steps: list[float] = []
+
+    def add(self, steps: Sequence[float]) -> None:
+        """Take the values at more steps."""
+        for step in steps:
+            if step not in self._found and 0 < step < math.inf:
+                above, high = self._line(step)
+                below, low = self._line(-step)
+                if above > 0 > below:
+                    self._found[step] = above, high[self.rows], -below, low[self.rows]
+        self._steps = sorted(self._found)
+
+    def pair(self, step: float) -> tuple[Array, Array, Array] | None:
+        """At one step: the central difference, how much the sides differ, and what noise may do to it."""
+        if step not in self._found:
+            return None
+        above, high, below, low = self._found[step]
+        with np.errstate(all="ignore"):
+            slope = (high - low) / (above + below)
+            bend = np.abs((high - self.centre) / above - (self.centre - low) / below)
+            return slope, bend, _DEVIATIONS * 2**0.5 * self.noise / (above + below)
+
+    def keep(self, chosen: Array) -> Ladder:
+        """The same for some of the outputs alone."""
+        part = Ladder(self._line, self.centre, self.noise, chosen)
+        part.rows = self.rows[chosen]
+        part._found = {step: (a, high[chosen], b, low[chosen]) for step, (a, high, b, low) in self._found.items()}
+        part._steps = self._steps
+        return part
+
+    def _arrays(self) -> tuple[Array, Array, Array, Array]:
+        """Distances above and below [step], and values there [step, output]."""
+        found = [self._found[step] for step in self._steps]
+        above, below = (np.array([each[i] for each in found]) for i in (0, 2))
+        high, low = (np.stack([each[i] for each in found]) for i in (1, 3))
+        return above, high, below, low
+
+    def measure_noise(self) -> None:
+        """Raise the noise to what the three smallest steps show, where that is more than was known.
+
+        ``f(x + h) - 2 f(x) + f(x - h)`` is noise there, unless it grows with h as at a kink.
+        """
+        if len(self._steps) < 3:
+            return
+        above, high, below, low = self._arrays()
+        with np.errstate(all="ignore"):
+            bend = np.abs((high[:3] - self.centre) - (self.centre - low[:3]) * (above / below)[:3, None])
+        grows = (bend[1] >= 2 * bend[0]) & (bend[2] >= 2 * bend[1])
+        seen = np.median(bend, axis=0) / 2.5
+        more = np.isfinite(seen) & ~grows & (seen > self.noise)
+        self.noise = np.where(more, seen, self.noise)
+
+    def central(self) -> tuple[Array, Array]:
+        """Derivatives from both sides, and their errors."""
+        above, high, below, low = self._arrays()
+        width = (above + below)[:, None]
+        with np.errstate(all="ignore"):
+            slopes = (high - low) / width
+            noise = _DEVIATIONS * 2**0.5 * self.noise / width
+        return extrapolate(width[:, 0] / 2, slopes, noise, 2)
+
+    def one_sided(self) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        """Derivatives from below and from above, each with its error."""
+        above, high, below, low = self._arrays()
+        sides = []
+        for distance, values in ((-below, low), (above, high)):
+            with np.errstate(all="ignore"):
+                slopes = (values - self.centre) / distance[:, None]
+                noise = _DEVIATIONS * 2**0.5 * self.noise / np.abs(distance)[:, None]
+            sides.append(extrapolate(np.abs(distance), slopes, noise, 1))
+        return sides[0], sides[1]
+
+    def beside_jump(self) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        """What `one_sided` gives, without the value at the point itself, which may be on neither side's curve."""
+        above, high, below, low = self._arrays()
+        sides = []
+        for distance, values in ((-below, low), (above, high)):
+            width = np.diff(distance)[:, None]
+            with np.errstate(all="ignore"):
+                slopes = np.diff(values, axis=0) / width
+                noise = _DEVIATIONS * 2**0.5 * self.noise / np.abs(width)
+            sides.append(extrapolate(np.abs(distance[1:]), slopes, noise, 1))
+        return sides[0], sides[1]
+
+    def jumps(self) -> tuple[Array, Array]:
+        """Whether the function jumps below the point, and above it."""
+        above, high, below, low = self._arrays()
+        found = []
+        for values in (low, high):
+            with np.errstate(all="ignore"):
+                gap = np.abs(values[:3] - self.centre)
+            if len(gap) < 3:
+                found.append(np.zeros(len(self.rows), bool))
+                continue
+            # At a kink or on a smooth curve it shrinks by 4 with the step, at a root by 2.
+            found.append((gap[0] > 0.8 * gap[1]) & (gap[1] > 0.8 * gap[2]) & (gap[0] > 40 * self.noise))
+        return found[0], found[1]
+
+    def diverges(self) -> Array:
+        """Whether the one side on which there are values gets steeper and steeper."""
+        above, high, below, low = self._arrays()
+        result = np.zeros(len(self.rows), bool)
+        for distance, values in ((below, low), (above, high)):
+            with np.errstate(all="ignore"):
+                steep = np.abs(values - self.centre)[:6] / distance[:6, None]
+                noise = self.noise / distance[:6, None]
+                if len(steep) == 6:
+                    result |= ((steep[:-1] > 1.3 * steep[1:]) & (steep[:-1] > 10 * noise[:-1])).all(axis=0)
+        return result
+
+
+def extrapolate(steps: Array, slopes: Array, noise: Array, power: int, levels: int = 3) -> tuple[Array, Array]:
+    """The limits of slopes for steps towards 0.
+
+    Parameters
+    ----------
+    steps : ndarray
+        Ascending, shape (K,).
+    slopes, noise : ndarray
+        What the differences are at each step, and what their noise may be, shape (K, R). NaN: no value there.
+    power : int
+        The error of a slope falls with step^power and its multiples: 2 for central differences, 1 for one-sided ones.
+    levels : int
+        How many times neighbours are combined.
+
+    Returns
+    -------
+    limit, error : ndarray
+        Shape (R,); NaN and infinity where there is no slope at all.
+    """
+    count = len(steps)
+    values, spreads, errors = [slopes], [noise], []
+    with np.errstate(all="ignore"):
+        # Without a neighbour to combine with, the difference from one says enough.
+        change = np.full(slopes.shape, np.inf)
+        if count > 1:
+            between = np.abs(slopes[1:] - slopes[:-1])
+            change[:-1] = between
+            change[1:] = np.where(np.isfinite(change[1:]), change[1:], between)
+            change[-1] = between[-1]
+        elif count:
+            change[0] = np.abs(slopes[0])
+        errors.append(change + noise)
+        for level in range(1, min(levels, count - 1) + 1):
+            gain = ((steps[level:] / steps[:-level]) ** (power if power == 2 else 1))[:, None]
+            fine, coarse = values[-1][:-1], values[-1][1:]
+            move = (fine - coarse) / (gain - 1)
+            spread = (gain * spreads[-1][:-1] + spreads[-1][1:]) / (gain - 1)
+            values.append(fine + move)
+            spreads.append(spread)
+            errors.append(np.abs(move) + spread)
+        best = np.full(slopes.shape[1], np.nan)
+        error = np.full(slopes.shape[1], np.inf)
+        blocked = np.zeros(slopes.shape[1], bool)
+        for k in range(count):
+            for level in range(len(values)):
+                if k + level >= count:
+                    break
+                value, own = values[level][k], errors[level][k]
+                usable = np.isfinite(own) & np.isfinite(value) & ~blocked
+                blocked |= usable & (np.abs(value - best) > 2 * (own + error))
+                take = usable & ~blocked & (own < error)
+                best = np.where(take, value, best)
+                error = np.where(take, own, error)
+    return best, error
+
+
+def complex_step(values: Callable[[complex], Array], scale: float) -> Array:
+    """Derivatives without differences: the imaginary part of ``f(x + ih) / h`` at a tiny h.
+
+    Nothing is subtracted, so h may be so small that no truncation is left (Squire and Trapp, SIAM Review 40 (1998)
+    110). The function must be analytic: no absolute values, comparisons of complex numbers, or casts to real ones.
+    """
+    step = 2.0**-70 * power_of_two(scale)
+    return values(1j * step).imag / step
