@@ -1,0 +1,119 @@
+"""How well one array of derivatives explains another, and whether chance could do the same."""
+
+from __future__ import annotations
+
+import numpy as np
+
+Array = np.ndarray
+
+# What an explanation may leave over, where there is much to explain: kinks, say, behave in their own way.
+_LEFT_OVER, _MUCH = 0.02, 50
+# A candidate is first tried on this many of the wrong entries, since most fail at once.
+_TRIED = 64
+_SEED = 20
+
+
+class Evidence:
+    """An analytic and a numeric Jacobian, and what a candidate in place of the numeric one explains of the analytic.
+
+    Parameters
+    ----------
+    analytic, numeric : ndarray
+        The Jacobians, outputs' axes first.
+    outputs : int
+        How many axes are the output's.
+    tolerance : float
+        The relative distance up to which two values count as equal.
+    """
+
+    def __init__(self, analytic: Array, numeric: Array, outputs: int, tolerance: float) -> None:
+        self.analytic = np.asarray(analytic, dtype=np.float64)
+        self.numeric = np.asarray(numeric, dtype=np.float64)
+        self.outputs = outputs
+        self.tolerance = max(float(tolerance), 1e-7)
+        finite = np.isfinite(self.analytic) & np.isfinite(self.numeric)
+        self.usable = bool(finite.all())
+        if not self.usable:
+            return
+        scale = max(float(np.abs(self.numeric).max()), float(np.abs(self.analytic).max()))
+        # Differences leave noise where the derivative is 0.
+        self.floor = 1e-3 * self.tolerance * scale
+        self.wrong = ~self.equal(self.analytic, self.numeric)
+        self.number_wrong = int(np.count_nonzero(self.wrong))
+        self.usable = self.number_wrong > 0
+        if self.usable:
+            places = np.flatnonzero(self.wrong)
+            if len(places) > _TRIED:
+                places = np.random.default_rng(_SEED).choice(places, _TRIED, replace=False)
+            self._tried = np.unravel_index(places, self.wrong.shape)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of the output."""
+        return self.numeric.shape[: self.outputs]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of the input."""
+        return self.numeric.shape[self.outputs :]
+
+    def axis(self, axis: int) -> str:
+        """What an axis of the Jacobian is called."""
+        if axis < self.outputs:
+            return f"axis {axis} of the output"
+        return f"axis {axis - self.outputs} of the input"
+
+    def equal(self, a: Array, b: Array) -> Array:
+        """Where two arrays of derivatives agree."""
+        near = np.abs(a - b) <= self.tolerance * np.maximum(np.abs(a), np.abs(b)) + self.floor
+        return np.asarray(near)
+
+    def informative(self, values: Array) -> int:
+        """How much it says that these values have been met: distinct ones count, round ones (0, 1, 1/2) less."""
+        sizes = np.abs(values)
+        sizes = np.sort(sizes[sizes > 10 * self.floor])
+        if not sizes.size:
+            return 0
+        steps = np.diff(sizes) > 10 * self.tolerance * sizes[1:]
+        distinct = sizes[np.concatenate(([True], steps))][:50]
+        twelfths = 60 * distinct
+        is_round = (np.abs(twelfths - np.round(twelfths)) < 1e-5 * twelfths) & (distinct < 100)
+        return int(2 * np.count_nonzero(~is_round) + np.count_nonzero(is_round) + min(values.size // 4, 3))
+
+    def fits(
+        self, candidate: Array, need: int, where: tuple[slice, ...] = (), own: tuple[slice, ...] = ()
+    ) -> str | None:
+        """Whether `candidate` is the analytic Jacobian, and not by chance.
+
+        Parameters
+        ----------
+        candidate : ndarray
+            What the pattern makes of the numeric Jacobian.
+        need : int
+            How informative the explained entries must be.
+        where, own : tuple of slice, optional
+            Compare only ``candidate[where]`` with ``analytic[own]``.
+
+        Returns
+        -------
+        str or None
+            None if not; else what is left over, to be added to a sentence: "" if all is explained.
+        """
+        if not where and not own:
+            tried = self.equal(self.analytic[self._tried], candidate[self._tried])
+            if np.count_nonzero(~tried) > 0.1 * tried.size:
+                return None
+        analytic, wrong, found = self.analytic[own], self.wrong[own], candidate[where]
+        equal = self.equal(analytic, found)
+        left = equal.size - int(np.count_nonzero(equal))
+        if left > (_LEFT_OVER * equal.size if equal.size >= _MUCH else 0):
+            return None
+        explained = wrong & equal
+        # What is left over must be an exception among the wrong entries, not only among all.
+        if 10 * left > np.count_nonzero(explained) or 2 * np.count_nonzero(explained) < self.number_wrong:
+            return None
+        # What the entry is and what it should be: both sides of a move count.
+        met = np.concatenate([found[explained], self.numeric[own][explained]])
+        if self.informative(met) < need:
+            return None
+        return "" if not left else f" ({left:,} of {equal.size:,} entries are something else)"

@@ -1,0 +1,152 @@
+"""Gradients whose entries are right and stand in the wrong place: transposed, flipped, shifted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations, permutations, product
+
+import numpy as np
+
+from minidl.testing._evidence import Evidence
+
+Array = np.ndarray
+
+_NEED = 3
+# All orders of up to four axes; of more, only two axes are swapped.
+_MOST_AXES = 4
+
+
+def moves(evidence: Evidence, with_factor: bool = False) -> Iterator[tuple[str, str]]:
+    """The moves that explain the gradient, as (family, sentence), the simplest first.
+
+    With a factor, the numeric Jacobian is also scaled to the analytic one's size: two mistakes at once.
+    """
+    for sign, words in _scales(evidence) if with_factor else [(1.0, "")]:
+        numeric = sign * evidence.numeric
+        if abs(_norm(evidence.analytic) / max(_norm(numeric), 1e-300) - 1) < 10 * evidence.tolerance:
+            yield from _bijections(evidence, numeric, words)
+        if not with_factor:
+            yield from _shifts(evidence, numeric)
+
+
+def _scales(evidence: Evidence) -> list[tuple[float, str]]:
+    ratio = _norm(evidence.analytic) / max(_norm(evidence.numeric), 1e-300)
+    found = [(-1.0, ", with the opposite sign")]
+    sizes = {2, *evidence.output_shape, *evidence.input_shape} - {0, 1}
+    for size in sorted(sizes):
+        for value, name in ((float(size), f"{size}"), (1 / size, f"1/{size}")):
+            if abs(ratio / value - 1) < 10 * evidence.tolerance:
+                found += [(value, f", times {name}"), (-value, f", times -{name}")]
+    return found
+
+
+def _norm(array: Array) -> float:
+    scale = float(np.abs(array).max())
+    return scale * float(np.sqrt(np.square(array / scale).sum())) if scale else 0.0
+
+
+def _bijections(evidence: Evidence, numeric: Array, words: str) -> Iterator[tuple[str, str]]:
+    sides = [range(evidence.outputs, numeric.ndim), range(evidence.outputs)]
+    for axes in sides:
+        for candidate, sentence in _transposes(evidence, numeric, axes):
+            if (rest := evidence.fits(candidate, _NEED)) is not None:
+                yield "transposed", sentence + words + rest
+                break
+    for axes in sides:
+        wide = [axis for axis in axes if numeric.shape[axis] > 1]
+        chosen = (some for number in range(1, len(wide) + 1) for some in combinations(wide, number))
+        for some in chosen:
+            if (rest := evidence.fits(np.flip(numeric, some), _NEED)) is not None:
+                where = _listed(evidence, some)
+                kernel = len(some) == 2 and some == (numeric.ndim - 2, numeric.ndim - 1) and numeric.shape[-1] < 12
+                about = " (convolution in place of correlation?)" if kernel and len(axes) > 2 else ""
+                yield "flipped", f"the gradient is the numeric one flipped along {where}{about}{words}{rest}"
+                break
+
+
+def _transposes(evidence: Evidence, numeric: Array, axes: range) -> Iterator[tuple[Array, str]]:
+    """The Jacobian with some axes in another order, those of two swapped axes first."""
+    fixed = [axis for axis in range(numeric.ndim) if axis not in axes]
+    orders = []
+    if len(axes) <= _MOST_AXES:
+        orders = [order for order in permutations(axes) if order != tuple(axes)]
+    else:
+        for a, b in combinations(axes, 2):
+            swapped = list(axes)
+            swapped[a - axes.start], swapped[b - axes.start] = b, a
+            orders.append(tuple(swapped))
+    orders.sort(key=lambda order: sum(a != b for a, b in zip(order, axes, strict=True)))
+    side = "input" if axes.start == evidence.outputs and len(axes) else "output"
+    of = "the gradient" if side == "input" else "the upstream gradient, as it was used,"
+    for order in orders:
+        whole = fixed + list(order) if axes.start else list(order) + fixed
+        turned = numeric.transpose(whole)
+        own = tuple(axis - axes.start for axis in order)
+        moved = [place for place, axis in enumerate(own) if place != axis]
+        two = len(moved) == 2 and len(axes) == 2
+        if turned.shape == numeric.shape:
+            what = "the transpose of the numeric one" if two else _ordered(moved, own)
+            if side == "output":
+                what = "transposed" if two else _ordered(moved, own)
+            yield turned, f"{of} is {what}"
+        how = "transposed" if two else _ordered(moved, own, short=True)
+        if turned.shape != numeric.shape or not two:
+            sentence = (
+                f"{of} is the numeric one {how}: its data lie in the order of the transpose, in the {side}'s shape"
+                if side == "input"
+                else f"{of} is {how}: its data lie in the order of the transpose, in the output's shape"
+            )
+            if turned.shape != numeric.shape:
+                yield turned.reshape(numeric.shape), sentence
+                back = np.argsort(whole)
+                yield numeric.reshape(turned.shape).transpose(back), sentence
+
+
+def _ordered(moved: list[int], order: tuple[int, ...], short: bool = False) -> str:
+    if len(moved) == 2:
+        how = f"with the axes {moved[0]} and {moved[1]} swapped"
+    else:
+        how = f"with its axes in the order {order}"
+    return how if short else f"the numeric one {how}"
+
+
+def _shifts(evidence: Evidence, numeric: Array) -> Iterator[tuple[str, str]]:
+    inputs = [axis for axis in range(evidence.outputs, numeric.ndim) if numeric.shape[axis] > 1]
+    outputs = [axis for axis in range(evidence.outputs) if numeric.shape[axis] > 1]
+    for axes in (inputs, outputs):
+        steps: list[tuple[tuple[int, int], ...]] = [((axis, by),) for axis in axes for by in (1, -1)]
+        steps += [((a, i), (b, j)) for a, b in combinations(axes, 2) for i, j in product((1, -1), repeat=2)]
+        for step in steps:
+            if (sentence := _shift(evidence, numeric, step)) is not None:
+                yield "shifted", sentence
+                return
+
+
+def _shift(evidence: Evidence, numeric: Array, step: tuple[tuple[int, int], ...]) -> str | None:
+    axes = tuple(axis for axis, _ in step)
+    rolled = np.roll(numeric, tuple(by for _, by in step), axes)
+    where = " and ".join(f"{'+' if by > 0 else '-'}1 along {evidence.axis(axis)}" for axis, by in step)
+    what = f"the gradient is the numeric one shifted by {where}"
+    if (rest := evidence.fits(rolled, _NEED)) is not None:
+        return f"{what}, wrapped around at the edge{rest}"
+    if any(numeric.shape[axis] < 3 for axis in axes):
+        return None
+    inside = [slice(None)] * numeric.ndim
+    for axis, by in step:
+        inside[axis] = slice(1, None) if by > 0 else slice(None, -1)
+    within = tuple(inside)
+    rest = evidence.fits(rolled, _NEED + 1, within, within)
+    if rest is None:
+        return None
+    edge = np.ones(numeric.shape, dtype=bool)
+    edge[within] = False
+    empty = evidence.equal(evidence.analytic[edge], np.zeros(1)).all()
+    return f"{what}{', with zeros at the edge' if empty else ' (the edge is something else)'}{rest}"
+
+
+def _listed(evidence: Evidence, axes: tuple[int, ...]) -> str:
+    names = [evidence.axis(axis) for axis in axes]
+    if len(names) == 1:
+        return names[0]
+    numbers = [name.split()[1] for name in names]
+    return f"axes {', '.join(numbers[:-1])} and {numbers[-1]} of {names[0].split(' of ')[1]}"
