@@ -27,8 +27,9 @@ class Evidence:
     """
 
     def __init__(self, analytic: Array, numeric: Array, outputs: int, tolerance: float) -> None:
-        self.analytic = np.asarray(analytic, dtype=np.float64)
-        self.numeric = np.asarray(numeric, dtype=np.float64)
+        # A scalar by a scalar is taken as an input of one element: indexing then needs no special case.
+        self.analytic = np.atleast_1d(np.asarray(analytic, dtype=np.float64))
+        self.numeric = np.atleast_1d(np.asarray(numeric, dtype=np.float64))
         self.outputs = outputs
         self.tolerance = max(float(tolerance), 1e-7)
         finite = np.isfinite(self.analytic) & np.isfinite(self.numeric)

@@ -71,16 +71,17 @@ def _words(evidence: Evidence, constant: float, informative: int, others: Mappin
         return "the gradient has the opposite sign of the numeric one" if constant < 0 else None
     if size == 2:
         axes = _named(evidence, 2, others)
-        mean = f", or a mean over {axes} is missing" if axes else ""
+        mean = f"a mean over {axes or 2} is missing"
         return (
             f"the gradient is {minus}2 times the numeric one{sign}: a factor of 1/2 is missing or one of 2 is too "
-            f"much, or something is counted twice{mean}"
+            f"much, something is counted twice, or {mean}"
         )
     if size == 0.5:
         axes = _named(evidence, 2, others)
-        mean = f", or it was divided once too often by {axes}" if axes else ""
+        mean = f"it was divided once too often by {axes or 2}"
         return (
-            f"the gradient is {minus}half of the numeric one{sign}: a factor of 2, or one of two uses, is missing{mean}"
+            f"the gradient is {minus}half of the numeric one{sign}: a factor of 2, or one of two uses, is missing, "
+            f"or {mean}"
         )
     if size == round(size) and size <= _LARGEST_WHOLE:
         whole = round(size)
@@ -98,8 +99,8 @@ def _words(evidence: Evidence, constant: float, informative: int, others: Mappin
         axes = _named(evidence, inverse, others)
         if axes:
             return (
-                f"the gradient is {minus}1/{inverse} of the numeric one{sign}: it was divided once too often by {axes}, "
-                f"or only one of {inverse} uses is counted"
+                f"the gradient is {minus}1/{inverse} of the numeric one{sign}: it was divided once too often "
+                f"by {axes}, or only one of {inverse} uses is counted"
             )
         if informative < 4:
             return None

@@ -52,6 +52,21 @@ def _bijections(evidence: Evidence, numeric: Array, words: str) -> Iterator[tupl
             if (rest := evidence.fits(candidate, _NEED)) is not None:
                 yield "transposed", sentence + words + rest
                 break
+    for pairs in _exchanges(evidence):
+        turned = numeric
+        for a, b in pairs:
+            turned = turned.swapaxes(a, b)
+        if (rest := evidence.fits(turned, _NEED)) is not None:
+            which = " and ".join(str(a) for a, _ in pairs)
+            own = " and ".join(str(b - evidence.outputs) for _, b in pairs)
+            kind = "axes" if len(pairs) > 1 else "axis"
+            yield (
+                "transposed",
+                f"the Jacobian is transposed: {kind} {which} of the output and {kind} {own} of the input have changed "
+                f"places (a matrix in place of its transpose, or a kernel or a sum that is not turned around)"
+                f"{words}{rest}",
+            )
+            break
     for axes in sides:
         wide = [axis for axis in axes if numeric.shape[axis] > 1]
         chosen = (some for number in range(1, len(wide) + 1) for some in combinations(wide, number))
@@ -100,6 +115,19 @@ def _transposes(evidence: Evidence, numeric: Array, axes: range) -> Iterator[tup
                 yield turned.reshape(numeric.shape), sentence
                 back = np.argsort(whole)
                 yield numeric.reshape(turned.shape).transpose(back), sentence
+
+
+def _exchanges(evidence: Evidence) -> Iterator[tuple[tuple[int, int], ...]]:
+    """Axes of the output and of the input that can change places: one pair, then the last ones of both."""
+    shape, outputs = evidence.numeric.shape, evidence.outputs
+    inputs = len(shape) - outputs
+    for a, b in product(range(outputs), range(outputs, len(shape))):
+        if shape[a] == shape[b] > 1:
+            yield ((a, b),)
+    for number in range(2, min(outputs, inputs) + 1):
+        pairs = tuple((outputs - place, len(shape) - place) for place in range(number, 0, -1))
+        if all(shape[a] == shape[b] for a, b in pairs):
+            yield pairs
 
 
 def _ordered(moved: list[int], order: tuple[int, ...], short: bool = False) -> str:
