@@ -11,6 +11,9 @@ import pytest
 import minidl
 from minidl import runtime
 
+# The checkout is not installed, so that pytest does not find its plugin by itself.
+pytest_plugins = ["pytest_minidl", "pytester"]
+
 
 @pytest.fixture(scope="session")
 def torch() -> Any:

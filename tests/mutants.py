@@ -63,6 +63,7 @@ class Tree:
         shutil.copytree(ROOT / "minidl", folder / "minidl", ignore=shutil.ignore_patterns("*.so"))
         shutil.copytree(ROOT / "tests", folder / "tests")
         shutil.copy2(ROOT / "pyproject.toml", folder)
+        shutil.copy2(ROOT / "pytest_minidl.py", folder)
         for module in [*compiled.glob(f"*_{isa}.*.so"), *compiled.glob("_*.so"), *compiled.glob("lib*.so")]:
             shutil.copy2(module, folder / "minidl" / "_ext")
         if not list((folder / "minidl" / "_ext").glob("*.so")):

@@ -88,9 +88,12 @@ def test_the_wheel_has_the_package_only(packages: Path) -> None:
     assert "minidl/py.typed" in names and any(name.endswith("licenses/LICENSE") for name in names)
     assert any(name.startswith("minidl/_ext/conv_") and name.endswith(".so") for name in names)
     assert not any("debug" in name or name.endswith((".c", ".pyx", ".pxd", ".h", "meson.build")) for name in names)
-    assert {name.partition("/")[0] for name in names} == {"minidl", wheel.name.split("-cp")[0] + ".dist-info"}
-    installed = {name for name in names if name.endswith(".py")}
-    assert installed == {path.relative_to(ROOT).as_posix() for path in (ROOT / "minidl").rglob("*.py")}
+    folder = wheel.name.split("-cp")[0] + ".dist-info"
+    assert {name.partition("/")[0] for name in names} == {"minidl", "pytest_minidl.py", folder}
+    sources = [*(ROOT / "minidl").rglob("*.py"), ROOT / "pytest_minidl.py"]
+    assert {name for name in names if name.endswith(".py")} == {path.relative_to(ROOT).as_posix() for path in sources}
+    entry_points = zipfile.ZipFile(wheel).read(f"{folder}/entry_points.txt").decode()
+    assert "[pytest11]\npytest_minidl = pytest_minidl" in entry_points
 
 
 @pytest.mark.parametrize("kind", ["*.whl", "*.tar.gz"])

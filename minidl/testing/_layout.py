@@ -20,7 +20,7 @@ _SIDES = ("<", "<", "<", "<", ">", ">", ">", "<")
 
 def text(report: GradcheckReport) -> str:
     """The whole report."""
-    lines = [_header(report)]
+    lines = [header(report)]
     for note in report.notes:
         lines += _wrapped("  note: ", note)
     for problem in report.problems[:_MOST_PROBLEMS]:
@@ -36,7 +36,8 @@ def text(report: GradcheckReport) -> str:
     return "\n".join(lines)
 
 
-def _header(report: GradcheckReport) -> str:
+def header(report: GradcheckReport) -> str:
+    """Its first line: what was checked, how, and what came of it."""
     evaluations = "1 evaluation" if report.evaluations == 1 else f"{report.evaluations:,} evaluations"
     return (
         f"{report.name} {'ok' if report else 'FAILED'} (order {report.order}, method {report.method}, "
@@ -140,7 +141,7 @@ def _shortened(cell: str, width: int) -> str:
 
 def _wrapped(start: str, message: str) -> list[str]:
     """The message behind `start`, its further lines indented as far as its first."""
-    lines = []
+    lines: list[str] = []
     for paragraph in message.splitlines() or [""]:
         indent = start if not lines else " " * len(start)
         lines += textwrap.wrap(

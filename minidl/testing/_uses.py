@@ -25,7 +25,7 @@ def one_use(evidence: Evidence) -> str | None:
         rest = [axis for axis in range(evidence.outputs) if axis not in axes]
         order = [*axes, *rest, *range(evidence.outputs, evidence.numeric.ndim)]
         turned = used.transpose(order).reshape(count, -1, *evidence.input_shape)
-        by_step = turned.any(axis=1)
+        by_step: Array = np.asarray(turned.any(axis=1))
         if not (by_step.sum(axis=0) > 1).any():
             continue
         kept = {"last": count - 1 - np.argmax(by_step[::-1], axis=0), "first": np.argmax(by_step, axis=0)}

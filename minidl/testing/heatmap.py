@@ -91,11 +91,11 @@ def heatmap(each: InputReport, path: StrPath | None = None) -> Any:
 
 def _figure(each: InputReport, canvas: Canvas) -> tuple[Any, Any]:
     rows, columns = canvas.shape
-    cell = min(0.5, 6.4 / max(columns, 1), 6.0 / max(rows, 1))
-    width = max(columns * cell, 4.4)
-    height = min(max(rows * cell, 0.5 if rows == 1 else 1.2), 6.0)
+    cell = _cell(canvas)
+    width, height = max(columns * cell, 3.6), rows * cell
     remarks = _remarks(each, canvas, int(11.5 * (width + 2)))
-    size = (width + 2.3, height + 1.5 + 0.17 * len(remarks))
+    # The title, the axes' labels and the legend; a colour bar below with its numbers.
+    size = (width + 2.3, height + 1.5 + 0.17 * len(remarks) + (0.9 if _is_low(canvas) else 0))
     figure = import_extra("matplotlib.figure", "plot", "heatmap").Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     shape = tuple(int(size) for size in each.shape)
@@ -107,6 +107,17 @@ def _figure(each: InputReport, canvas: Canvas) -> tuple[Any, Any]:
     return figure, axes
 
 
+def _cell(canvas: Canvas) -> float:
+    """The side of a cell in inches: half an inch, more where there are few, less where they would not fit."""
+    rows, columns = canvas.shape
+    return min(max(0.5, min(1.6, 3.6 / columns, 3.6 / rows)), 6.4 / columns, 6.0 / rows)
+
+
+def _is_low(canvas: Canvas) -> bool:
+    """Whether a colour bar beside the cells would be too short for its numbers."""
+    return canvas.shape[0] * _cell(canvas) < 1.4 and canvas.shape[1] > 1
+
+
 def _remarks(each: InputReport, canvas: Canvas, width: int) -> list[str]:
     """What stands below the title: the hint, the worst element, how the array was folded."""
     remarks = []
@@ -116,7 +127,7 @@ def _remarks(each: InputReport, canvas: Canvas, width: int) -> list[str]:
         worst = each.worst[0]
         index = list(map(int, worst.index)) or ""
         remarks += textwrap.wrap(
-            f"worst: by {each.name}{index}, the gradient is {worst.analytic:.6g}, numerically {worst.numeric:.6g}",
+            f"worst: {each.name}{index}, where the gradient is {worst.analytic:.6g}, numerically {worst.numeric:.6g}",
             width,
         )
     return remarks + [line for remark in canvas.remarks for line in textwrap.wrap(remark, width)]
@@ -144,7 +155,7 @@ def _draw(figure: Any, axes: Any, canvas: Canvas, error: Array, state: Array) ->
     axes.set_xlim(-0.5, columns - 0.5)
     axes.set_ylim(rows - 0.5, -0.5)
     _grid(axes, canvas)
-    is_low = rows * min(0.5, 6.4 / columns) < 1.4 and columns >= rows
+    is_low = _is_low(canvas)
     _legend(axes, _marks(axes, states, broken), is_low)
     if np.count_nonzero(canvas.place >= 0) <= _MOST_NUMBERS and columns <= 13:
         _numbers(axes, shown, compared)
@@ -155,13 +166,16 @@ def _bar(figure: Any, axes: Any, image: Any, is_low: bool) -> None:
     divider = import_extra("mpl_toolkits.axes_grid1", "plot", "heatmap").make_axes_locatable(axes)
     labels = ["1e-10 or less:\nagrees", "1e-8", "1e-6", "0.0001", "0.01", "1 or more:\nwrong"]
     if is_low:
-        # Beside a strip it would be too short for its numbers.
         place = divider.append_axes("bottom", size=0.13, pad=0.62)
         bar = figure.colorbar(image, cax=place, orientation="horizontal")
     else:
         place = divider.append_axes("right", size=0.16, pad=0.14)
         bar = figure.colorbar(image, cax=place)
     bar.set_ticks([-10, -8, -6, -4, -2, 0], labels=labels)
+    if not is_low:
+        # The ends of the scale stay beside it, away from titles.
+        bar.ax.get_yticklabels()[0].set(verticalalignment="bottom")
+        bar.ax.get_yticklabels()[-1].set(verticalalignment="top")
     bar.ax.tick_params(labelsize=8, color=_FAINT, labelcolor=_TEXT)
     bar.set_label("relative error", fontsize=8.5, color=_TEXT)
     bar.outline.set_edgecolor("#999999")
@@ -215,7 +229,7 @@ def _legend(axes: Any, entries: list[tuple[Any, str]], low: bool) -> None:
         handles, labels = zip(*entries, strict=True)
         # Below the axes' labels, where it never covers a cell.
         down = import_extra("matplotlib.transforms", "plot", "heatmap").ScaledTranslation(
-            0, -(1.25 if low else 0.5), axes.figure.dpi_scale_trans
+            0, -(1.45 if low else 0.5), axes.figure.dpi_scale_trans
         )
         axes.legend(handles, labels, loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=axes.transAxes + down,
                     borderaxespad=0, borderpad=0, ncols=len(entries), frameon=False, fontsize=8.5)  # fmt: skip

@@ -241,7 +241,7 @@ class InputReport:
         return found
 
 
-@dataclass
+@dataclass(repr=False)
 class GradcheckReport:
     """What a gradient check found. True when all gradients agree; prints as a table.
 
@@ -308,6 +308,10 @@ class GradcheckReport:
 
     def __str__(self) -> str:
         return _layout.text(self)
+
+    def __repr__(self) -> str:
+        # Short: it stands in a failed assertion, and behind >>>.
+        return f"<{_layout.header(self)}>"
 
     def to_dict(self, *, errors: bool = False) -> dict[str, Any]:
         """Give all of it in types that JSON has.
