@@ -13,7 +13,6 @@ from minidl.dtypes import get_default_dtype, set_default_dtype
 from minidl.errors import MinidlError
 from minidl.geometry import Padding
 from minidl.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from minidl.testing import gradcheck, gradgradcheck
 from minidl.kernels import benchmark_algorithms
 from minidl.memory import empty_cache
 from minidl.ops.arithmetic import absolute as abs
@@ -49,6 +48,7 @@ from minidl.runtime import (
 )
 from minidl.summary import summary
 from minidl.tensor import Tensor, take_along_dim
+from minidl.testing import gradcheck, gradgradcheck
 from minidl.weights import load_weights, save_weights
 
 __version__ = "0.1.0"

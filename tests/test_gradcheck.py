@@ -12,8 +12,8 @@ import minidl.functional as F
 from minidl import nn
 from minidl.autograd import Op
 from minidl.errors import ArgumentError, GradcheckError
-from minidl.testing import gradcheck, gradgradcheck
 from minidl.ops.arithmetic import mul
+from minidl.testing import gradcheck, gradgradcheck
 
 
 def leaf(*values: float, dtype: str = "float64") -> Any:

@@ -105,19 +105,13 @@ def test_values_and_gradients_equal_pytorchs(torch: Any, case: Case, dtype: str)
 
 @every_small_row
 def test_first_gradients_equal_numeric_ones(case: Case) -> None:
-    assert gradcheck(
-        lambda *inputs: case.function(*inputs, **case.kwargs), tensors_of(arrays_of(case, "float64")),
-        
-    )  # fmt: skip
+    assert gradcheck(lambda *inputs: case.function(*inputs, **case.kwargs), tensors_of(arrays_of(case, "float64")))
     counts["rows whose first gradients were checked numerically"] += 1
 
 
 @every_small_row
 def test_second_gradients_equal_numeric_ones(case: Case) -> None:
-    assert gradgradcheck(
-        lambda *inputs: case.function(*inputs, **case.kwargs), tensors_of(arrays_of(case, "float64")),
-        
-    )  # fmt: skip
+    assert gradgradcheck(lambda *inputs: case.function(*inputs, **case.kwargs), tensors_of(arrays_of(case, "float64")))
     counts["rows whose second gradients were checked numerically"] += 1
 
 

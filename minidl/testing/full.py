@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from minidl.errors import ArgumentError
 from minidl.testing import kinks
 from minidl.testing.numeric import RATIO, Ladder, complex_step, noise_of, power_of_two, typical_scale
 from minidl.testing.report import VERDICTS, Element, GradcheckReport, Problem, relative_error
-from minidl.testing.subject import Found, Options, Subject
+from minidl.testing.subject import Options, Subject
 
 Array = np.ndarray
 
@@ -44,6 +44,8 @@ class Scales:
         # By how much an output changes when the element that it depends on most is doubled.
         self.sensitivity = sensitivity
         epsilon = max((np.finfo(x.dtype).eps for x in subject.start), default=0.0)
+        # Where terms cancel, what is left may be as large as the rounding of any other output's gradient.
+        self.left_over = 64 * epsilon * sensitivity.max(initial=0)
         self.rounding = 8 * (epsilon * sensitivity + np.minimum(noise, 1e-6 * sensitivity))
 
 
@@ -78,7 +80,7 @@ def check_full(
     jacobian, came = subject.jacobian()
     noise = measure(subject, centre)
     checker = _Full(subject, options, report, centre, jacobian, noise, complex_values)
-    check_linearity(subject, jacobian, checker.scales, noise, options)
+    report.problems += check_linearity(subject, jacobian, checker.scales, noise, options)
     for number in range(len(subject.inputs)):
         checker.check_input(number, came[number])
         subject.look_for_changes()
@@ -87,7 +89,9 @@ def check_full(
         checker.add_hints(hint)
 
 
-def check_linearity(subject: Subject, jacobian: list[Array], scales: Scales, noise: Array, options: Options) -> None:
+def check_linearity(
+    subject: Subject, jacobian: list[Array], scales: Scales, noise: Array, options: Options
+) -> Iterator[Problem]:
     """Whether the gradients of unit upstreams add up to that of a random one.
 
     A backward pass that forgets to multiply by its upstream gradient is right for an upstream of 1.
@@ -105,14 +109,12 @@ def check_linearity(subject: Subject, jacobian: list[Array], scales: Scales, noi
         wrong = ~(np.abs(actual - expected) <= 1e-4 * (np.abs(rows) * size[:, None]).sum(axis=0) + small)
         if wrong.any():
             j = int(np.argmax(wrong))
-            raise Found(
-                Problem(
-                    "upstream",
-                    f"the gradient of {each.name} is not linear in the upstream gradient: element {j} is "
-                    f"{actual[j]:.9g} for a random one, whose parts alone add up to {expected[j]:.9g}; is the "
-                    "upstream gradient used as a factor?",
-                    each.name,
-                )
+            yield Problem(
+                "upstream",
+                f"the gradient of {each.name} is not linear in the upstream gradient: element {j} is "
+                f"{actual[j]:.9g} for a random one, whose parts alone add up to {expected[j]:.9g}; is the upstream "
+                "gradient used as a factor?",
+                each.name,
             )
 
 
@@ -295,11 +297,12 @@ class _Full:
             open_part = error + rounding
             # Nothing can be said of 0 in relation to itself, nor of what rounding leaves in its place.
             little = (_NEGLIGIBLE * self.scales.sensitivity[rows] + 100 * self.noise[rows]) / broad
-            is_zero = (np.abs(analytic) <= rounding) & (np.abs(numeric) <= open_part) & (error <= little)
+            left_over = np.maximum(rounding, self.scales.left_over / broad)
+            is_zero = (np.abs(analytic) <= left_over) & (np.abs(numeric) <= open_part) & (error <= little)
             resolved = (open_part <= RESOLUTION * size) | is_zero
             found[~resolved] = UNRESOLVED
             # What has no numeric value at all can't be told either.
-            found[(distance > open_part + RTOL * size) & np.isfinite(numeric)] = WRONG
+            found[(distance > open_part + RTOL * size) & np.isfinite(numeric) & ~is_zero] = WRONG
         return found
 
     def _complex(self, number: int, j: int, analytic: Array) -> tuple[Array, Array, Array, dict]:

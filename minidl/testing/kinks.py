@@ -7,8 +7,8 @@ whose kinks an output is are looked at too.
 
 Along a joint direction, kinks of opposite bend may cancel in the one-sided derivatives, although each one's gradient
 may be chosen freely. What is right then is Clarke's generalised gradient: the slopes of nearby points at which the
-function is smooth, and what lies between them (Clarke, Optimization and Nonsmooth Analysis, 1983). A direction counts as
-a failure only if it lies outside those as well.
+function is smooth, and what lies between them (Clarke, Optimization and Nonsmooth Analysis, 1983). A direction counts
+as a failure only if it lies outside those as well.
 """
 
 from __future__ import annotations

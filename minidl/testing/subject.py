@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -305,5 +306,5 @@ def _flat(found: list[tuple[str, Array]]) -> Array:
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def _place(name: str, index: Sequence[int]) -> str:
+def _place(name: str, index: Sequence[Any]) -> str:
     return f"{name}[{', '.join(str(int(i)) for i in index)}]" if len(index) else name
