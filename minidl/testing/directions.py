@@ -1,9 +1,310 @@
-"""mode="random": directional derivatives."""
+"""mode="random": derivatives along random directions, for inputs of millions of elements.
 
-from minidl.testing.report import GradcheckReport
-from minidl.testing.subject import Options, Subject
+The gradient g of ``sum(u * outputs)``, for one random u, costs one backward pass. Along a direction v, ``<g, v>`` is
+compared with the numeric derivative of that sum, which costs some twenty evaluations, however many elements there are.
+
+**What is missed.** Let v be S z with z from a standard normal distribution and S a diagonal matrix. If g is wrong by e,
+``<e, v>`` is normal with mean 0 and standard deviation ``|S e|``. A direction passes if that is at most
+``tolerance * |S g|`` in size, which for an error of relative size ``delta = |S e| / |S g|`` happens with the probability
+``P(|N(0, 1)| <= tolerance / delta) = erf(tolerance / (sqrt(2) delta))``, and with K independent directions with its
+K-th power.
+
+**Groups.** S is one number an input, the reciprocal of its gradient's norm, so that an error of relative size delta in
+one of n inputs is one of at least ``delta / sqrt(n)`` in all. Inputs whose gradients differ by more than a factor of
+1000 in their effect have directions of their own, since the noise of the one would hide the other.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from minidl.testing.full import Checker, noise_along
+from minidl.testing.numeric import RATIO, Ladder, typical_scale
+from minidl.testing.report import GradcheckReport, Problem
+from minidl.testing.subject import Found, Options, Subject
+
+Array = np.ndarray
+
+# Directions are added until an error of this relative size is missed with less than this probability.
+_WRONG_BY = 1e-3
+_MISSED = 1e-6
+_FEWEST, _MOST = 3, 64
+# What right gradients may differ by, of the norm.
+_TOLERANCE = 1e-6
+_APART = 1e3
+# Elements that bisection leaves, which are then compared one by one.
+_BLOCK = 16
+
+
+def miss_probability(relative_error: float, tolerance: float, directions: int) -> float:
+    """The probability that mode="random" misses a wrong gradient.
+
+    ``erf(tolerance / (sqrt(2) relative_error)) ** directions``
+
+    Parameters
+    ----------
+    relative_error : float
+        The norm of the gradient's error relative to the norm of the gradient.
+    tolerance : float
+        By how much of the gradient's norm a directional derivative may be off; the report's note says it.
+    directions : int
+        How many random directions are compared.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+
+    Examples
+    --------
+    >>> from minidl.testing import miss_probability
+    >>> print(f"{miss_probability(1e-3, 1e-6, 3):.1e}")
+    5.1e-10
+    """
+    if relative_error <= 0:
+        return 1.0
+    return math.erf(tolerance / (math.sqrt(2) * relative_error)) ** directions
+
+
+class _Sum(Subject):
+    """A random combination of all outputs, as one number."""
+
+    def __init__(self, subject: Subject, weights: Array) -> None:
+        self._subject, self._weights = subject, weights
+        self.is_one = len(weights) == 1
+        if self.is_one:
+            self._weights = weights = np.ones(1)
+        super().__init__(subject.inputs, self._sum, self._back)
+        self.start = subject.start
+        self.output_names = [subject.output_names[0]] if self.is_one else ["sum(u * outputs)"]
+        self.output_shapes = [subject.output_shapes[0] if self.is_one else ()]
+
+    def _sum(self) -> list[tuple[str, Array]]:
+        value = (self._subject.values() * self._weights).sum()
+        return [(self.output_names[0], np.asarray(value).reshape(self.output_shapes[0]))]
+
+    def _back(self, upstream: list[Array | None]) -> list[Array | None]:
+        factor = 1.0 if upstream[0] is None else float(upstream[0].reshape(-1)[0])
+        return self._subject.pull_back(list(self._subject.split(factor * self._weights)))
+
+
+class _Along:
+    """An analytic and a numeric derivative along one direction."""
+
+    def __init__(self, subject: Subject, gradients: list[Array], direction: list[Array | None], step: float) -> None:
+        line = subject.line(direction)
+        centre = subject.values()
+        noise = noise_along(lambda t: line(t * step * 4)[1], subject, centre)
+        ladder = Ladder(line, centre, noise, np.arange(1))
+        ladder.add([step * RATIO**-k for k in range(14)])
+        ladder.measure_noise()
+        pairs = [(g, v) for g, v in zip(gradients, direction, strict=True) if v is not None]
+        self.analytic = float(sum((g * v).sum() for g, v in pairs))
+        value, error = ladder.central()
+        self.numeric, self.error = float(value[0]), float(error[0])
+        # Rounding of the sum itself.
+        size = math.sqrt(float(sum(((g * v) ** 2).sum() for g, v in pairs)))
+        self.error += 1e-12 * size
+        (low, low_error), (high, high_error) = ladder.one_sided()
+        self.sides = sorted((float(low[0]), float(high[0])))
+        self.sides_error = float(low_error[0] + high_error[0])
+
+    def excess(self, norm: float, options: Options) -> float:
+        """By how much the two differ, in units of what they may differ by."""
+        distance = abs(self.analytic - self.numeric)
+        if options.has_tolerances:
+            allowed = float(options.allowed(np.asarray(self.numeric)))
+            return distance / allowed if allowed else math.inf * (distance > 0)
+        if not math.isfinite(self.error):
+            return 0.0
+        room = self.error + _TOLERANCE * norm
+        between = self.sides[0] - self.sides_error - room <= self.analytic <= self.sides[1] + self.sides_error + room
+        differ = self.sides[1] - self.sides[0] > 2 * self.sides_error + 1e-5 * max(map(abs, self.sides))
+        if between and differ:
+            return 0.0
+        return distance / room if room else math.inf * (distance > 0)
+
+
+class _Group:
+    """Inputs whose gradients are of one order of magnitude, and how far their directions reach."""
+
+    def __init__(self, subject: Subject, gradients: list[Array], members: list[int]) -> None:
+        self.members = members
+        scales = {i: typical_scale(subject.start[i]) for i in members}
+        norms = {i: _norm(gradients[i]) for i in members}
+        # An input whose gradient is 0 goes by its own scale.
+        self.factors = {i: 1 / norms[i] if norms[i] else scales[i] for i in members}
+        self.step = min(scales[i] / self.factors[i] for i in members) / 16
+        self.norm = math.sqrt(sum((self.factors[i] * norms[i]) ** 2 for i in members))
+
+    def draw(self, subject: Subject, random: np.random.Generator) -> list[Array | None]:
+        """One direction."""
+        found: list[Array | None] = [None] * len(subject.inputs)
+        for i in self.members:
+            x = subject.start[i]
+            found[i] = (self.factors[i] * random.standard_normal(x.shape)).astype(x.dtype)
+        return found
 
 
 def check_random(subject: Subject, options: Options, report: GradcheckReport) -> None:
-    """Compare derivatives along random directions."""
-    raise NotImplementedError
+    """Compare derivatives along random directions, and look for the place of what is wrong."""
+    centre = subject.first(options.nondet_tol)
+    subject.report_inputs(report)
+    if not centre.size or not any(each.array.size for each in subject.inputs):
+        return
+    signs = np.where(options.random.random(len(centre)) < 0.5, -1.0, 1.0)
+    total = _Sum(subject, np.round(options.random.uniform(0.5, 1.5, len(centre)) * 16) / 16 * signs)
+    came = total.pull_back([np.ones(total.output_shapes[0])])
+    gradients = []
+    for each, g in zip(subject.inputs, came, strict=True):
+        gradients.append(np.zeros(each.array.shape) if g is None else g.astype(np.float64))
+        if not np.isfinite(gradients[-1]).all():
+            at = np.unravel_index(int(np.argmax(~np.isfinite(gradients[-1]))), each.array.shape)
+            where = f"[{', '.join(str(int(a)) for a in at)}]" if at else ""
+            message = f"the gradient of {total.output_names[0]} with respect to {each.name}{where} is not finite"
+            raise Found(Problem("nan gradient", message, each.name))
+    if total.is_one:
+        _check_factor(total, gradients, report)
+    summaries = []
+    for group in _groups(subject, gradients):
+        done, tolerance = _check_group(total, group, gradients, came, options, report)
+        summaries.append((done, tolerance))
+    subject.look_for_changes()
+    _note(summaries, options, report)
+
+
+def _check_factor(total: _Sum, gradients: list[Array], report: GradcheckReport) -> None:
+    """Whether the upstream gradient of a single number is used as a factor."""
+    found = total.pull_back([np.full(total.output_shapes[0], -2.0)])
+    for each, one, g in zip(total.inputs, gradients, found, strict=True):
+        two = np.zeros(one.shape) if g is None else g.astype(np.float64)
+        if _norm(two + 2 * one) > 1e-4 * _norm(one):
+            message = f"the gradient of {each.name} for an upstream gradient of -2 is not -2 times that for 1"
+            report.problems.append(Problem("upstream", message, each.name))
+
+
+def _norm(x: Array) -> float:
+    largest = float(np.abs(x).max(initial=0))
+    return largest * math.sqrt(float(((x / largest) ** 2).sum())) if largest else 0.0
+
+
+def _groups(subject: Subject, gradients: list[Array]) -> list[_Group]:
+    """The inputs by the effect that they have on the result."""
+    effects = [
+        (_norm(g) * typical_scale(x), i)
+        for i, (g, x) in enumerate(zip(gradients, subject.start, strict=True))
+        if g.size
+    ]
+    found: list[list[int]] = []
+    largest = 0.0
+    for effect, i in sorted(effects, reverse=True):
+        if not found or effect * _APART < largest or (effect == 0) != (largest == 0):
+            found.append([])
+            largest = effect
+        found[-1].append(i)
+    return [_Group(subject, gradients, members) for members in found]
+
+
+def _check_group(
+    total: _Sum,
+    group: _Group,
+    gradients: list[Array],
+    came: list[Array | None],
+    options: Options,
+    report: GradcheckReport,
+) -> tuple[int, float]:
+    """How many directions were compared, and the largest tolerance relative to the norm."""
+    worst, done = 0.0, 0
+    while True:
+        direction = group.draw(total, options.random)
+        along = _Along(total, gradients, direction, group.step)
+        done += 1
+        if along.excess(group.norm, options) > 1:
+            _find_place(total, group, gradients, came, direction, along, options, report)
+            break
+        allowed = float(options.allowed(np.asarray(along.numeric))) if options.has_tolerances else along.error
+        worst = max(worst, allowed / group.norm if group.norm else 0.0)
+        if options.directions is not None:
+            if done >= options.directions:
+                break
+        elif done >= _MOST or (done >= _FEWEST and miss_probability(_WRONG_BY, worst + _TOLERANCE, done) <= _MISSED):
+            break
+    return done, worst + (0.0 if options.has_tolerances else _TOLERANCE)
+
+
+def _find_place(
+    total: _Sum,
+    group: _Group,
+    gradients: list[Array],
+    came: list[Array | None],
+    direction: list[Array | None],
+    along: _Along,
+    options: Options,
+    report: GradcheckReport,
+) -> None:
+    """Bisect a direction to each input that is wrong, and there to a block of elements."""
+    numbers = [i for i, v in enumerate(direction) if v is not None]
+    wrong = []
+    for i in numbers:
+        only = [v if k == i else None for k, v in enumerate(direction)]
+        part = _Along(total, gradients, only, group.step) if len(numbers) > 1 else along
+        norm = group.factors[i] * _norm(gradients[i])
+        if part.excess(norm, options) > 1:
+            wrong.append((i, only, part))
+    if not wrong:
+        message = (
+            f"along a random direction, the derivative of {total.output_names[0]} is {along.numeric:.9g} "
+            f"+- {along.error:.1e}, by the gradient it is {along.analytic:.9g}; no input alone shows it"
+        )
+        report.problems.append(Problem("direction", message))
+    for i, only, part in wrong:
+        name = total.inputs[i].name
+        start, stop = _bisect(total, gradients, only, i, group)
+        text = (
+            f"along a random direction, the derivative of {total.output_names[0]} by {name} is {part.numeric:.9g} "
+            f"+- {part.error:.1e}, by the gradient it is {part.analytic:.9g}"
+        )
+        if came[i] is None:
+            text = f"no gradient came for {name} (None), and the outputs depend on it"
+            report.problems.append(Problem("missing gradient", text, name, (start, stop)))
+        checker = Checker(total, options, report, gradients)
+        checker.check_input(i, True, range(start, stop))
+        if came[i] is not None and (report.inputs[i].wrong or not report.inputs[i].kinks):
+            report.problems.append(Problem("direction", text, name, (start, stop)))
+
+
+def _bisect(
+    total: _Sum, gradients: list[Array], direction: list[Array | None], number: int, group: _Group
+) -> tuple[int, int]:
+    """The block of elements in which most of a direction's error lies."""
+    whole = direction[number]
+    size = 0 if whole is None else whole.size
+    start, stop = 0, size
+    while whole is not None and stop - start > _BLOCK:
+        middle = (start + stop) // 2
+        errors = []
+        for first, last in ((start, middle), (middle, stop)):
+            part = np.zeros(size, whole.dtype)
+            part[first:last] = whole.reshape(-1)[first:last]
+            only: list[Array | None] = [None] * len(direction)
+            only[number] = part.reshape(whole.shape)
+            along = _Along(total, gradients, only, group.step)
+            errors.append(abs(along.analytic - along.numeric) - along.error)
+        start, stop = (start, middle) if not errors[1] > errors[0] else (middle, stop)
+    return start, stop
+
+
+def _note(summaries: list[tuple[int, float]], options: Options, report: GradcheckReport) -> None:
+    fewest = min(done for done, _ in summaries)
+    tolerance = max(worst for _, worst in summaries)
+    groups = f" for each of {len(summaries)} groups of inputs" if len(summaries) > 1 else ""
+    parts = ", ".join(
+        f"{delta:g} with probability {miss_probability(delta, tolerance, fewest):.1e}" for delta in (1e-2, 1e-3, 1e-4)
+    )
+    count = "1 random direction" if fewest == 1 else f"{fewest} random directions"
+    report.notes.append(
+        f"{count}{groups}, tolerance {tolerance:.1e} of the gradient's norm: a gradient wrong by a relative error (of "
+        f"norms) of {parts} would have been missed"
+    )

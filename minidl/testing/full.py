@@ -49,20 +49,22 @@ class Scales:
         self.rounding = 8 * (epsilon * sensitivity + np.minimum(noise, 1e-6 * sensitivity))
 
 
+def noise_along(values: Callable[[float], Array], subject: Subject, centre: Array) -> Array:
+    """The noise of each output along a line, at least what the rounding of the result alone makes."""
+    itemsize = min(each.array.dtype.itemsize for each in subject.inputs)
+    return np.maximum(noise_of(values, itemsize), 0.3 * np.finfo(np.float64).eps * np.abs(centre))
+
+
 def measure(subject: Subject, centre: Array) -> Array:
     """The noise of each output at the point."""
     directions: list[Array | None] = []
-    itemsize = 8
-    for each, x in zip(subject.inputs, subject.start, strict=True):
-        scale = typical_scale(x)
-        size = np.where(x != 0, np.abs(x), scale).astype(np.float64)
+    for x in subject.start:
+        size = np.where(x != 0, np.abs(x), typical_scale(x)).astype(np.float64)
         # Powers of two, which are added without rounding.
         sign = np.where(np.arange(x.size).reshape(x.shape) % 3 == 1, -1.0, 1.0)
         directions.append(sign * np.exp2(np.floor(np.log2(size))))
-        itemsize = min(itemsize, each.array.dtype.itemsize)
     line = subject.line(directions)
-    epsilon = np.finfo(np.float64).eps
-    return np.maximum(noise_of(lambda t: line(t)[1], itemsize), 0.3 * epsilon * np.abs(centre))
+    return noise_along(lambda t: line(t)[1], subject, centre)
 
 
 def check_full(
@@ -78,13 +80,12 @@ def check_full(
     if not centre.size or not any(each.array.size for each in subject.inputs):
         return
     jacobian, came = subject.jacobian()
-    noise = measure(subject, centre)
-    checker = _Full(subject, options, report, centre, jacobian, noise, complex_values)
-    report.problems += check_linearity(subject, jacobian, checker.scales, noise, options)
+    checker = Checker(subject, options, report, jacobian, complex_values)
+    report.problems += check_linearity(subject, jacobian, checker.scales, checker.noise, options)
     for number in range(len(subject.inputs)):
         checker.check_input(number, came[number])
         subject.look_for_changes()
-    kinks.check_joint(subject, options, report, centre, jacobian, noise, checker.at_kinks)
+    kinks.check_joint(subject, options, report, centre, jacobian, checker.noise, checker.at_kinks)
     if hint is not None:
         checker.add_hints(hint)
 
@@ -118,34 +119,43 @@ def check_linearity(
             )
 
 
-class _Full:
+class Checker:
+    """Compares the elements of inputs one by one.
+
+    Parameters
+    ----------
+    jacobian : list of ndarray
+        Analytic, [output, element] for each input; or the gradient itself, where there is a single output.
+    complex_values : callable, optional
+        For the complex step: the outputs with a complex number added to an element of an input.
+    """
+
     def __init__(
         self,
         subject: Subject,
         options: Options,
         report: GradcheckReport,
-        centre: Array,
         jacobian: list[Array],
-        noise: Array,
-        complex_values: Callable[[int, int, complex], Array] | None,
+        complex_values: Callable[[int, int, complex], Array] | None = None,
     ) -> None:
         self.subject, self.options, self.report = subject, options, report
-        self.centre, self.noise = centre, noise
-        self.jacobian = jacobian
-        self.numeric = [np.zeros_like(rows) for rows in jacobian]
-        self.scales = Scales(subject, jacobian, noise)
+        self.centre = subject.values()
+        self.noise = measure(subject, self.centre)
+        self.rows = np.arange(len(self.centre))
+        self.jacobian = [rows.reshape(len(self.rows), -1) for rows in jacobian]
+        self.numeric = [np.zeros_like(rows) for rows in self.jacobian]
+        self.scales = Scales(subject, self.jacobian, self.noise)
         self.complex_values = complex_values
-        self.rows = np.arange(len(centre))
         # For each output's row, the elements (input, element) at whose kinks it is.
         self.at_kinks: dict[int, list[tuple[int, int]]] = {}
 
-    def check_input(self, number: int, came: bool) -> None:
-        """All elements of one input."""
+    def check_input(self, number: int, came: bool, elements: range | None = None) -> None:
+        """All elements of one input, or some of them."""
         each, summary = self.subject.inputs[number], self.report.inputs[number]
         size = each.array.size
         error, state = np.full(size, np.nan), np.zeros(size, np.int8)
-        worst: list[tuple[tuple[float, float], Element]] = []
-        for j in range(size):
+        worst: list[tuple[tuple[float, ...], Element]] = []
+        for j in range(size) if elements is None else elements:
             numeric, estimate, verdict, sides = self._element(number, j)
             analytic = self.jacobian[number][:, j]
             self.numeric[number][:, j] = numeric
@@ -158,9 +168,9 @@ class _Full:
             self._note(worst, number, j, analytic, numeric, estimate, verdict, sides)
         summary.error, summary.state = error.reshape(each.array.shape), state.reshape(each.array.shape)
         summary.worst = [element for _, element in worst]
-        if not came and size and summary.compared:
-            used = (np.abs(self.numeric[number]) > 0).any() and summary.wrong > 0
-            if used:
+        if not came and summary.compared:
+            # Where a gradient that is always 0 is right, None is as well.
+            if summary.wrong:
                 message = f"no gradient came for {each.name} (None), and the outputs depend on it"
                 self.report.problems.append(Problem("missing gradient", message, each.name))
             else:
@@ -179,10 +189,10 @@ class _Full:
         sides: dict[int, tuple[float, float]],
     ) -> None:
         """Keep this element's entries if they are among the worst, and all its kinks."""
-        with np.errstate(all="ignore"):
-            excess = relative_error(analytic, numeric, estimate)
-        excess = np.where(np.isnan(excess), np.inf, excess)
-        order = np.lexsort((excess, verdict))[::-1][:_WORST]
+        keys = [relative_error(analytic, numeric, estimate), relative_error(analytic, numeric), np.abs(analytic)]
+        keys = [np.where(np.isnan(key), np.inf, key) for key in keys]
+        # Among equals the first comes first.
+        order = np.lexsort((-self.rows, *reversed(keys), verdict))[::-1][:_WORST]
         listed = set(np.nonzero((verdict == KINK) | (verdict == SKIPPED))[0].tolist())
         shape = self.subject.inputs[number].array.shape
         index = tuple(int(a) for a in np.unravel_index(j, shape)) if shape else ()
@@ -198,7 +208,7 @@ class _Full:
             self.report.kinks.append(element(row))
             self.at_kinks.setdefault(row, []).append((number, j))
         for row in order.tolist():
-            key = (float(verdict[row]), float(excess[row]))
+            key = (float(verdict[row]), *(float(each[row]) for each in keys))
             if len(worst) < _WORST or key > worst[-1][0]:
                 worst.append((key, element(row)))
                 worst.sort(key=lambda pair: pair[0], reverse=True)
