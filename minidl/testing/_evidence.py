@@ -82,7 +82,11 @@ class Evidence:
         return int(2 * np.count_nonzero(~is_round) + np.count_nonzero(is_round) + min(values.size // 4, 3))
 
     def fits(
-        self, candidate: Array, need: int, where: tuple[slice, ...] = (), own: tuple[slice, ...] = ()
+        self,
+        candidate: Array,
+        need: int,
+        within: tuple[slice, ...] = (),
+        base: Array | None = None,
     ) -> str | None:
         """Whether `candidate` is the analytic Jacobian, and not by chance.
 
@@ -92,19 +96,22 @@ class Evidence:
             What the pattern makes of the numeric Jacobian.
         need : int
             How informative the explained entries must be.
-        where, own : tuple of slice, optional
-            Compare only ``candidate[where]`` with ``analytic[own]``.
+        within : tuple of slice, optional
+            Compare only this part.
+        base : ndarray, optional
+            What the candidate would be without the pattern (a scaled numeric Jacobian, say): only entries in which it
+            differs from that count as explained by the pattern.
 
         Returns
         -------
         str or None
             None if not; else what is left over, to be added to a sentence: "" if all is explained.
         """
-        if not where and not own:
+        if not within:
             tried = self.equal(self.analytic[self._tried], candidate[self._tried])
             if np.count_nonzero(~tried) > 0.1 * tried.size:
                 return None
-        analytic, wrong, found = self.analytic[own], self.wrong[own], candidate[where]
+        analytic, wrong, found = self.analytic[within], self.wrong[within], candidate[within]
         equal = self.equal(analytic, found)
         left = equal.size - int(np.count_nonzero(equal))
         if left > (_LEFT_OVER * equal.size if equal.size >= _MUCH else 0):
@@ -113,8 +120,10 @@ class Evidence:
         # What is left over must be an exception among the wrong entries, not only among all.
         if 10 * left > np.count_nonzero(explained) or 2 * np.count_nonzero(explained) < self.number_wrong:
             return None
+        if base is not None:
+            explained &= ~self.equal(found, base[within])
         # What the entry is and what it should be: both sides of a move count.
-        met = np.concatenate([found[explained], self.numeric[own][explained]])
+        met = np.concatenate([found[explained], self.numeric[within][explained]])
         if self.informative(met) < need:
             return None
         return "" if not left else f" ({left:,} of {equal.size:,} entries are something else)"

@@ -49,14 +49,14 @@ def _bijections(evidence: Evidence, numeric: Array, words: str) -> Iterator[tupl
     sides = [range(evidence.outputs, numeric.ndim), range(evidence.outputs)]
     for axes in sides:
         for candidate, sentence in _transposes(evidence, numeric, axes):
-            if (rest := evidence.fits(candidate, _NEED)) is not None:
+            if (rest := evidence.fits(candidate, _NEED, base=numeric)) is not None:
                 yield "transposed", sentence + words + rest
                 break
     for pairs in _exchanges(evidence):
         turned = numeric
         for a, b in pairs:
             turned = turned.swapaxes(a, b)
-        if (rest := evidence.fits(turned, _NEED)) is not None:
+        if (rest := evidence.fits(turned, _NEED, base=numeric)) is not None:
             which = " and ".join(str(a) for a, _ in pairs)
             own = " and ".join(str(b - evidence.outputs) for _, b in pairs)
             kind = "axes" if len(pairs) > 1 else "axis"
@@ -71,12 +71,27 @@ def _bijections(evidence: Evidence, numeric: Array, words: str) -> Iterator[tupl
         wide = [axis for axis in axes if numeric.shape[axis] > 1]
         chosen = (some for number in range(1, len(wide) + 1) for some in combinations(wide, number))
         for some in chosen:
-            if (rest := evidence.fits(np.flip(numeric, some), _NEED)) is not None:
+            if (rest := evidence.fits(np.flip(numeric, some), _NEED, base=numeric)) is not None:
                 where = _listed(evidence, some)
                 kernel = len(some) == 2 and some == (numeric.ndim - 2, numeric.ndim - 1) and numeric.shape[-1] < 12
                 about = " (convolution in place of correlation?)" if kernel and len(axes) > 2 else ""
                 yield "flipped", f"the gradient is the numeric one flipped along {where}{about}{words}{rest}"
                 break
+    shape, outputs = numeric.shape, evidence.outputs
+    for number in range(1, min(outputs, numeric.ndim - outputs) + 1):
+        both = [place for last in range(1, number + 1) for place in (outputs - last, numeric.ndim - last)]
+        if (
+            min(shape[axis] for axis in both) > 1
+            and (rest := evidence.fits(np.flip(numeric, both), _NEED, base=numeric)) is not None
+        ):
+            out = _listed(evidence, tuple(range(outputs - number, outputs)))
+            own = _listed(evidence, tuple(range(numeric.ndim - number, numeric.ndim)))
+            yield (
+                "turned",
+                f"the Jacobian is flipped along {out} and {own} together: a kernel is turned around (convolution in "
+                f"place of correlation?){words}{rest}",
+            )
+            return
 
 
 def _transposes(evidence: Evidence, numeric: Array, axes: range) -> Iterator[tuple[Array, str]]:
@@ -163,7 +178,7 @@ def _shift(evidence: Evidence, numeric: Array, step: tuple[tuple[int, int], ...]
     for axis, by in step:
         inside[axis] = slice(1, None) if by > 0 else slice(None, -1)
     within = tuple(inside)
-    rest = evidence.fits(rolled, _NEED + 1, within, within)
+    rest = evidence.fits(rolled, _NEED + 1, within)
     if rest is None:
         return None
     edge = np.ones(numeric.shape, dtype=bool)

@@ -136,8 +136,7 @@ def _remarks(each: InputReport, canvas: Canvas, width: int) -> list[str]:
 def _draw(figure: Any, axes: Any, canvas: Canvas, error: Array, state: Array) -> None:
     shown, states, broken = canvas.spread(error, state)
     colours = import_extra("matplotlib.colors", "plot", "heatmap")
-    scale = colours.LinearSegmentedColormap.from_list("gradient check", _COLOURS)
-    scale.set_bad(_NOT_COMPARED)
+    scale = colours.LinearSegmentedColormap.from_list("gradient check", _COLOURS).with_extremes(bad=_NOT_COMPARED)
     with np.errstate(divide="ignore"):
         exponents = np.clip(np.log10(shown), _AGREES, _WRONG)
     compared = (states > VERDICTS.index("not compared")) & ~broken

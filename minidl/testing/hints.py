@@ -90,6 +90,52 @@ def hint(
     return sentence if len(found) == 1 else f"{sentence}; or, which is the same here, {found[1][1]}"
 
 
+def explain(
+    own: str,
+    analytic: Mapping[str, Array],
+    numeric: Mapping[str, Array],
+    output_shape: tuple[int, ...],
+    tolerance: float = 1e-4,
+    *,
+    others: Mapping[str, tuple[int, ...]] | None = None,
+) -> str | None:
+    """Say what mistake is in the gradient of one of several inputs: `hint`, then `other_input`.
+
+    Parameters
+    ----------
+    own : str
+        Which input.
+    analytic, numeric : mapping of str to ndarray, output_shape + the input's shape
+        The Jacobians of one output by all inputs, by their names.
+    output_shape : tuple of int
+        The shape of the output.
+    tolerance, others
+        As in `hint`; the shapes of the other inputs are known without being told.
+
+    Returns
+    -------
+    str or None
+        One sentence, or None.
+
+    Examples
+    --------
+    >>> numeric = {"x": np.ones((4, 3)), "bias": np.array([0.5, -0.75, 1.1])}
+    >>> explain("bias", numeric | {"bias": 4 * numeric["bias"]}, numeric, ())
+    "the gradient is 4 times the numeric one: a mean over axis 0 of 'x' (of size 4) is missing"
+    """
+    rank = len(output_shape)
+    shapes = {name: each.shape[rank:] for name, each in numeric.items() if name != own}
+    sentence = hint(
+        analytic[own],
+        numeric[own],
+        output_shape,
+        numeric[own].shape[rank:],
+        tolerance,
+        others=shapes | dict(others or {}),
+    )
+    return sentence or other_input(analytic[own], numeric, own, tolerance)
+
+
 def other_input(analytic: Array, numeric: Mapping[str, Array], own: str, tolerance: float = 1e-4) -> str | None:
     """Say whether a gradient is that of another input.
 

@@ -370,6 +370,17 @@ def convolution_1d_of_a_signal(rng: np.random.Generator) -> Made:
     )
 
 
+@case("flipped", "flipped", JACOBIAN)
+def convolution_input_with_the_kernel_turned(rng: np.random.Generator) -> Made:
+    n, c = sizes(rng, 2, 1, 2)
+    weight = rng.normal(size=(2, c, 3, 2))
+    return (
+        lambda x: conv2d(x, weight, 0),
+        lambda x, u: conv2d_input(x, weight[:, :, ::-1, ::-1], u, 0),
+        rng.normal(size=(n, c, 5, 4)),
+    )
+
+
 @case("flipped", "flipped")
 def image_upside_down(rng: np.random.Generator) -> Made:
     n, c, h, w = sizes(rng, 4)
