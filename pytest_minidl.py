@@ -154,10 +154,10 @@ def check_vjp(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 def file_name(node_id: str) -> str:
     """The part of a file's name that says which test, or input, it is of; what no file may be called is replaced."""
-    name = re.sub(r"[^\w.-]+", "-", node_id.replace("::", "-")).strip("-.")
-    # Other signs and long names may make two tests alike, which a checksum tells apart.
-    plain = node_id.replace("::", "-").replace("/", "-").replace("[", "-").rstrip("]")
-    if name == plain and len(name) <= _LONGEST_NAME:
+    name = re.sub(r"[^\w.-]+", "-", node_id).strip("-.")
+    # Of a parameter, other signs are replaced too, and long names are cut: two tests may then be alike.
+    _, _, parameters = node_id.partition("[")
+    if len(name) <= _LONGEST_NAME and re.fullmatch(r"[\w.-]*\]?", parameters):
         return name
     return f"{name[:_LONGEST_NAME]}-{zlib.crc32(node_id.encode()):08x}"
 

@@ -30,7 +30,8 @@ def text(report: GradcheckReport) -> str:
     for number, each in enumerate(report.inputs):
         if number == 0 or each.worst or report.inputs[number - 1].worst:
             lines.append("")
-        lines += _input(each)
+        # Where something is wrong, what is right needs no more than its worst element.
+        lines += _input(each, len(each.worst) if report or each.wrong else 1)
     if report.kinks:
         lines += ["", *_kinks(report.kinks)]
     return "\n".join(lines)
@@ -56,10 +57,10 @@ def _about(problem: Problem) -> str:
     return where + problem.message
 
 
-def _input(each: InputReport) -> list[str]:
+def _input(each: InputReport, most: int) -> list[str]:
     lines = [f"{_shortened(each.name, 60)} {_shape(each.shape)} {each.dtype}: {each.verdict}"]
     if each.worst:
-        lines += _table(each.worst)
+        lines += _table(each.worst[:most])
     if each.hint:
         lines += _wrapped("  hint: ", each.hint)
     return lines

@@ -198,3 +198,10 @@ def test_sixty_thousand_elements_print_in_a_few_lines() -> None:
     report = report_of(each, kinks=[element("kink", index=(i,)) for i in range(size)])
     assert len(str(report).splitlines()) < 20
     assert len(report.to_dict()["kinks"]) == size
+
+
+def test_a_right_input_beside_a_wrong_one_takes_one_row() -> None:
+    right = input_of(name="right", worst=[element("ok")] * 5)
+    assert str(report_of(right)).count("ok\n") + str(report_of(right)).endswith("ok") == 1 + 5
+    both = str(report_of(right, input_of(wrong=3, worst=[element()] * 5)))
+    assert both.count("  wrong") == 5 and both.count("  ok") == 1
