@@ -70,8 +70,8 @@ def _table(elements: Sequence[Element]) -> list[str]:
     columns = [
         [_index(element.index) or "scalar" for element in elements],
         [element.output + _index(element.output_index) or "scalar" for element in elements],
-        _signed([f"{element.analytic:.9g}" for element in elements]),
-        _signed([f"{element.numeric:.9g}" for element in elements]),
+        _signed([_value(element.analytic) for element in elements]),
+        _signed([_value(element.numeric) for element in elements]),
         [f"{element.error_estimate:.1e}" for element in elements],
         [f"{element.absolute_error:.1e}" for element in elements],
         [f"{element.relative_error:.1e}" for element in elements],
@@ -94,10 +94,15 @@ def _table(elements: Sequence[Element]) -> list[str]:
             below, above = element.one_sided
             lines += _wrapped(
                 "  ",
-                f"at the kink {_place(element)} the derivatives from below and from above are {below:.9g} and "
-                f"{above:.9g}: {element.analytic:.9g} is not between them",
+                f"at the kink {_place(element)} the derivatives from below and from above are {_value(below)} and "
+                f"{_value(above)}: {_value(element.analytic)} is not between them",
             )
     return lines
+
+
+def _value(value: float) -> str:
+    # The sum has no negative zero, in which nobody should look for a meaning.
+    return f"{value + 0.0:.9g}"
 
 
 def _signed(cells: list[str]) -> list[str]:
@@ -117,7 +122,7 @@ def _kinks(kinks: Sequence[Element]) -> list[str]:
         between = ""
         if element.one_sided is not None:
             below, above = element.one_sided
-            between = f": {below:.9g} and {above:.9g}, the gradient is {element.analytic:.9g}"
+            between = f": {_value(below)} and {_value(above)}, the gradient is {_value(element.analytic)}"
         remark = {"skipped": " (not judged)", "wrong at a kink": " (wrong)"}.get(element.verdict, "")
         lines += _wrapped("  ", _place(element) + between + remark)
     if len(kinks) > _MOST_KINKS:

@@ -153,7 +153,7 @@ def test_scalars_and_empty_inputs_print() -> None:
 
 def test_kinks_are_listed() -> None:
     kinks = [
-        element("kink", one_sided=(0.0, 1.0), analytic=0.5),
+        element("kink", one_sided=(-0.0, 1.0), analytic=0.5),
         element("skipped", one_sided=(0.0, 1.0)),
         element("wrong at a kink", one_sided=(0.0, 1.0)),
         element("kink"),
