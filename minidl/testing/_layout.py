@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from minidl.testing.report import Element, GradcheckReport, InputReport, Problem
+from minidl.testing.report import Element, GradcheckReport, InputReport, Problem
 
 _WIDTH = 120
 # Beyond these, the rest is counted.

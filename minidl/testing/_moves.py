@@ -79,7 +79,7 @@ def _bijections(evidence: Evidence, numeric: Array, words: str) -> Iterator[tupl
                 break
     shape, outputs = numeric.shape, evidence.outputs
     for number in range(1, min(outputs, numeric.ndim - outputs) + 1):
-        both = [place for last in range(1, number + 1) for place in (outputs - last, numeric.ndim - last)]
+        both = tuple(place for last in range(1, number + 1) for place in (outputs - last, numeric.ndim - last))
         if (
             min(shape[axis] for axis in both) > 1
             and (rest := evidence.fits(np.flip(numeric, both), _NEED, base=numeric)) is not None

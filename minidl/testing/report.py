@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from minidl.errors import ArgumentError
-from minidl.testing import _layout
 
 Array = np.ndarray
 StrPath = str | os.PathLike[str]
@@ -306,12 +305,17 @@ class GradcheckReport:
         wrong = [e for each in self.inputs for e in each.worst if e.verdict.startswith("wrong")]
         return [*(problem for problem in self.problems if problem.is_failure), *wrong]
 
+    # How it looks is a module of its own, which knows these classes.
     def __str__(self) -> str:
-        return _layout.text(self)
+        from minidl.testing._layout import text
+
+        return text(self)
 
     def __repr__(self) -> str:
+        from minidl.testing._layout import header
+
         # Short: it stands in a failed assertion, and behind >>>.
-        return f"<{_layout.header(self)}>"
+        return f"<{header(self)}>"
 
     def to_dict(self, *, errors: bool = False) -> dict[str, Any]:
         """Give all of it in types that JSON has.
