@@ -3,9 +3,9 @@
 The gradient g of ``sum(u * outputs)``, for one random u, costs one backward pass. Along a direction v, ``<g, v>`` is
 compared with the numeric derivative of that sum, which costs some twenty evaluations, however many elements there are.
 
-**What is missed.** Let v be S z with z from a standard normal distribution and S a diagonal matrix. If g is wrong by e,
-``<e, v>`` is normal with mean 0 and standard deviation ``|S e|``. A direction passes if that is at most
-``tolerance * |S g|`` in size, which for an error of relative size ``delta = |S e| / |S g|`` happens with the probability
+**What is missed.** Let v be S z with z from a standard normal distribution and S a diagonal matrix. If g is wrong by
+e, ``<e, v>`` is normal with mean 0 and standard deviation ``|S e|``. A direction passes if that is at most
+``tolerance * |S g|`` in size; for an error of relative size ``delta = |S e| / |S g|`` this has the probability
 ``P(|N(0, 1)| <= tolerance / delta) = erf(tolerance / (sqrt(2) delta))``, and with K independent directions with its
 K-th power.
 
@@ -96,7 +96,7 @@ class _Along:
     def __init__(self, subject: Subject, gradients: list[Array], direction: list[Array | None], step: float) -> None:
         line = subject.line(direction)
         centre = subject.values()
-        noise = noise_along(lambda t: line(t * step * 4)[1], subject, centre)
+        noise = noise_along(lambda spacing, i: line(i * spacing * step * 4)[1], subject, centre)
         ladder = Ladder(line, centre, noise, np.arange(1))
         ladder.add([step * RATIO**-k for k in range(14)])
         ladder.measure_noise()

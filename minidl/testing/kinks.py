@@ -33,8 +33,8 @@ _SIGNS = 8
 _MOST_PAIRED = 6
 # Outputs whose joint directions are looked at again nearby.
 _MOST_LOOKED_AT = 20
-_NEARBY = 2.0**-12
-_LOOSE = 2e-2
+_NEARBY = 2.0**-20
+_LOOSE = 2e-5
 
 
 def _sides(ladder: Ladder) -> tuple[Array, Array, Array, Array, Array]:
@@ -51,7 +51,7 @@ def _sides(ladder: Ladder) -> tuple[Array, Array, Array, Array, Array]:
 def _differ(below: Array, below_error: Array, above: Array, above_error: Array) -> Array:
     with np.errstate(all="ignore"):
         larger = np.maximum(np.abs(below), np.abs(above))
-        return np.abs(above - below) > 2 * (below_error + above_error) + _CLEAR * larger
+        return np.abs(above - below) > 3 * (below_error + above_error) + _CLEAR * larger
 
 
 def seems_kinked(ladder: Ladder) -> Array:
@@ -154,7 +154,7 @@ def check_joint(
                 continue
             near = _slopes_nearby(subject, places, signs, row, scale, report, options.random)
             lowest, highest = min([*near, low[place]]), max([*near, high[place]])
-            room = margin[place] + _LOOSE * size[place]
+            room = margin[place] + _LOOSE * size[place] + 100 * noise[row] / (scale * _NEARBY)
             if lowest - room <= expected[place] <= highest + room:
                 continue
             failed.add(row)
@@ -214,8 +214,8 @@ def _slopes_nearby(
     for choice in choices:
         # Unlike distances, since equal ones may keep a tie.
         away = choice * step * random.uniform(0.5, 1.5, len(places))
-        values = [subject.line(_arrays(subject, places, away + t * step / 64 * signs))(1.0)[1][row] for t in (1, -1)]
-        slope = (values[0] - values[1]) / (step / 32)
+        values = [subject.line(_arrays(subject, places, away + t * step / 16 * signs))(1.0)[1][row] for t in (1, -1)]
+        slope = (values[0] - values[1]) / (step / 8)
         if np.isfinite(slope):
             slopes.append(float(slope))
     return slopes

@@ -31,9 +31,11 @@ RATIO = 4.0
 # How many standard deviations of the noise an error estimate holds.
 _DEVIATIONS = 5.0
 # Points of the table that noise is read from.
-_POINTS = 10
-# Of the largest scale: steps between the points. The finest show rounding in float64, the coarsest in float32.
-_SPACINGS = {8: (2.0**-44, 2.0**-32, 2.0**-22), 4: (2.0**-20, 2.0**-15)}
+_POINTS = 14
+# Of that many numbers from a standard normal distribution, the size of the 4th, 5th and 6th largest entry of a level.
+_EXPECTED = {3: 0.9, 4: 0.67, 5: 0.45}
+# Of the scale: steps between the points. The finest show rounding in float64, the coarsest in float32.
+_SPACINGS = {8: (2.0**-44, 2.0**-36, 2.0**-29, 2.0**-22, 2.0**-16), 4: (2.0**-20, 2.0**-17, 2.0**-14)}
 
 
 def typical_scale(x: Array) -> float:
@@ -50,13 +52,13 @@ def power_of_two(x: float) -> float:
     return math.ldexp(1.0, math.frexp(x)[1] - 1) if 0 < x < math.inf else 1.0
 
 
-def noise_of(values: Callable[[float], Array], itemsize: int) -> Array:
+def noise_of(values: Callable[[float, int], Array], itemsize: int) -> Array:
     """The standard deviation of the noise of each output.
 
     Parameters
     ----------
     values : callable
-        The outputs at a distance from the point, along a direction of the inputs' own scale.
+        ``values(spacing, i)`` gives the outputs i steps from the point, each about that fraction of the inputs' scale.
     itemsize : int
         Of the inputs: 8 for float64, 4 for float32.
 
@@ -67,22 +69,25 @@ def noise_of(values: Callable[[float], Array], itemsize: int) -> Array:
 
     Notes
     -----
-    The points lie on one side, because a kink at the point itself would look like noise. Of each level of the table
-    the median is taken, so that a kink that lies between two of the points doesn't either; of all levels the least,
-    since a smooth function's share falls from level to level and noise stays what it is.
+    The points lie on one side, because a kink at the point itself would look like noise. At each level of the table
+    the largest entries are left out, as many as a single kink or jump between two of the points touches. Levels that
+    fall are a smooth function's; those of noise stay what they are, whether it is many small roundings or the few
+    steps of a function that computes in less precision.
     """
     worst: Array | None = None
     for spacing in _SPACINGS[itemsize]:
-        table = np.stack([values(i * spacing) for i in range(1, _POINTS + 1)])
-        found = np.full(table.shape[1], np.inf)
-        for level in range(1, 7):
+        table = np.stack([values(spacing, i) for i in range(1, _POINTS + 1)])
+        found = []
+        for level in range(1, 6):
             table = table[1:] - table[:-1]
             if level >= 3:
                 # A level's variance is the noise's times the sum of the squared binomial coefficients.
-                deviation = math.sqrt(math.comb(2 * level, level))
-                found = np.fmin(found, np.median(np.abs(table), axis=0) / (0.6745 * deviation))
-        found[~np.isfinite(found)] = 0
-        worst = found if worst is None else np.maximum(worst, found)
+                deviation = math.sqrt(math.comb(2 * level, level)) * _EXPECTED[level]
+                found.append(np.sort(np.abs(table), axis=0)[-(level + 1)] / deviation)
+        with np.errstate(all="ignore"):
+            least = np.minimum(np.minimum(found[0], found[1]), found[2])
+            least[~(np.isfinite(least) & (found[0] <= 10 * found[2]))] = 0
+        worst = least if worst is None else np.maximum(worst, least)
     return np.zeros(0) if worst is None else worst
 
 
@@ -225,7 +230,7 @@ def extrapolate(steps: Array, slopes: Array, noise: Array, power: int, levels: i
         Shape (R,); NaN and infinity where there is no slope at all.
     """
     count = len(steps)
-    values, spreads, errors = [slopes], [noise], []
+    values, spreads = [slopes], [noise]
     with np.errstate(all="ignore"):
         # Without a neighbour to combine with, the difference from one says enough.
         change = np.full(slopes.shape, np.inf)
@@ -236,15 +241,28 @@ def extrapolate(steps: Array, slopes: Array, noise: Array, power: int, levels: i
             change[-1] = between[-1]
         elif count:
             change[0] = np.abs(slopes[0])
-        errors.append(change + noise)
+        errors = [change + noise]
+        if count > 1:
+            # A difference of values that rounding explains says nothing of convergence.
+            quiet = between <= 0.5 * (noise[1:] + noise[:-1])
+            doubt = _doubt(between, quiet, power)
+            left = change[:-1] * doubt
+            errors[0][:-1] = left + noise[:-1]
         for level in range(1, min(levels, count - 1) + 1):
-            gain = ((steps[level:] / steps[:-level]) ** (power if power == 2 else 1))[:, None]
+            gain = ((steps[level:] / steps[:-level]) ** power)[:, None]
             fine, coarse = values[-1][:-1], values[-1][1:]
+            quiet = np.abs(fine - coarse) <= 0.5 * (spreads[-1][:-1] + spreads[-1][1:])
             move = (fine - coarse) / (gain - 1)
             spread = (gain * spreads[-1][:-1] + spreads[-1][1:]) / (gain - 1)
             values.append(fine + move)
             spreads.append(spread)
-            errors.append(np.abs(move) + spread)
+            own = _doubt(np.abs(move), quiet, power * level)
+            # What is combined from doubtful values is doubtful.
+            doubt = own if level == 1 else np.maximum(own, np.maximum(doubt[:-1], doubt[1:]))
+            size = np.abs(move) * np.where(quiet, 1.0, doubt)
+            # Where the steps' powers are not those of a smooth function, combining more values gains nothing.
+            left = np.where((doubt > 1) & ~quiet, np.maximum(size, left[: len(size)]), size)
+            errors.append(left + spread)
         best = np.full(slopes.shape[1], np.nan)
         error = np.full(slopes.shape[1], np.inf)
         blocked = np.zeros(slopes.shape[1], bool)
@@ -259,6 +277,22 @@ def extrapolate(steps: Array, slopes: Array, noise: Array, power: int, levels: i
                 best = np.where(take, value, best)
                 error = np.where(take, own, error)
     return best, error
+
+
+def _doubt(move: Array, quiet: Array, power: int) -> Array:
+    """What an estimated error is to be multiplied by, because moves don't shrink with the step as they should.
+
+    For a smooth function each is the one at the next larger step, divided by the ratio of the steps to this power. If
+    they shrink less, what is left is a geometric series; if they hardly shrink, there is no telling. That holds no
+    more once the moves are noise.
+    """
+    # Two values alone have to do; of more, the last one and one beside a gap are not needed.
+    factor = np.full(move.shape, 2.0 if len(move) < 3 else np.inf)
+    q = move[:-1] / move[1:]
+    smooth = q <= 1.3 * RATIO**-power
+    factor[:-1] = np.where(smooth, 1.0, np.where(q < 0.9, 1.5 / (1 - q), factor[-1]))
+    factor[quiet] = 1.0
+    return factor
 
 
 def complex_step(values: Callable[[complex], Array], scale: float) -> Array:
