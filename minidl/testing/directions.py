@@ -99,7 +99,7 @@ class _Along:
         noise = noise_along(lambda spacing, i: line(i * spacing * step * 4)[1], subject, centre)
         ladder = Ladder(line, centre, noise, np.arange(1))
         ladder.add([step * RATIO**-k for k in range(14)])
-        ladder.measure_noise()
+        ladder.measure_noise(step)
         pairs = [(g, v) for g, v in zip(gradients, direction, strict=True) if v is not None]
         self.analytic = float(sum((g * v).sum() for g, v in pairs))
         value, error = ladder.central()

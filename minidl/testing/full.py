@@ -312,7 +312,7 @@ class Checker:
             ladder.add(near if stage == 0 else _all_steps(first, own, broad, single, stage == 2))
             part = ladder.keep(left)
             if stage:
-                part.measure_noise()
+                part.measure_noise(broad)
             numeric[rows], estimate[rows] = part.central()
             analytic = self.jacobian[number][rows, j]
             found = self._judge(number, j, analytic, numeric[rows], estimate[rows], rows, last=stage == 2)
@@ -364,13 +364,18 @@ class Checker:
     def add_hints(self, hint: Callable[..., str | None]) -> None:
         """Name the pattern of the mistake, for the first output of each input where one is known."""
         bounds = np.cumsum([0, *(int(np.prod(shape)) for shape in self.subject.output_shapes)])
-        for number, (each, summary) in enumerate(zip(self.subject.inputs, self.report.inputs, strict=True)):
+        inputs = self.subject.inputs
+        for each, summary in zip(inputs, self.report.inputs, strict=True):
             if not summary.wrong:
                 continue
             for k, shape in enumerate(self.subject.output_shapes):
                 rows = slice(bounds[k], bounds[k + 1])
-                both = [m[number][rows].reshape(shape + each.array.shape) for m in (self.jacobian, self.numeric)]
-                summary.hint = hint(both[0], both[1], shape, each.array.shape, 1e-3)
+                both = [
+                    {other.name: m[i][rows].reshape(shape + other.array.shape) for i, other in enumerate(inputs)}
+                    for m in (self.jacobian, self.numeric)
+                ]
+                others = dict(zip(self.subject.output_names, self.subject.output_shapes, strict=True))
+                summary.hint = hint(each.name, both[0], both[1], shape, others=others)
                 if summary.hint is not None:
                     break
 

@@ -32,6 +32,8 @@ RATIO = 4.0
 _DEVIATIONS = 5.0
 # Points of the table that noise is read from.
 _POINTS = 14
+# Noise in relation to the values: more is in question.
+_MUCH = 2e-5
 # Of that many numbers from a standard normal distribution, the size of the 4th, 5th and 6th largest entry of a level.
 _EXPECTED = {3: 0.9, 4: 0.67, 5: 0.45}
 # Of the scale: steps between the points. The finest show rounding in float64, the coarsest in float32.
@@ -74,9 +76,10 @@ def noise_of(values: Callable[[float, int], Array], itemsize: int) -> Array:
     fall are a smooth function's; those of noise stay what they are, whether it is many small roundings or the few
     steps of a function that computes in less precision.
     """
-    worst: Array | None = None
+    seen, sizes = [], []
     for spacing in _SPACINGS[itemsize]:
         table = np.stack([values(spacing, i) for i in range(1, _POINTS + 1)])
+        sizes.append(np.abs(table).max(axis=0))
         found = []
         for level in range(1, 6):
             table = table[1:] - table[:-1]
@@ -87,8 +90,11 @@ def noise_of(values: Callable[[float, int], Array], itemsize: int) -> Array:
         with np.errstate(all="ignore"):
             least = np.minimum(np.minimum(found[0], found[1]), found[2])
             least[~(np.isfinite(least) & (found[0] <= 10 * found[2]))] = 0
-        worst = least if worst is None else np.maximum(worst, least)
-    return np.zeros(0) if worst is None else worst
+        seen.append(least)
+    noise = np.stack(seen)
+    # What waves within the points looks like much noise at their spacing; real noise that is so large is everywhere.
+    waves = (noise > _MUCH * np.stack(sizes)) & ((noise > 0.1 * noise.max(axis=0)).sum(axis=0) < 3)
+    return np.where(waves, 0, noise).max(axis=0)
 
 
 class Ladder:
@@ -136,20 +142,32 @@ class Ladder:
         high, low = (np.stack([each[i] for each in found]) for i in (1, 3))
         return above, high, below, low
 
-    def measure_noise(self) -> None:
-        """Raise the noise to what the three smallest steps show, where that is more than was known.
+    def measure_noise(self, scale: float) -> None:
+        """Raise the noise to what the smallest steps show, where that is more than was known.
 
-        ``f(x + h) - 2 f(x) + f(x - h)`` is noise there, unless it grows with h as at a kink.
+        ``f(x + h) - 2 f(x) + f(x - h)`` is noise at the three smallest, unless it grows with h as at a kink. Where a
+        function stands still on both sides and then moves on both, at much less than the scale of x, it goes by steps,
+        and these are its noise.
         """
         if len(self._steps) < 3:
             return
         above, high, below, low = self._arrays()
+        up, down = high - self.centre, low - self.centre
         with np.errstate(all="ignore"):
-            bend = np.abs((high[:3] - self.centre) - (self.centre - low[:3]) * (above / below)[:3, None])
+            bend = np.abs(up[:3] + down[:3] * (above / below)[:3, None])
         grows = (bend[1] >= 2 * bend[0]) & (bend[2] >= 2 * bend[1])
         seen = np.median(bend, axis=0) / 2.5
         more = np.isfinite(seen) & ~grows & (seen > self.noise)
         self.noise = np.where(more, seen, self.noise)
+        # The first steps on which there is a change.
+        first_up, first_down = (np.argmax(moved != 0, axis=0) for moved in (up, down))
+        places = np.arange(len(self.rows))
+        up, down = up[first_up, places], down[first_down, places]
+        near = np.array(self._steps)[np.maximum(first_up, first_down)] < 2.0**-8 * scale
+        apart = np.abs(first_up - first_down)
+        with np.errstate(all="ignore"):
+            stairs = near & (np.minimum(first_up, first_down) >= 2) & (apart <= 1) & (up * down < 0)
+            self.noise = np.where(stairs, np.maximum(self.noise, np.fmin(np.abs(up), np.abs(down)) / 2), self.noise)
 
     def central(self) -> tuple[Array, Array]:
         """Derivatives from both sides, and their errors."""

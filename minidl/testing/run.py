@@ -10,7 +10,7 @@ import numpy as np
 from minidl.errors import GradcheckError
 from minidl.testing.directions import check_random
 from minidl.testing.full import check_full
-from minidl.testing.hints import hint
+from minidl.testing.hints import explain
 from minidl.testing.report import GradcheckReport
 from minidl.testing.subject import Found, Options, Subject
 
@@ -32,7 +32,7 @@ def run_check(
             if options.mode == "random":
                 check_random(subject, options, report)
             else:
-                check_full(subject, options, report, complex_values, hint)
+                check_full(subject, options, report, complex_values, explain)
         except Found as found:
             if not report.inputs:
                 subject.report_inputs(report)
