@@ -26,6 +26,8 @@ _NEGLIGIBLE_AT_LAST = 1e-5
 # The first step, of the element's scale: an error of h^2 = 1.5e-8, and little noise.
 _FIRST = 2.0**-13
 _WORST = 5
+# Relative noise by which one knows a function that computes in less than float64.
+_REDUCED = 1e-10
 # Entries that seem wrong are looked at with all steps, until so many were.
 _MOST_CONFIRMED = 200
 
@@ -79,7 +81,20 @@ def measure(subject: Subject, centre: Array) -> Array:
             lines[spacing] = subject.line([direction(x, spacing) for x in subject.start])
         return lines[spacing](float(i))[1]
 
-    return noise_along(values, subject, centre)
+    noise = noise_along(values, subject, centre)
+    parts = zip(subject.split(noise), subject.split(np.abs(centre)), strict=True)
+    return np.concatenate([_levelled(own, size).reshape(-1) for own, size in parts])
+
+
+def _levelled(noise: Array, size: Array) -> Array:
+    """An output's noise, no less than what most of its elements have in relation to their values.
+
+    What is computed in float32 is so everywhere, and doesn't show in elements that hardly move.
+    """
+    with np.errstate(all="ignore"):
+        relative = noise[size > 0] / size[size > 0]
+    usual = float(np.median(relative)) if relative.size else 0.0
+    return np.maximum(noise, usual * size) if usual > _REDUCED else noise
 
 
 def check_full(
@@ -385,6 +400,6 @@ def _all_steps(first: float, own: float, broad: float, single: bool, beyond: boo
     smallest = (2.0**-18 if single else 2.0**-46 if beyond else 2.0**-34) * min(own, broad)
     largest = max(8 * broad, own) * (64 if beyond else 0.5)
     # By their logarithms, since their quotient may be more than a number holds.
-    down = int(np.ceil((np.log(first) - np.log(max(smallest, 1e-300))) / np.log(RATIO)))
+    down = int(np.ceil((np.log(first) - np.log(max(smallest, 1e-307))) / np.log(RATIO)))
     up = int(np.floor((np.log(largest) - np.log(first)) / np.log(RATIO)))
     return [first * RATIO**k for k in range(-down, up + 1)]

@@ -166,7 +166,7 @@ class Ladder:
         near = np.array(self._steps)[np.maximum(first_up, first_down)] < 2.0**-8 * scale
         apart = np.abs(first_up - first_down)
         with np.errstate(all="ignore"):
-            stairs = near & (np.minimum(first_up, first_down) >= 2) & (apart <= 1) & (up * down < 0)
+            stairs = near & (np.minimum(first_up, first_down) >= 2) & (apart <= 3) & (up * down < 0)
             self.noise = np.where(stairs, np.maximum(self.noise, np.fmin(np.abs(up), np.abs(down)) / 2), self.noise)
 
     def central(self) -> tuple[Array, Array]:
