@@ -70,7 +70,7 @@ def test_gradcheck_takes_no_nan_beside_the_point() -> None:
     def root(x: minidl.Tensor) -> minidl.Tensor:
         return x * 0.0 if x.item() == 0 else minidl.sqrt(x)
 
-    with np.errstate(invalid="ignore"), pytest.raises(GradcheckError, match="numerically nan"):
+    with np.errstate(invalid="ignore"), pytest.raises(GradcheckError, match="wrong"):
         gradcheck(root, minidl.tensor(0.0, dtype="float64", requires_grad=True))
 
 

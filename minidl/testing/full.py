@@ -188,6 +188,8 @@ class Checker:
         self.scales = Scales(subject, self.jacobian, self.noise, self.centre)
         self.complex_values = complex_values
         self.wrong = 0
+        # Of the current element, the largest differences of each output at any step.
+        self.steepest = np.zeros(len(self.rows))
         # For each output's row, the elements (input, element) at whose kinks it is.
         self.at_kinks: dict[int, list[tuple[int, int]]] = {}
 
@@ -267,6 +269,7 @@ class Checker:
         line = self.subject.element_line(number, j)
         ladder = Ladder(line, self.centre, self.noise, self.rows)
         tolerance = self.scales.rounding / broad
+        self.steepest[:] = 0
         numeric = np.full(len(analytic), np.nan)
         estimate = np.full(len(analytic), np.inf)
         verdict = np.full(len(analytic), WRONG, np.int8)
@@ -329,6 +332,7 @@ class Checker:
             if stage:
                 part.measure_noise(broad)
             numeric[rows], estimate[rows] = part.central()
+            self.steepest[rows] = part.steepest()
             analytic = self.jacobian[number][rows, j]
             found = self._judge(number, j, analytic, numeric[rows], estimate[rows], rows, last=stage == 2)
             # What bends like a kink is looked at from both sides, whatever their mean is.
@@ -359,6 +363,8 @@ class Checker:
             # Nothing can be said of 0 in relation to itself, nor of what rounding leaves in its place.
             negligible = _NEGLIGIBLE_AT_LAST if last else _NEGLIGIBLE
             little = (negligible * self.scales.sensitivity[rows] + 100 * self.noise[rows]) / broad
+            if last:
+                little = np.maximum(little, negligible * self.steepest[rows])
             left_over = np.maximum(rounding, self.scales.left_over / broad)
             is_zero = (np.abs(analytic) <= left_over) & (np.abs(numeric) <= open_part) & (error <= little)
             resolved = (open_part <= (RESOLUTION if last else FINE) * size) | is_zero

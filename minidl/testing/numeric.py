@@ -178,6 +178,13 @@ class Ladder:
             noise = _DEVIATIONS * 2**0.5 * self.noise / width
         return extrapolate(width[:, 0] / 2, slopes, noise, 2)
 
+    def steepest(self) -> Array:
+        """The largest central difference of all steps, in size."""
+        above, high, below, low = self._arrays()
+        with np.errstate(all="ignore"):
+            slopes = np.abs((high - low) / (above + below)[:, None])
+        return np.where(np.isfinite(slopes), slopes, 0).max(axis=0)
+
     def one_sided(self) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         """Derivatives from below and from above, each with its error."""
         above, high, below, low = self._arrays()
