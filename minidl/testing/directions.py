@@ -93,12 +93,18 @@ class _Sum(Subject):
 class _Along:
     """An analytic and a numeric derivative along one direction."""
 
-    def __init__(self, subject: Subject, gradients: list[Array], direction: list[Array | None], step: float) -> None:
+    def __init__(
+        self, subject: Subject, gradients: list[Array], direction: list[Array | None], step: float, options: Options
+    ) -> None:
         line = subject.line(direction)
         centre = subject.values()
-        noise = noise_along(lambda spacing, i: line(i * spacing * step * 4)[1], subject, centre)
+        if options.has_tolerances:
+            # Nobody asks for the numeric side's error, so its noise need not be known.
+            noise, depth = np.finfo(np.float64).eps * np.abs(centre), 8
+        else:
+            noise, depth = noise_along(lambda spacing, i: line(i * spacing * step * 4)[1], subject, centre), 14
         ladder = Ladder(line, centre, noise, np.arange(1))
-        ladder.add([step * RATIO**-k for k in range(14)])
+        ladder.add([step * RATIO**-k for k in range(depth)])
         ladder.measure_noise(step)
         pairs = [(g, v) for g, v in zip(gradients, direction, strict=True) if v is not None]
         self.analytic = float(sum((g * v).sum() for g, v in pairs))
@@ -219,7 +225,7 @@ def _check_group(
     worst, done = 0.0, 0
     while True:
         direction = group.draw(total, options.random)
-        along = _Along(total, gradients, direction, group.step)
+        along = _Along(total, gradients, direction, group.step, options)
         done += 1
         if along.excess(group.norm, options) > 1:
             _find_place(total, group, gradients, came, direction, along, options, report)
@@ -249,7 +255,7 @@ def _find_place(
     wrong = []
     for i in numbers:
         only = [v if k == i else None for k, v in enumerate(direction)]
-        part = _Along(total, gradients, only, group.step) if len(numbers) > 1 else along
+        part = _Along(total, gradients, only, group.step, options) if len(numbers) > 1 else along
         norm = group.factors[i] * _norm(gradients[i])
         if part.excess(norm, options) > 1:
             wrong.append((i, only, part))
@@ -261,7 +267,7 @@ def _find_place(
         report.problems.append(Problem("direction", message))
     for i, only, part in wrong:
         name = total.inputs[i].name
-        start, stop = _bisect(total, gradients, only, i, group)
+        start, stop = _bisect(total, gradients, only, i, group, options)
         text = (
             f"along a random direction, the derivative of {total.output_names[0]} by {name} is {part.numeric:.9g} "
             f"+- {part.error:.1e}, by the gradient it is {part.analytic:.9g}"
@@ -276,7 +282,7 @@ def _find_place(
 
 
 def _bisect(
-    total: _Sum, gradients: list[Array], direction: list[Array | None], number: int, group: _Group
+    total: _Sum, gradients: list[Array], direction: list[Array | None], number: int, group: _Group, options: Options
 ) -> tuple[int, int]:
     """The block of elements in which most of a direction's error lies."""
     whole = direction[number]
@@ -290,7 +296,7 @@ def _bisect(
             part[first:last] = whole.reshape(-1)[first:last]
             only: list[Array | None] = [None] * len(direction)
             only[number] = part.reshape(whole.shape)
-            along = _Along(total, gradients, only, group.step)
+            along = _Along(total, gradients, only, group.step, options)
             errors.append(abs(along.analytic - along.numeric) - along.error)
         start, stop = (start, middle) if not errors[1] > errors[0] else (middle, stop)
     return start, stop

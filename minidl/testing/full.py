@@ -332,7 +332,7 @@ class Checker:
             if stage:
                 part.measure_noise(broad)
             numeric[rows], estimate[rows] = part.central()
-            self.steepest[rows] = part.steepest()
+            self.steepest[rows] = part.steepest(broad / 64)
             analytic = self.jacobian[number][rows, j]
             found = self._judge(number, j, analytic, numeric[rows], estimate[rows], rows, last=stage == 2)
             # What bends like a kink is looked at from both sides, whatever their mean is.

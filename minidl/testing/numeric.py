@@ -28,6 +28,8 @@ Line = Callable[[float], tuple[float, Array]]
 
 # Neighbouring steps of a ladder.
 RATIO = 4.0
+# By how much more than its last move an extrapolated value may be off.
+_CAUTION = 3.0
 # How many standard deviations of the noise an error estimate holds.
 _DEVIATIONS = 5.0
 # Points of the table that noise is read from.
@@ -178,12 +180,13 @@ class Ladder:
             noise = _DEVIATIONS * 2**0.5 * self.noise / width
         return extrapolate(width[:, 0] / 2, slopes, noise, 2)
 
-    def steepest(self) -> Array:
-        """The largest central difference of all steps, in size."""
+    def steepest(self, smallest: float) -> Array:
+        """The largest central difference in size, of the steps from `smallest` on."""
         above, high, below, low = self._arrays()
         with np.errstate(all="ignore"):
             slopes = np.abs((high - low) / (above + below)[:, None])
-        return np.where(np.isfinite(slopes), slopes, 0).max(axis=0)
+        slopes[~np.isfinite(slopes) | (above < smallest)[:, None]] = 0
+        return slopes.max(axis=0)
 
     def one_sided(self) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         """Derivatives from below and from above, each with its error."""
@@ -284,7 +287,7 @@ def extrapolate(steps: Array, slopes: Array, noise: Array, power: int, levels: i
             own = _doubt(np.abs(move), quiet, power * level)
             # What is combined from doubtful values is doubtful.
             doubt = own if level == 1 else np.maximum(own, np.maximum(doubt[:-1], doubt[1:]))
-            size = np.abs(move) * np.where(quiet, 1.0, doubt)
+            size = _CAUTION * np.abs(move) * np.where(quiet, 1.0, doubt)
             # Where the steps' powers are not those of a smooth function, combining more values gains nothing.
             left = np.where((doubt > 1) & ~quiet, np.maximum(size, left[: len(size)]), size)
             errors.append(left + spread)

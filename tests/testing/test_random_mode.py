@@ -101,7 +101,7 @@ def test_the_stated_probability_is_that_of_misses(relative: float, directions: i
     # A direction's tolerance is absolute here; directions are scaled to the norm of the gradient that is claimed.
     tolerance = 1.0 * relative * np.linalg.norm(true) / np.linalg.norm(wrong)
     expected = miss_probability(relative * np.linalg.norm(true), tolerance * np.linalg.norm(wrong), directions)
-    runs, missed = 1500, 0
+    runs, missed = 1000, 0
     for _ in range(runs):
         report = check_vjp(
             lambda x: (true * x).sum(), lambda u, x: u * wrong, np.ones(40), mode="random", directions=directions,
