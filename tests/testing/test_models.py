@@ -42,7 +42,7 @@ def network() -> nn.Sequential:
         nn.Dense(8, 5),
         nn.Tanh(),
         nn.Dense(5, 3),
-    )
+    )  # fmt: skip
 
 
 def images() -> Any:

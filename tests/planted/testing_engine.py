@@ -1,0 +1,55 @@
+"""Mistakes in the numerical side of gradient checks, and in what judges it."""
+
+from __future__ import annotations
+
+from planted._mutant import Mutant
+
+MUTANTS = [
+    Mutant(
+        "central-half-step", "testing/numeric.py",
+        "        width = (above + below)[:, None]\n", "        width = above[:, None]\n",
+        "a difference over two steps divided by one", ("testing/test_strictness.py -k part_in_ten",),
+    ),
+    Mutant(
+        "kinks-anything-goes", "testing/kinks.py",
+        "(analytic[rows] >= low - margin) & (analytic[rows] <= high + margin)", "analytic[rows] <= high + margin",
+        "a gradient below both one-sided ones passes at a kink", ("testing/test_kinks.py",),
+    ),
+    Mutant(
+        "ties-unlooked-at", "testing/kinks.py",
+        "outside = (expected < low - margin) | (expected > high + margin)", "outside = expected < low - margin",
+        "ties counted twice pass", ("testing/test_kinks.py -k ties",),
+    ),
+    Mutant(
+        "noise-unmeasured", "testing/full.py",
+        "return np.maximum(noise_of(values, itemsize), 0.3", "return np.maximum(0 * noise_of(values, itemsize), 0.3",
+        "a function with float32 inside is judged as one of float64",
+        ("testing/test_strictness.py -k right_gradients",),
+    ),
+    Mutant(
+        "parameters-not-given-back", "testing/tensors.py",
+        "                tensor.data, tensor._version = data, version\n", "                tensor._version = version\n",
+        "a checked model keeps its float64 copies", ("testing/test_models.py -k as_it_was",),
+    ),
+    Mutant(
+        "buffers-run-on", "testing/tensors.py",
+        "tensor.data, tensor._version = start.copy(), [0, False]", "tensor._version = [0, False]",
+        "running statistics change from call to call", ("testing/test_models.py",),
+    ),
+    Mutant(
+        "upstream-unchecked", "testing/full.py",
+        "    report.problems += check_linearity(subject, jacobian, checker.scales, checker.noise, options)\n", "",
+        "a backward that forgets its upstream gradient passes", ("testing/test_problems.py -k upstream",),
+    ),
+    Mutant(
+        "nan-gradient-passes", "testing/subject.py",
+        "if not np.isfinite(rows[i][at]).all():", "if np.isinf(rows[i][at]).any():",
+        "a gradient of NaN has no message of its own", ("testing/test_problems.py -k nan",),
+    ),
+    Mutant(
+        "random-one-direction", "testing/directions.py",
+        "return math.erf(tolerance / (math.sqrt(2) * relative_error)) ** directions",
+        "return math.erf(tolerance / (math.sqrt(2) * relative_error))",
+        "the stated probability is that of one direction", ("testing/test_random_mode.py -k probability or formula",),
+    ),
+]  # fmt: skip
