@@ -277,8 +277,31 @@ def _find_place(
             report.problems.append(Problem("missing gradient", text, name, (start, stop)))
         checker = Checker(total, options, report, gradients)
         checker.check_input(i, True, range(start, stop))
-        if came[i] is not None and (report.inputs[i].wrong or not report.inputs[i].kinks):
+        if came[i] is None:
+            continue
+        if report.inputs[i].wrong or _is_wrong_at_own_scale(total, group, gradients, only, i, options):
             report.problems.append(Problem("direction", text, name, (start, stop)))
+        else:
+            report.notes.append(f"{text}; but its elements agree one by one, so the numeric side is taken to be wrong")
+
+
+def _is_wrong_at_own_scale(
+    total: _Sum, group: _Group, gradients: list[Array], only: list[Array | None], number: int, options: Options
+) -> bool:
+    """Whether a direction fails that moves each element in proportion to its own size, too.
+
+    Where elements differ by orders of magnitude, a step that is little for the large ones may be far for the small.
+    """
+    x = np.abs(total.start[number])
+    scale = typical_scale(x)
+    direction = only[number]
+    if direction is None:
+        return False
+    moved: list[Array | None] = [None] * len(only)
+    moved[number] = direction * np.where(x > 0, x, scale) / scale
+    along = _Along(total, gradients, moved, group.step, options)
+    norm = _norm(gradients[number] * np.where(x > 0, x, scale) / scale) * group.factors[number]
+    return along.excess(norm, options) > 1
 
 
 def _bisect(

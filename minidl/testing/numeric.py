@@ -39,7 +39,7 @@ _MUCH = 2e-5
 # Of that many numbers from a standard normal distribution, the size of the 4th, 5th and 6th largest entry of a level.
 _EXPECTED = {3: 0.9, 4: 0.67, 5: 0.45}
 # Of the scale: steps between the points. The finest show rounding in float64, the coarsest in float32.
-_SPACINGS = {8: (2.0**-44, 2.0**-36, 2.0**-29, 2.0**-22, 2.0**-16), 4: (2.0**-20, 2.0**-17, 2.0**-14)}
+_SPACINGS = {8: (2.0**-44, 2.0**-36, 2.0**-29, 2.0**-22, 2.0**-16, 2.0**-10), 4: (2.0**-20, 2.0**-17, 2.0**-14)}
 
 
 def typical_scale(x: Array) -> float:
@@ -181,12 +181,15 @@ class Ladder:
         return extrapolate(width[:, 0] / 2, slopes, noise, 2)
 
     def steepest(self, smallest: float) -> Array:
-        """The largest central difference in size, of the steps from `smallest` on."""
+        """The largest one-sided difference in size, of the steps from `smallest` on."""
         above, high, below, low = self._arrays()
-        with np.errstate(all="ignore"):
-            slopes = np.abs((high - low) / (above + below)[:, None])
-        slopes[~np.isfinite(slopes) | (above < smallest)[:, None]] = 0
-        return slopes.max(axis=0)
+        largest = np.zeros(len(self.rows))
+        for distance, values in ((above, high), (below, low)):
+            with np.errstate(all="ignore"):
+                slopes = np.abs((values - self.centre) / distance[:, None])
+            slopes[~np.isfinite(slopes) | (distance < smallest)[:, None]] = 0
+            np.maximum(largest, slopes.max(axis=0), out=largest)
+        return largest
 
     def one_sided(self) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         """Derivatives from below and from above, each with its error."""
