@@ -79,8 +79,8 @@ def check_vjp(
     >>> bool(check_vjp(forward, backward, (x, w)))
     True
     >>> wrong = check_vjp(forward, lambda u, x, w: (backward(u, x, w)[0], x @ u), (x, w), raise_exception=False)
-    >>> [(e.input, e.index, e.verdict) for e in wrong.failures][0]
-    ('arrays[1]', (0,), 'wrong')
+    >>> {(e.input, e.verdict) for e in wrong.failures}
+    {('arrays[1]', 'wrong')}
     """
     op = "check_vjp"
     options = Options(method, mode, directions, eps, atol, rtol, nondet_tol, kinks, generator)
