@@ -112,3 +112,22 @@ def offset(evidence: Evidence) -> str | None:
                 f"a mean over it, or the way through one, is missing{left}"
             )
     return None
+
+
+def left_out(evidence: Evidence) -> str | None:
+    """All that is wrong is 0 where it should not be, or should be 0 and is not; the rest is right."""
+    right = ~evidence.wrong
+    if evidence.number_wrong < 4 or np.count_nonzero(np.abs(evidence.numeric[right]) > evidence.floor) < 4:
+        return None
+    share = f"in the {evidence.number_wrong:,} of {evidence.wrong.size:,} entries that are wrong"
+    nothing = np.zeros(1)
+    if evidence.equal(evidence.analytic[evidence.wrong], nothing).all():
+        if evidence.informative(evidence.numeric[evidence.wrong]) >= 4:
+            return f"the gradient is 0 {share}, and right elsewhere: a part of it is left out"
+    elif evidence.equal(evidence.numeric[evidence.wrong], nothing).all():
+        if evidence.informative(evidence.analytic[evidence.wrong]) >= 4:
+            return (
+                f"the numeric gradient is 0 {share}, and the gradient is right elsewhere: it has a part too much "
+                f"(a mask that is missing?)"
+            )
+    return None

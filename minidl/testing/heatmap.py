@@ -204,7 +204,10 @@ def _marks(axes: Any, states: Array, broken: Array) -> list[tuple[Any, str]]:
     wrong = states >= VERDICTS.index("wrong at a kink")
     if wrong.any():
         width = 1.6 if max(states.shape) <= 80 else 0.9
-        axes.add_collection(collections.LineCollection(_borders(wrong), colors=_OUTLINE, linewidths=width, zorder=4))
+        outline = collections.LineCollection(_borders(wrong), colors=_OUTLINE, linewidths=width, zorder=4)
+        # Half of a line at the border lies outside.
+        outline.set_clip_on(False)
+        axes.add_collection(outline)
         legend.append((patches.Patch(facecolor="#d9482b", edgecolor=_OUTLINE, linewidth=1.6), "wrong"))
     signs = [("kink", "^", "kink, not wrong"), ("skipped", "s", "kink, skipped"), ("unresolved", "$?$", "unresolved")]
     wanted = [(states == VERDICTS.index(verdict), sign, name) for verdict, sign, name in signs]

@@ -33,7 +33,7 @@ def hint(
     whole number, a square root, n / (n - 1), any constant); axes transposed, or data read in transposed order; axes
     flipped; a shift by one along an axis, or along two; only the last (or first) use of a shared element counted;
     summed or averaged over an axis; absolute values; a constant along an axis too much; nothing at the first or last
-    index.
+    index; a part left out, or too much, where the rest is right.
 
     Parameters
     ----------
@@ -191,5 +191,9 @@ def _explanations(evidence: Evidence, others: Mapping[str, tuple[int, ...]]) -> 
         if sentence is not None:
             yield "other", sentence
             return
+    scaled = False
     for family, sentence in _moves.moves(evidence, with_factor=True):
+        scaled = True
         yield family, sentence
+    if not scaled and (sentence := _uses.left_out(evidence)) is not None:
+        yield "other", sentence

@@ -609,6 +609,22 @@ def summed_and_broadcast(rng: np.random.Generator) -> Made:
     return lambda x: np.exp(x), lambda x, u: np.broadcast_to((u * np.exp(x)).sum(0), x.shape), rng.normal(size=(n, d))
 
 
+@case("further", "a part of it is left out", JACOBIAN)
+def convolution_input_without_a_column_of_the_kernel(rng: np.random.Generator) -> Made:
+    weight = rng.normal(size=(2, 2, 3, 3))
+    cut = weight.copy()
+    cut[..., 2] = 0
+    return lambda x: conv2d(x, weight, 1), lambda x, u: conv2d_input(x, cut, u, 1), rng.normal(size=(1, 2, 4, 5))
+
+
+@case("further", "a part too much")
+def relu_without_its_mask(rng: np.random.Generator) -> Made:
+    x = rng.normal(size=(4, 6))
+    x[0] = 0.3, -0.3, 0.5, -0.5, 0.7, -0.7
+    slope = rng.normal(size=(4, 6))
+    return lambda x: slope * np.maximum(x, 0), lambda x, u: slope * u, x
+
+
 # Wrong in no known way: nothing may be said.
 
 
@@ -622,7 +638,9 @@ def softmax_diagonal_only(rng: np.random.Generator) -> Made:
     return lambda x: softmax(x), lambda x, u: u * softmax(x), rng.normal(size=sizes(rng, 2, 3, 5))
 
 
-@case("no pattern", None)
+# Off the diagonal nothing is left of the Jacobian; in a vjp that does not show.
+@case("further", "a part of it is left out", JACOBIAN)
+@case("no pattern", None, ("vjp",))
 def softmax_without_the_square(rng: np.random.Generator) -> Made:
     return lambda x: softmax(x), lambda x, u: u * softmax(x) * (1 - softmax(x)), rng.normal(size=sizes(rng, 2, 3, 5))
 
@@ -696,10 +714,10 @@ def layer_norm_epsilon(rng: np.random.Generator) -> Made:
 
 
 @case("no pattern", None)
-def convolution_of_one_tap_less(rng: np.random.Generator) -> Made:
+def convolution_of_another_tap(rng: np.random.Generator) -> Made:
     weight = rng.normal(size=(2, 2, 3, 3))
     cut = weight.copy()
-    cut[0, 1, 1, 1] = 0
+    cut[0, 1, 1, 1] *= 0.7
     return lambda x: conv2d(x, weight, 1), lambda x, u: conv2d_input(x, cut, u, 1), rng.normal(size=(1, 2, 4, 5))
 
 
