@@ -133,13 +133,11 @@ def _blocks(numbers: Array) -> Canvas:
     else:
         order = np.arange(down * across)
     gap = 1 if max(down * height, across * width) <= _MOST_CELLS and height * width > 1 else 0
-    canvas = np.full((down * (height + gap) - gap, across * (width + gap) - gap), -1)
     flat = numbers.reshape(-1, height, width)
-    for number, block in enumerate(order.tolist()):
-        if block >= 0:
-            row, column = divmod(number, across)
-            top, left = row * (height + gap), column * (width + gap)
-            canvas[top : top + height, left : left + width] = flat[block]
+    blocks = np.where(order[:, None, None] >= 0, flat[order], -1).reshape(down, across, height, width)
+    apart = np.pad(blocks, ((0, 0), (0, 0), (0, gap), (0, gap)), constant_values=-1)
+    canvas = apart.transpose(0, 2, 1, 3).reshape(down * (height + gap), across * (width + gap))
+    canvas = canvas[: len(canvas) - gap, : canvas.shape[1] - gap]
     x_ticks = _block_ticks(across, width + gap, (width - 1) / 2)
     y_ticks = _block_ticks(down, height + gap, (height - 1) / 2)
     remark = inside

@@ -133,9 +133,9 @@ MUTANTS = [
     Mutant(
         "heatmap-block-misplaced",
         "testing/_canvas.py",
-        "top, left = row * (height + gap), column * (width + gap)",
-        "top, left = row * (height + gap), column * (height + gap)",
-        "blocks that are not square overlap",
+        "apart = np.pad(blocks, ((0, 0), (0, 0), (0, gap), (0, gap)), constant_values=-1)",
+        "apart = np.pad(blocks, ((0, 0), (0, 0), (gap, 0), (gap, 0)), constant_values=-1)",
+        "the gap is put before the blocks and cut off behind them",
         (HEATMAP,),
     ),
     Mutant(
