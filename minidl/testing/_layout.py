@@ -29,7 +29,7 @@ def text(report: GradcheckReport) -> str:
         if number == 0 or each.worst or report.inputs[number - 1].worst:
             lines.append("")
         # Where something is wrong, what is right needs no more than its worst element.
-        lines += _input(each, len(each.worst) if report or each.wrong else 1)
+        lines += _input(each, _verdict(report, each), len(each.worst) if report or each.wrong else 1)
     if report.kinks:
         lines += ["", *_kinks(report.kinks)]
     return "\n".join(lines)
@@ -55,8 +55,16 @@ def _about(problem: Problem) -> str:
     return where + problem.message
 
 
-def _input(each: InputReport, most: int) -> list[str]:
-    lines = [f"{_shortened(each.name, 60)} {_shape(each.shape)} {each.dtype}: {each.verdict}"]
+def _verdict(report: GradcheckReport, each: InputReport) -> str:
+    if report.mode != "random" or each.compared or 0 in each.shape:
+        return each.verdict
+    # No elements are compared where the directions agree, which is not the same as no check.
+    about = [problem for problem in report.problems if problem.is_failure and problem.input in (each.name, None)]
+    return "see above" if about else "agrees along random directions"
+
+
+def _input(each: InputReport, verdict: str, most: int) -> list[str]:
+    lines = [f"{_shortened(each.name, 60)} {_shape(each.shape)} {each.dtype}: {verdict}"]
     if each.worst:
         lines += _table(each.worst[:most])
     if each.hint:

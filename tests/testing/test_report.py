@@ -205,3 +205,16 @@ def test_a_right_input_beside_a_wrong_one_takes_one_row() -> None:
     assert str(report_of(right)).count("ok\n") + str(report_of(right)).endswith("ok") == 1 + 5
     both = str(report_of(right, input_of(wrong=3, worst=[element()] * 5)))
     assert both.count("  wrong") == 5 and both.count("  ok") == 1
+
+
+def test_random_mode_does_not_say_that_nothing_was_compared() -> None:
+    inputs = [
+        input_of(name="a", compared=0),
+        input_of(name="b", compared=0),
+        input_of(name="c", compared=0, shape=(0,)),
+    ]
+    report = report_of(*inputs, mode="random", problems=[Problem("direction", "it differs", "b", (0, 6))])
+    lines = str(report).splitlines()
+    assert "a (2, 3) float64: agrees along random directions" in lines
+    assert "b (2, 3) float64: see above" in lines and "c (0,) float64: empty, nothing to compare" in lines
+    assert "a (2, 3) float64: nothing compared" in str(report_of(inputs[0]))
