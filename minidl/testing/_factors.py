@@ -109,7 +109,7 @@ def _words(evidence: Evidence, constant: float, informative: int, others: Mappin
             f"(a batch size?), or only one of {inverse} uses is counted"
         )
     # An unknown constant has to be told from the values, which takes more of them.
-    if informative < 6:
+    if informative < (4 if np.count_nonzero(np.abs(evidence.numeric) > evidence.floor) >= 8 else 6):
         return None
     times = f"the gradient is {constant:.6g} times the numeric one"
     remark = _remark(evidence, size, others)

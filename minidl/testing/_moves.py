@@ -12,6 +12,9 @@ from minidl.testing._evidence import Evidence
 Array = np.ndarray
 
 _NEED = 3
+# A kernel turned around is told from its values: in Jacobians of 0 and 1 other mistakes look the same.
+_NEED_TURNED = 5
+_FARTHEST = 9
 # All orders of up to four axes; of more, only two axes are swapped.
 _MOST_AXES = 4
 
@@ -82,7 +85,7 @@ def _bijections(evidence: Evidence, numeric: Array, words: str) -> Iterator[tupl
         both = tuple(place for last in range(1, number + 1) for place in (outputs - last, numeric.ndim - last))
         if (
             min(shape[axis] for axis in both) > 1
-            and (rest := evidence.fits(np.flip(numeric, both), _NEED, base=numeric)) is not None
+            and (rest := evidence.fits(np.flip(numeric, both), _NEED_TURNED, base=numeric)) is not None
         ):
             out = _listed(evidence, tuple(range(outputs - number, outputs)))
             own = _listed(evidence, tuple(range(numeric.ndim - number, numeric.ndim)))
@@ -106,30 +109,26 @@ def _transposes(evidence: Evidence, numeric: Array, axes: range) -> Iterator[tup
             swapped[a - axes.start], swapped[b - axes.start] = b, a
             orders.append(tuple(swapped))
     orders.sort(key=lambda order: sum(a != b for a, b in zip(order, axes, strict=True)))
-    side = "input" if axes.start == evidence.outputs and len(axes) else "output"
-    of = "the gradient" if side == "input" else "the upstream gradient, as it was used,"
+    is_input = axes.start == evidence.outputs
     for order in orders:
         whole = fixed + list(order) if axes.start else list(order) + fixed
         turned = numeric.transpose(whole)
         own = tuple(axis - axes.start for axis in order)
         moved = [place for place, axis in enumerate(own) if place != axis]
         two = len(moved) == 2 and len(axes) == 2
+        how = "transposed" if two else _ordered(moved, own)
+        read = "its data lie in the order of the transpose, in the input's shape"
         if turned.shape == numeric.shape:
-            what = "the transpose of the numeric one" if two else _ordered(moved, own)
-            if side == "output":
-                what = "transposed" if two else _ordered(moved, own)
-            yield turned, f"{of} is {what}"
-        how = "transposed" if two else _ordered(moved, own, short=True)
-        if turned.shape != numeric.shape or not two:
+            of = "the transpose of the numeric one" if two else f"the numeric one {how}"
+            yield turned, f"the gradient is {of}" if is_input else f"the upstream gradient is used {how}"
+        else:
             sentence = (
-                f"{of} is the numeric one {how}: its data lie in the order of the transpose, in the {side}'s shape"
-                if side == "input"
-                else f"{of} is {how}: its data lie in the order of the transpose, in the output's shape"
+                f"the gradient is the numeric one {how}: {read}"
+                if is_input
+                else f"the upstream gradient is used {how}: its data are read in the order of the transpose"
             )
-            if turned.shape != numeric.shape:
-                yield turned.reshape(numeric.shape), sentence
-                back = np.argsort(whole)
-                yield numeric.reshape(turned.shape).transpose(back), sentence
+            yield turned.reshape(numeric.shape), sentence
+            yield numeric.reshape(turned.shape).transpose(np.argsort(whole)), sentence
 
 
 def _exchanges(evidence: Evidence) -> Iterator[tuple[tuple[int, int], ...]]:
@@ -145,12 +144,10 @@ def _exchanges(evidence: Evidence) -> Iterator[tuple[tuple[int, int], ...]]:
             yield pairs
 
 
-def _ordered(moved: list[int], order: tuple[int, ...], short: bool = False) -> str:
+def _ordered(moved: list[int], order: tuple[int, ...]) -> str:
     if len(moved) == 2:
-        how = f"with the axes {moved[0]} and {moved[1]} swapped"
-    else:
-        how = f"with its axes in the order {order}"
-    return how if short else f"the numeric one {how}"
+        return f"with the axes {moved[0]} and {moved[1]} swapped"
+    return f"with its axes in the order {order}"
 
 
 def _shifts(evidence: Evidence, numeric: Array) -> Iterator[tuple[str, str]]:
@@ -165,18 +162,28 @@ def _shifts(evidence: Evidence, numeric: Array) -> Iterator[tuple[str, str]]:
                 return
 
 
+def wide_shift(evidence: Evidence) -> str | None:
+    """A shift by more than one along one axis, as when a slice begins at the wrong place."""
+    for axis in [*range(evidence.outputs, evidence.numeric.ndim), *range(evidence.outputs)]:
+        for by in range(2, min(evidence.numeric.shape[axis], _FARTHEST)):
+            for way in (by, -by):
+                if (sentence := _shift(evidence, evidence.numeric, ((axis, way),))) is not None:
+                    return sentence
+    return None
+
+
 def _shift(evidence: Evidence, numeric: Array, step: tuple[tuple[int, int], ...]) -> str | None:
     axes = tuple(axis for axis, _ in step)
     rolled = np.roll(numeric, tuple(by for _, by in step), axes)
-    where = " and ".join(f"{'+' if by > 0 else '-'}1 along {evidence.axis(axis)}" for axis, by in step)
+    where = " and ".join(f"{by:+} along {evidence.axis(axis)}" for axis, by in step)
     what = f"the gradient is the numeric one shifted by {where}"
     if (rest := evidence.fits(rolled, _NEED)) is not None:
         return f"{what}, wrapped around at the edge{rest}"
-    if any(numeric.shape[axis] < 3 for axis in axes):
-        return None
+    if any(numeric.shape[axis] < 2 * abs(by) + 1 for axis, by in step):
+        return _to_the_edge(evidence, rolled, step, what)
     inside = [slice(None)] * numeric.ndim
     for axis, by in step:
-        inside[axis] = slice(1, None) if by > 0 else slice(None, -1)
+        inside[axis] = slice(by, None) if by > 0 else slice(None, by)
     within = tuple(inside)
     rest = evidence.fits(rolled, _NEED + 1, within)
     if rest is None:
@@ -185,6 +192,15 @@ def _shift(evidence: Evidence, numeric: Array, step: tuple[tuple[int, int], ...]
     edge[within] = False
     empty = evidence.equal(evidence.analytic[edge], np.zeros(1)).all()
     return f"{what}{', with zeros at the edge' if empty else ' (the edge is something else)'}{rest}"
+
+
+def _to_the_edge(evidence: Evidence, rolled: Array, step: tuple[tuple[int, int], ...], what: str) -> str | None:
+    """A shift so wide that what is left is little: it only counts if zeros come in."""
+    shifted = rolled.copy()
+    for axis, by in step:
+        shifted[(slice(None),) * axis + (slice(by) if by > 0 else slice(by, None),)] = 0
+    rest = evidence.fits(shifted, _NEED)
+    return None if rest is None else f"{what}, with zeros at the edge{rest}"
 
 
 def _listed(evidence: Evidence, axes: tuple[int, ...]) -> str:

@@ -31,9 +31,9 @@ def hint(
 
     Known are: nothing arrives (all 0); another sign; a factor (2 or 1/2, the size of an axis or of several, another
     whole number, a square root, n / (n - 1), any constant); axes transposed, or data read in transposed order; axes
-    flipped; a shift by one along an axis, or along two; only the last (or first) use of a shared element counted;
-    summed or averaged over an axis; absolute values; a constant along an axis too much; nothing at the first or last
-    index; a part left out, or too much, where the rest is right.
+    flipped; a shift by one along an axis, or along two, or by up to eight along one; only the last (or first) use of a
+    shared element counted; summed or averaged over an axis; absolute values; a constant along an axis too much; nothing
+    at the first or last index; a part left out, or too much, where the rest is right.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def _explanations(evidence: Evidence, others: Mapping[str, tuple[int, ...]]) -> 
         yield family, sentence
     if moved:
         return
-    for explanation in (_uses.one_use, _uses.one_short, _uses.reduced, _uses.absolute, _uses.offset):
+    for explanation in (_uses.one_use, _uses.one_short, _uses.reduced, _uses.absolute, _uses.offset, _moves.wide_shift):
         sentence = explanation(evidence)
         if sentence is not None:
             yield "other", sentence

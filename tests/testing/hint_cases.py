@@ -625,6 +625,27 @@ def relu_without_its_mask(rng: np.random.Generator) -> Made:
     return lambda x: slope * np.maximum(x, 0), lambda x, u: slope * u, x
 
 
+@case("further", "shifted by [+-][2-6] along axis 1 of the output", JACOBIAN)
+def the_first_part_of_a_concatenation(rng: np.random.Generator) -> Made:
+    n, d = sizes(rng, 2)
+    x = rng.normal(size=(n, d + 1))
+    return lambda b: np.concatenate([x, b], 1), lambda b, u: u[:, :d], rng.normal(size=(n, d))
+
+
+@case("further", "0.75 times the numeric one")
+def dropout_without_its_scale(rng: np.random.Generator) -> Made:
+    mask = rng.random((5, 6)) < 0.75
+    mask[0] = 1, 0, 1, 0, 1, 1
+    return lambda x: x * mask / 0.75, lambda x, u: u * mask, rng.normal(size=(5, 6))
+
+
+@case("further", "upstream gradient is used transposed", JACOBIAN)
+def summed_over_the_other_axis(rng: np.random.Generator) -> Made:
+    (n,) = sizes(rng, 1, 3)
+    x = rng.normal(size=(n, n))
+    return lambda b: x + b, lambda b, u: u.sum(1), rng.normal(size=n)
+
+
 # Wrong in no known way: nothing may be said.
 
 
