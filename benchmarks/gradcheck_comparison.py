@@ -40,6 +40,7 @@ KINDS = {
     "nan gradient": "nan",
     "modified input": "modified",
     "direction": "wrong",
+    "upstream": "wrong",
 }
 
 

@@ -1,6 +1,6 @@
 """LeNet-5's 61,706 parameters with the loss: how long a gradient check takes.
 
-    python benchmarks/gradcheck_lenet.py [--batch 4] [--data mnist] [--random-only] [--rounds 5] [--threads 2]
+    python benchmarks/gradcheck_lenet.py [--batch 4] [--data mnist] [--modes random] [--rounds 5] [--threads 2]
 
 Checks examples/lenet.py's model in float64: every parameter, and random directions at the default setting; beside them
 PyTorch's `gradcheck(fast_mode=True)` on the same model, weights, images and labels.
@@ -68,14 +68,14 @@ def show(name: str, times: list[float], rest: str) -> None:
     print(f"{name}: {statistics.median(times):.3g} s (of {len(times)}: {min(times):.3g} to {max(times):.3g}); {rest}")
 
 
-def ours(net: Any, images: np.ndarray, labels: np.ndarray, rounds: int, random_only: bool) -> None:
+def ours(net: Any, images: np.ndarray, labels: np.ndarray, rounds: int, modes: list[str]) -> None:
     """minidl's checks, in full and along random directions."""
     x, y = minidl.tensor(images), minidl.tensor(labels)
 
     def loss(x: Any) -> Any:
         return F.cross_entropy(net(x), y)
 
-    for mode in ("random",) if random_only else ("random", "full"):
+    for mode in modes:
         times, report = timed(
             lambda mode=mode: minidl.gradcheck(loss, x, params=net, mode=mode, raise_exception=False),
             rounds if mode == "random" else 1,
@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--data", choices=("mnist", "normal"), default="mnist")
-    parser.add_argument("--random-only", action="store_true")
+    parser.add_argument("--modes", nargs="+", choices=("random", "full"), default=["random", "full"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(argv)
@@ -127,7 +127,7 @@ def main(argv: list[str] | None = None) -> None:
     images, labels = batch(options.batch, options.data)
     count = sum(p.numel() for p in net.parameters())
     print(f"LeNet-5, {count:,} parameters, {options.batch} images, cross-entropy, {options.threads} threads")
-    ours(net, images, labels, options.rounds, options.random_only)
+    ours(net, images, labels, options.rounds, options.modes)
     try:
         torch(net, images, labels, options.rounds, options.threads)
     except ImportError:

@@ -157,6 +157,12 @@ def milliseconds(op: type[LeakySum]) -> float:
     return 1e3 * min(times)
 
 
+def print_checked(op: type[LeakySum]) -> None:
+    """Gradients, and gradients of gradients: the first line of each report."""
+    for order in (1, 2):
+        print(str(check(op, order)).splitlines()[0])
+
+
 def say(text: str) -> None:
     """A heading."""
     print(f"\n{text}\n{'-' * len(text)}")
@@ -171,8 +177,7 @@ def in_numpy() -> None:
     print(f"x            {x.numpy()[:, 0]}\nleaky sum    {h.numpy()[:, 0]}")
     h[2].sum().backward()
     print(f"slope of the third by x {x.grad.numpy()[:, 0]}\n")
-    for order in (1, 2):
-        print(f"order {order}: {check(LeakySum, order)}")
+    print_checked(LeakySum)
 
     say("2. Broken: the gradient of x is not turned back")
     print(check(NotTurnedBack))
@@ -189,8 +194,7 @@ def in_cython(build_kernel: Callable[[str, str], Any]) -> None:
 
     say("4. In Cython, mended")
     op = compiled(build_kernel(source, "leaky_sum"))
-    for order in (1, 2):
-        print(f"order {order}: {check(op, order)}")
+    print_checked(op)
     print("\n2,000 steps of 64 channels, forward and backward:", end=" ")
     print(f"{milliseconds(LeakySum):.2f} ms in NumPy, {milliseconds(op):.2f} ms in Cython")
 
