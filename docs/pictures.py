@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/convolution.md, from what minidl computes:  python docs/pictures.py"""
+"""Draw the pictures of the pages in docs/, from what minidl computes:  python docs/pictures.py"""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from minidl.geometry import sliding_window
 from minidl.reference.toeplitz import toeplitz
 from minidl.reference.winograd import WINOGRAD_POINTS, winograd_matrices
 from minidl.tensor import Tensor
+from minidl.testing import check_vjp
 
 FOLDER = Path(__file__).parent / "pictures"
 
@@ -196,7 +197,28 @@ def winograd() -> None:
     save(figure, "winograd.png")
 
 
+def gradient_errors() -> None:
+    """A blur with reflect padding, whose gradient forgets that the padding repeats pixels."""
+    image = np.random.default_rng(0).normal(size=(9, 14))
+    positions = list(np.ndindex(3, 3))
+
+    def forward(x: np.ndarray) -> np.ndarray:
+        padded = np.pad(x, 1, mode="reflect")
+        return np.mean([padded[i : i + 9, j : j + 14] for i, j in positions], axis=0)
+
+    def backward(upstream: np.ndarray, x: np.ndarray) -> np.ndarray:
+        padded = np.zeros((11, 16))
+        for i, j in positions:
+            padded[i : i + 9, j : j + 14] += upstream / 9
+        return padded[1:-1, 1:-1]
+
+    report = check_vjp(forward, backward, [image], names=["x"], raise_exception=False)
+    FOLDER.mkdir(exist_ok=True)
+    report.plot(FOLDER / "gradient-errors.png")
+
+
 def main() -> None:
+    gradient_errors()
     im2col()
     toeplitz_matrix()
     winograd()
