@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,6 +80,40 @@ def test_a_layer_has_the_shapes_and_flops_that_it_says(name: str) -> None:
     assert works["weight gradient"]().shape == layer.shapes["weight"]
     assert layer.flops == 2 * output.data.size * np.prod(layer.shapes["weight"][1:])
     assert set(facts["results"]) == set(DIRECTIONS) == set(works)
+
+
+def test_checkers_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    comparison = importlib.import_module("gradcheck_comparison")
+    cases = ["dense weight transposed", "element of 1e minus 9", "upstream modified", "relu at 0", "log of expm1"]
+    assert comparison.main(["--seeds", "2", "--markdown", "--only", *cases]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"^\| dense weight transposed \| 2/2 \| .* \| 2/2 \| .* \| 2/2 \|$", text, re.MULTILINE)
+    assert re.search(r"^\| element of 1e minus 9 \| 0/2 \|  \| 2/2 \|", text, re.MULTILINE)
+    assert "minidl : caught 6 of 6, missed 0 (0 of 3 cases); false alarms 0 of 6 (0 of 3 cases)" in text
+    assert "kind of mistake named in 6 of 6; hint right in 2 of 2" in text
+
+
+def test_a_checker_that_is_mistaken_or_breaks_down_is_counted() -> None:
+    comparison = importlib.import_module("gradcheck_comparison")
+    wrong, right = comparison.WRONG[:2], comparison.RIGHT[:2]
+
+    def crash(made: Any) -> Any:
+        raise ZeroDivisionError("1 / 0")
+
+    for checker, missed, alarms in ((crash, 0, 3), (lambda made: comparison.Answer(False), 3, 0)):
+        assert [tally.mistaken for tally in comparison.run(wrong, checker, 3)] == [missed] * 2
+        found = comparison.run(right, checker, 3)
+        assert [tally.mistaken for tally in found] == [alarms] * 2
+        assert found[0].said == ("CRASH ZeroDivisionError: 1 / 0" if checker is crash else "")
+
+
+def test_lenet_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    lenet = importlib.import_module("gradcheck_lenet")
+    lenet.main(["--batch", "1", "--data", "normal", "--modes", "random", "--rounds", "1", "--threads", "1"])
+    text = capsys.readouterr().out
+    assert text.startswith("LeNet-5, 61,706 parameters, 1 images") and "minidl, random" in text
+    assert text.count("all agree") == 1 + (importlib.util.find_spec("torch") is not None)
 
 
 @pytest.mark.parametrize("case", ["lenet_step", "mlp_step", "lenet_inference"])
