@@ -177,10 +177,14 @@ def in_numpy() -> None:
     print(f"x            {x.numpy()[:, 0]}\nleaky sum    {h.numpy()[:, 0]}")
     h[2].sum().backward()
     print(f"slope of the third by x {x.grad.numpy()[:, 0]}\n")
+    print("A gradient check compares such slopes with differences of the function's values, all of them at once:")
     print_checked(LeakySum)
 
     say("2. Broken: the gradient of x is not turned back")
     print(check(NotTurnedBack))
+    print(
+        "\nx is wrong, decay is right; and the hint says what is the matter with x: axis 0, which is time, is flipped."
+    )
 
 
 def in_cython(build_kernel: Callable[[str, str], Any]) -> None:
@@ -191,6 +195,9 @@ def in_cython(build_kernel: Callable[[str, str], Any]) -> None:
 
     say(f"3. In Cython, broken: {wrong.strip()[2:]} in place of {right.strip()[2:]} in the backward pass")
     print(check(compiled(build_kernel(before + wrong + after, "leaky_sum_broken"))))
+    print(
+        "\nHere x is right and decay is wrong: of the kernel's lines, only the one that adds to grad_decay can be it."
+    )
 
     say("4. In Cython, mended")
     op = compiled(build_kernel(source, "leaky_sum"))

@@ -45,7 +45,7 @@ def inputs(dtype: str = "float64", steps: int = 7) -> tuple[Any, Any]:
 def test_the_part_in_numpy(example: Any, capsys: pytest.CaptureFixture) -> None:
     example.in_numpy()
     text = capsys.readouterr().out
-    assert "leaky sum    [1.   0.5  0.25 2.125]" in text
+    assert "leaky sum    [1.    0.5   0.25  2.125]" in text
     assert "slope of the third by x [0.25 0.5  1.   0.  ]" in text
     sound, broken = text.split("2. Broken")
     assert "flipped along axis 0" in broken and "flipped" not in sound
