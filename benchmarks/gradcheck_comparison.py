@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from gradcheck_cases import RIGHT, WRONG, Case, Made
+
 from minidl.testing import check_vjp
 
 Array = np.ndarray
