@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from minidl.errors import GradcheckError
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
@@ -49,6 +51,15 @@ def test_examples_print_what_they_say(page: Path) -> None:
     report: list[str] = []
     doctest.DocTestRunner(Checker(), optionflags=OPTIONS).run(test, out=report.append)
     assert not report, "".join(report)
+
+
+def test_the_readme_prints_what_its_gradient_check_says() -> None:
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    at = next(k for k, block in enumerate(blocks) if "import check_vjp" in block)
+    with pytest.raises(GradcheckError) as raised:
+        exec(blocks[at], {})
+    said = f"minidl.errors.GradcheckError: {raised.value}"
+    assert Checker.rounded(blocks[at + 1]).split() == Checker.rounded(said).split()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
