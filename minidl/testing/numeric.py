@@ -297,7 +297,13 @@ def extrapolate(steps: Array, slopes: Array, noise: Array, power: int, levels: i
         best = np.full(slopes.shape[1], np.nan)
         error = np.full(slopes.shape[1], np.inf)
         blocked = np.zeros(slopes.shape[1], bool)
+        # Where a larger step changes the value clearly less than a smaller one did, slopes say how wide the function
+        # is, not how steep.
+        moved = np.abs(slopes) * steps[:, None]
+        most = np.fmax.accumulate(np.where(np.isfinite(moved), moved, 0), axis=0)
+        narrower = (moved < 0.5 * most) & (most > 4 * noise * steps[:, None])
         for k in range(count):
+            blocked |= narrower[k]
             for level in range(len(values)):
                 if k + level >= count:
                     break
