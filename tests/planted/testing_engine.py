@@ -29,12 +29,12 @@ MUTANTS = [
     Mutant(
         "parameters-not-given-back", "testing/tensors.py",
         "                tensor.data, tensor._version = data, version\n", "                tensor._version = version\n",
-        "a checked model keeps its float64 copies", ("testing/test_models.py -k as_it_was",),
+        "a checked model keeps its float64 copies", ("testing/test_gradcheck_models.py -k as_it_was",),
     ),
     Mutant(
         "buffers-run-on", "testing/tensors.py",
         "tensor.data, tensor._version = start.copy(), [0, False]", "tensor._version = [0, False]",
-        "running statistics change from call to call", ("testing/test_models.py",),
+        "running statistics change from call to call", ("testing/test_gradcheck_models.py",),
     ),
     Mutant(
         "upstream-unchecked", "testing/full.py",
