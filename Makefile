@@ -74,13 +74,15 @@ test: build $(if $(PARITY),parity)
 	MINIDL_PARITY=$(PARITY) $(RUN) -m pytest -q -m "not slow" tests
 	$(RUN) -m pytest -q --doctest-modules minidl
 
+# What no kernel takes part in, or none that other tests don't call too.
+ANY_ISA := data examples testing test_benchmarks.py test_docs.py test_gradcheck_cases.py test_plot.py
 test-all: build $(if $(PARITY),parity)
 	MINIDL_PARITY=$(PARITY) $(RUN) -m pytest -q -m slow tests
 	@for isa in debug v2 v3; do \
 	  if MINIDL_ISA=$$isa $(RUN) -c 'import minidl' 2>/dev/null; then \
 	    echo "MINIDL_ISA=$$isa"; \
 	    MINIDL_PARITY=$(PARITY) MINIDL_ISA=$$isa $(RUN) -m pytest -q -m "not slow" tests \
-	      --ignore=tests/data --ignore=tests/examples --ignore=tests/test_plot.py || exit 1; \
+	      $(addprefix --ignore=tests/,$(ANY_ISA)) || exit 1; \
 	  fi; \
 	done
 	@$(MAKE) --no-print-directory sanitize $(if $(PARITY),mutants)

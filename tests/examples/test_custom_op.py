@@ -52,6 +52,8 @@ def test_the_part_in_numpy(example: Any, capsys: pytest.CaptureFixture) -> None:
     assert all(example.check(example.LeakySum, order) for order in (1, 2))
 
 
+# It compiles the kernel twice.
+@pytest.mark.slow
 def test_the_whole_story(example: Any, capsys: pytest.CaptureFixture) -> None:
     if missing := example.what_is_missing():
         pytest.skip(missing)
