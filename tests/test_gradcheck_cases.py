@@ -168,8 +168,9 @@ def test_our_checker_is_right(case: Case) -> None:
 
 @pytest.mark.slow
 @by_name
-def test_our_checker_is_right_at_20_seeds(case: Case) -> None:
-    for seed in SEEDS:
+def test_our_checker_is_right_at_other_seeds(case: Case) -> None:
+    """At a few; benchmarks/gradcheck_comparison.py takes minutes for 20."""
+    for seed in range(1, 5):
         judged(case, seed)
 
 
