@@ -8,8 +8,9 @@ import numpy as np
 
 from minidl.errors import ArgumentError
 from minidl.testing import kinks
-from minidl.testing.numeric import RATIO, Ladder, complex_step, noise_of, power_of_two, typical_scale
+from minidl.testing.numeric import RATIO, Ladder, complex_step, power_of_two, typical_scale
 from minidl.testing.report import VERDICTS, Element, GradcheckReport, Problem, relative_error
+from minidl.testing.rounding import backward_rounding, measure
 from minidl.testing.subject import Options, Subject
 
 Array = np.ndarray
@@ -26,8 +27,8 @@ _NEGLIGIBLE_AT_LAST = 1e-5
 # The first step, of the element's scale: an error of h^2 = 1.5e-8, and little noise.
 _FIRST = 2.0**-13
 _WORST = 5
-# Relative noise by which one knows a function that computes in less than float64.
-_REDUCED = 1e-10
+# What an element may change an output by without showing, in units of its noise.
+_HIDDEN = 20
 # Entries that seem wrong are looked at with all steps, until so many were.
 _MOST_CONFIRMED = 200
 
@@ -56,47 +57,6 @@ class Scales:
         self.rounding = 8 * epsilon * np.maximum(sensitivity, np.abs(centre)) + 20 * noise
 
 
-def noise_along(values: Callable[[float, int], Array], subject: Subject, centre: Array) -> Array:
-    """The noise of each output along a line, at least what the rounding of the result alone makes."""
-    itemsize = min(each.array.dtype.itemsize for each in subject.inputs)
-    return np.maximum(noise_of(values, itemsize), 0.3 * np.finfo(np.float64).eps * np.abs(centre))
-
-
-def measure(subject: Subject, centre: Array) -> Array:
-    """The noise of each output at the point."""
-
-    def direction(x: Array, spacing: float) -> Array:
-        """Steps that are odd multiples of the last digit: nothing rounds them, and they meet all roundings inside."""
-        scale = np.where(x != 0, np.abs(x), typical_scale(x)).astype(x.dtype)
-        number = np.arange(x.size).reshape(x.shape)
-        # Of the golden ratio's multiples, so that no two elements move alike.
-        count = spacing / np.finfo(x.dtype).eps * (0.5 + 0.5 * (number * 0.6180339887498949 % 1))
-        odd = 2 * np.floor(count / 2) + 1
-        return (np.where(number % 3 == 1, -1, 1) * odd * np.spacing(scale)).astype(x.dtype)
-
-    lines: dict[float, Callable] = {}
-
-    def values(spacing: float, i: int) -> Array:
-        if spacing not in lines:
-            lines[spacing] = subject.line([direction(x, spacing) for x in subject.start])
-        return lines[spacing](float(i))[1]
-
-    noise = noise_along(values, subject, centre)
-    parts = zip(subject.split(noise), subject.split(np.abs(centre)), strict=True)
-    return np.concatenate([_levelled(own, size).reshape(-1) for own, size in parts])
-
-
-def _levelled(noise: Array, size: Array) -> Array:
-    """An output's noise, no less than what most of its elements have in relation to their values.
-
-    What is computed in float32 is so everywhere, and doesn't show in elements that hardly move.
-    """
-    with np.errstate(all="ignore"):
-        relative = noise[size > 0] / size[size > 0]
-    usual = float(np.median(relative)) if relative.size else 0.0
-    return np.maximum(noise, usual * size) if usual > _REDUCED else noise
-
-
 def check_full(
     subject: Subject,
     options: Options,
@@ -111,7 +71,7 @@ def check_full(
         return
     jacobian, came = subject.jacobian()
     checker = Checker(subject, options, report, jacobian, complex_values)
-    report.problems += check_linearity(subject, jacobian, checker.scales, checker.noise, options)
+    report.problems += check_linearity(checker)
     for number in range(len(subject.inputs)):
         checker.check_input(number, came[number])
         subject.look_for_changes()
@@ -120,13 +80,12 @@ def check_full(
         checker.add_hints(hint)
 
 
-def check_linearity(
-    subject: Subject, jacobian: list[Array], scales: Scales, noise: Array, options: Options
-) -> Iterator[Problem]:
+def check_linearity(checker: Checker) -> Iterator[Problem]:
     """Whether the gradients of unit upstreams add up to that of a random one, and are the same every time.
 
     A backward pass that forgets to multiply by its upstream gradient is right for an upstream of 1.
     """
+    subject, jacobian, noise, options = checker.subject, checker.jacobian, checker.noise, checker.options
     u = options.random.uniform(0.5, 1.5, len(noise)) * np.where(options.random.random(len(noise)) < 0.5, -1.0, 1.0)
     # Few digits, so that float32 holds them too.
     u = np.round(u * 16) / 16
@@ -147,8 +106,13 @@ def check_linearity(
         expected = (rows * u[:, None]).sum(axis=0)
         actual = np.zeros(expected.shape) if g is None else g.reshape(-1).astype(np.float64)
         relative = 1e-9 if each.array.dtype == np.float64 else 1e-4
-        small = ((relative * scales.sensitivity + 100 * noise) * size).sum() / scales.broad[number]
-        wrong = ~(np.abs(actual - expected) <= 1e-4 * (np.abs(rows) * size[:, None]).sum(axis=0) + small)
+        # An element's own size, since what cancels may have come through it alone.
+        small = ((relative * checker.scales.sensitivity + 100 * noise) * size).sum() / checker.scales.own[number]
+        small = small + 1e-4 * (np.abs(rows) * size[:, None]).sum(axis=0)
+        wrong = ~(np.abs(actual - expected) <= small)
+        if wrong.any():
+            small = small + (checker.backward_rounding[number] * size[:, None]).sum(axis=0)
+            wrong = ~(np.abs(actual - expected) <= small)
         if wrong.any():
             j = int(np.argmax(wrong))
             yield Problem(
@@ -188,6 +152,7 @@ class Checker:
         self.scales = Scales(subject, self.jacobian, self.noise, self.centre)
         self.complex_values = complex_values
         self.wrong = 0
+        self._backward_rounding: list[Array] | None = None
         # Of the current element, the largest differences of each output at any step.
         self.steepest = np.zeros(len(self.rows))
         # For each output's row, the elements (input, element) at whose kinks it is.
@@ -359,6 +324,8 @@ class Checker:
             broad = self.scales.broad[number][j]
             size = np.maximum(np.abs(analytic), np.abs(numeric))
             rounding = self.scales.rounding[rows] / broad
+            if last and (distance > error + rounding + RTOL * size).any():
+                rounding = np.maximum(rounding, self.backward_rounding[number][rows, j])
             open_part = error + rounding
             # Nothing can be said of 0 in relation to itself, nor of what rounding leaves in its place.
             negligible = _NEGLIGIBLE_AT_LAST if last else _NEGLIGIBLE
@@ -371,7 +338,23 @@ class Checker:
             found[~resolved] = UNRESOLVED
             # What has no numeric value at all can't be told either.
             found[(distance > open_part + RTOL * size) & np.isfinite(numeric) & ~is_zero] = WRONG
+            if last:
+                # A function may be flat far from a small element and have all its slope near it, where noise hides it.
+                flat = (found == WRONG) & (np.abs(numeric) < 0.1 * np.abs(analytic))
+                if flat.any():
+                    own = self.scales.own[number]
+                    # Nor is all rounding of a backward pass seen at each element.
+                    rounded = (self.backward_rounding[number][rows] * own).max(axis=1)
+                    hidden = distance * own[j] <= np.maximum(_HIDDEN * self.noise[rows], rounded)
+                    found[flat & hidden] = UNRESOLVED
         return found
+
+    @property
+    def backward_rounding(self) -> list[Array]:
+        """What rounding leaves in the analytic Jacobians."""
+        if self._backward_rounding is None:
+            self._backward_rounding = backward_rounding(self.subject, self.jacobian)
+        return self._backward_rounding
 
     def _complex(self, number: int, j: int, analytic: Array) -> tuple[Array, Array, Array, dict]:
         """By the complex step, which has rounding as its only error."""

@@ -161,7 +161,10 @@ def other_input(analytic: Array, numeric: Mapping[str, Array], own: str, toleran
     >>> other_input(numeric["b"], numeric, "a")
     "the gradient is that of 'b': two gradients are swapped, or one was computed twice"
     """
-    for name, other in numeric.items():
+    # Scalars by scalars too are looked at by index.
+    analytic = np.atleast_1d(analytic)
+    for name, jacobian in numeric.items():
+        other = np.atleast_1d(jacobian)
         if name == own or np.size(other) != np.size(analytic) or not np.size(other):
             continue
         arranged = [other] if other.shape == analytic.shape else []

@@ -132,15 +132,15 @@ def check_joint(
         return
     places = sorted({place for elements in at_kinks.values() for place in elements})
     rows = np.array(sorted(at_kinks))
-    sizes = np.array([abs(float(subject.start[i].reshape(-1)[j])) for i, j in places])
-    broad = max((typical_scale(subject.start[i]) for i in {i for i, _ in places}), default=1.0)
-    scale = power_of_two(float(np.median(np.where(sizes > 0, sizes, broad))))
-    matrix = np.stack([jacobian[i][rows, j] for i, j in places], axis=1)
+    # Each moves by its own scale: a step that is little for one may be far beyond the kinks of another.
+    typical = [typical_scale(x) for x in subject.start]
+    scales = np.array([power_of_two(abs(float(subject.start[i].reshape(-1)[j])) or typical[i]) for i, j in places])
+    matrix = np.stack([jacobian[i][rows, j] for i, j in places], axis=1) * scales
     failed: set[int] = set()
     for signs in _directions(len(places), options.random):
-        line = subject.line(_arrays(subject, places, signs))
+        line = subject.line(_arrays(subject, places, signs * scales))
         ladder = Ladder(line, centre, noise, rows)
-        ladder.add([scale * RATIO**k for k in range(-15, -1)])
+        ladder.add([RATIO**k for k in range(-15, -1)])
         below, below_error, above, above_error, _ = _sides(ladder)
         expected = (matrix * signs).sum(axis=1)
         with np.errstate(all="ignore"):
@@ -152,16 +152,15 @@ def check_joint(
             row = int(rows[place])
             if row in failed or len(failed) >= _MOST_LOOKED_AT:
                 continue
-            near = _slopes_nearby(subject, places, signs, row, scale, report, options.random)
+            near = _slopes_nearby(subject, places, signs, row, scales, report, options.random)
             lowest, highest = min([*near, low[place]]), max([*near, high[place]])
-            room = margin[place] + _LOOSE * size[place] + 100 * noise[row] / (scale * _NEARBY)
+            room = margin[place] + _LOOSE * size[place] + 100 * noise[row] / _NEARBY
             if lowest - room <= expected[place] <= highest + room:
                 continue
             failed.add(row)
-            report.problems.append(
-                Problem("direction", _message(subject, places, signs, at_kinks[row], row, expected[place], low[place],
-                                              high[place]), subject.inputs[at_kinks[row][0][0]].name)
-            )  # fmt: skip
+            slopes = expected[place], low[place], high[place]
+            message = _message(subject, places, signs, scales, at_kinks[row], row, slopes)
+            report.problems.append(Problem("direction", message, subject.inputs[at_kinks[row][0][0]].name))
 
 
 def _directions(count: int, random: np.random.Generator) -> Iterator[Array]:
@@ -195,7 +194,7 @@ def _slopes_nearby(
     places: list[tuple[int, int]],
     signs: Array,
     row: int,
-    scale: float,
+    scales: Array,
     report: GradcheckReport,
     random: np.random.Generator,
 ) -> list[float]:
@@ -209,12 +208,13 @@ def _slopes_nearby(
         steeper.append(np.sign(above - below) or 1.0)
     moves = np.sign(signs) * np.array(steeper)
     choices = [moves, -moves, signs, -signs, *(np.where(random.random(len(places)) < 0.5, -1.0, 1.0) for _ in range(8))]
-    step = scale * _NEARBY
+    step = _NEARBY
     slopes = []
     for choice in choices:
         # Unlike distances, since equal ones may keep a tie.
         away = choice * step * random.uniform(0.5, 1.5, len(places))
-        values = [subject.line(_arrays(subject, places, away + t * step / 16 * signs))(1.0)[1][row] for t in (1, -1)]
+        ends = [(away + t * step / 16 * signs) * scales for t in (1, -1)]
+        values = [subject.line(_arrays(subject, places, end))(1.0)[1][row] for end in ends]
         slope = (values[0] - values[1]) / (step / 8)
         if np.isfinite(slope):
             slopes.append(float(slope))
@@ -234,21 +234,24 @@ def _message(
     subject: Subject,
     places: list[tuple[int, int]],
     signs: Array,
+    scales: Array,
     own: list[tuple[int, int]],
     row: int,
-    expected: float,
-    low: float,
-    high: float,
+    slopes: tuple[float, float, float],
 ) -> str:
     k, index = subject.output_place(row)
     y = subject.output_names[k] + (f"[{', '.join(map(str, index))}]" if index else "")
-    parts = []
-    for (i, j), sign in zip(places, signs.tolist(), strict=True):
+    parts, moved = [], set()
+    for (i, j), sign, scale in zip(places, signs.tolist(), scales.tolist(), strict=True):
         if sign and (i, j) in own:
+            moved.add(scale)
             shape = subject.inputs[i].array.shape
             at = ", ".join(str(int(a)) for a in np.unravel_index(j, shape)) if shape else ""
             parts.append(f"{'+' if sign > 0 else '-'} {subject.inputs[i].name}" + (f"[{at}]" if shape else ""))
     shown = " ".join(parts[:6]) + (" ..." if len(parts) > 6 else "")
+    expected, low, high = (slope / max(moved, default=1.0) for slope in slopes)
+    if len(moved) > 1:
+        shown += " (each in proportion to its size)"
     if abs(high - low) <= _CLEAR * max(abs(high), abs(low)):
         slope = f"is {high:.9g}"
     else:

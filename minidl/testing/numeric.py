@@ -309,7 +309,10 @@ def extrapolate(steps: Array, slopes: Array, noise: Array, power: int, levels: i
                     break
                 value, own = values[level][k], errors[level][k]
                 usable = np.isfinite(own) & np.isfinite(value) & ~blocked
-                blocked |= usable & (np.abs(value - best) > 2 * (own + error))
+                apart = np.abs(value - best)
+                blocked |= usable & (apart > 2 * (own + error))
+                # One small move of an extrapolation may be chance: it also has to agree with what smaller steps gave.
+                own = np.fmax(own, apart)
                 take = usable & ~blocked & (own < error)
                 best = np.where(take, value, best)
                 error = np.where(take, own, error)

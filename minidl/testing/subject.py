@@ -247,8 +247,11 @@ class Subject:
                 raise Found(Problem("dtype", message, each.name))
         return found
 
-    def jacobian(self) -> tuple[list[Array], list[bool]]:
-        """The analytic Jacobian [output, input] of each input, and whether a gradient ever came for it."""
+    def jacobian(self, upstream_size: float = 1.0) -> tuple[list[Array], list[bool]]:
+        """The analytic Jacobian [output, input] of each input, and whether a gradient ever came for it.
+
+        It is pulled back from upstream gradients of one element of this size each, and is to be divided by it.
+        """
         entries = sum(int(np.prod(s)) for s in self.output_shapes)
         total = entries * sum(each.array.size for each in self.inputs)
         if total > _MOST_ENTRIES:
@@ -261,7 +264,7 @@ class Subject:
         for k, shape in enumerate(self.output_shapes):
             for o in range(int(np.prod(shape))):
                 unit = np.zeros(int(np.prod(shape)))
-                unit[o] = 1
+                unit[o] = upstream_size
                 upstream: list[Array | None] = [None] * len(self.output_shapes)
                 upstream[k] = unit.reshape(shape)
                 for i, g in enumerate(self.pull_back(upstream)):

@@ -232,3 +232,10 @@ def test_bad_arguments() -> None:
     for call, message in cases:
         with pytest.raises(ArgumentError, match=message):
             call()
+
+
+def test_scalars_have_hints() -> None:
+    report = check_vjp(
+        lambda a, b: a * b, lambda u, a, b: (u * b * 1.5, u * a), [np.array(2.0), np.array(3.0)], raise_exception=False
+    )
+    assert [each.wrong for each in report.inputs] == [1, 0]

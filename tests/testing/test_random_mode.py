@@ -124,6 +124,42 @@ def test_the_report_states_it() -> None:
     assert "0.001 with probability" in note
 
 
+def logarithms(u: Any, x: Any) -> Any:
+    return u / x
+
+
+@pytest.mark.parametrize("decades", [0, 5])
+@pytest.mark.parametrize("seed", range(2))
+def test_an_error_spread_thinly_over_all_elements_is_a_failure(decades: int, seed: int) -> None:
+    """Also where no element alone is far off, and where elements need steps of their own."""
+    generator = np.random.default_rng(seed)
+    x = generator.uniform(0.5, 2, size=200) * 10 ** generator.uniform(-decades, decades, size=200)
+
+    def forward(x: Any) -> Any:
+        return np.log(x).sum() + 1e6
+
+    assert check_vjp(forward, logarithms, x, mode="random", generator=generator)
+    for wrong in (1e-3 * np.ones(200), 1e-3 * generator.normal(size=200)):
+        report = check_vjp(
+            forward, lambda u, x, by=1 + wrong: by * logarithms(u, x), x, mode="random", generator=generator,
+            raise_exception=False,
+        )  # fmt: skip
+        assert [p.kind for p in report.problems] == ["direction"]
+
+
+def test_what_would_have_been_missed_is_no_matter_once_it_failed() -> None:
+    report = check_vjp(np.square, lambda u, x: 3 * u * x, np.ones(50), mode="random", raise_exception=False)
+    assert not report
+    assert not any("would have been missed" in note for note in report.notes)
+
+
+def test_an_upstream_gradient_of_one_sign_alone_is_no_excuse() -> None:
+    """Linear in positive upstream gradients only: not taken for rounding."""
+    x = np.linspace(1, 2, 12)
+    report = check_vjp(np.sqrt, lambda u, x: np.abs(u) / np.sqrt(x) / 2, x, mode="random", raise_exception=False)
+    assert "upstream" in [p.kind for p in report.problems]
+
+
 def test_generators_of_ones_own() -> None:
     state = np.random.get_state()[1].copy()  # noqa: NPY002
     first = check_vjp(np.square, lambda u, x: 2 * u * x, np.ones(50), mode="random", directions=5)
