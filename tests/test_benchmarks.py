@@ -108,6 +108,44 @@ def test_a_checker_that_is_mistaken_or_breaks_down_is_counted() -> None:
         assert found[0].said == ("CRASH ZeroDivisionError: 1 / 0" if checker is crash else "")
 
 
+def test_random_functions_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    program = importlib.import_module("gradcheck_random")
+    assert program.main(["--count", "8", "--first", "16", "--wrong", "1"]) == 0
+    text = capsys.readouterr().out
+    (row,) = re.findall(r"^all +(.*)$", text, re.MULTILINE)
+    functions, alarms, planted, decidable, caught, told, missed, _ = map(int, row.split())
+    assert (functions, alarms, planted, missed) == (8, 0, 8, 0)
+    assert decidable == caught + told >= 3
+    tensors = importlib.import_module("gradcheck_random_tensors")
+    assert tensors.main(["--count", "2", "--first", "1030"]) == 0
+    assert "order 2, random: 0 alarms of 2" in capsys.readouterr().out
+
+
+def test_mistakes_of_a_checker_are_counted_by_the_random_functions(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = importlib.import_module("gradcheck_random")
+    for says, column in ((True, 6), (False, 1)):
+        report = type("Report", (), {"__bool__": lambda self, says=says: says, "inputs": []})()
+        monkeypatch.setattr(program, "check", lambda *args, report=report: report)
+        monkeypatch.setattr(program, "was_told", lambda *args: False)
+        assert program.main(["--count", "6", "--first", "16", "--wrong", "1"]) == 1
+        (row,) = re.findall(r"^all +(.*)$", capsys.readouterr().out, re.MULTILINE)
+        assert int(row.split()[column]) >= 2
+
+
+@pytest.mark.parametrize("seed", [15, 100268, 100336, 100374, 100645, 200087, 200754, 200881, 200898])
+def test_right_gradients_of_random_functions_that_were_called_wrong(seed: int) -> None:
+    """Rounding in backward passes, kinks of elements of unlike scales, and float32 inside."""
+    functions = importlib.import_module("random_functions")
+    random, made = np.random.default_rng([seed, 20]), None
+    with np.errstate(all="ignore"):
+        while made is None or not functions.is_exact(made[0]):
+            made = functions.make(random)
+    function, _ = made
+    assert minidl.testing.check_vjp(function.forward, function.backward, function.arrays)
+
+
 def test_lenet_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
     lenet = importlib.import_module("gradcheck_lenet")
     lenet.main(["--batch", "1", "--data", "normal", "--modes", "random", "--rounds", "1", "--threads", "1"])
