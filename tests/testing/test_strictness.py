@@ -28,14 +28,22 @@ def test_right_gradients_pass(name: str) -> None:
         assert found.unresolved == 0
 
 
-@pytest.mark.parametrize("element", range(5))
-@pytest.mark.parametrize("name", sorted(HARD.keys() - IMPRECISE))
+def decidable() -> list[tuple[str, int]]:
+    """The functions and elements whose gradient is precise enough, and not 0 whatever it is multiplied by."""
+    found = []
+    with np.errstate(all="ignore"):
+        for name in sorted(HARD.keys() - IMPRECISE):
+            forward, backward, x = HARD[name]
+            gradient = backward(np.ones(np.shape(forward(x))), x)
+            found += [(name, element) for element in range(5) if np.any(gradient[element])]
+    return found
+
+
+@pytest.mark.parametrize(("name", "element"), decidable())
 def test_a_part_in_ten_thousand_is_found(name: str, element: int) -> None:
     factor = 1 + (1e-4 if element % 2 else -1e-4)
     forward, backward, x = HARD[name]
     with np.errstate(all="ignore"):
-        if not np.any(backward(np.ones(np.shape(forward(x))), x)[element]):
-            pytest.skip("the gradient is 0")
         report = check_vjp(forward, scaled(backward, factor, element), x, raise_exception=False)
     assert not report
     assert report.inputs[0].wrong >= 1
