@@ -41,7 +41,7 @@ $(VENV)/.installed: pyproject.toml tools/requirements.py | $(VENV)/bin/python
 	@touch $@
 
 $(BUILD)/build.ninja: $(VENV)/.installed
-	@echo "Building minidl's kernels (a minute or two the first time)"
+	@echo "Building minidl's kernels (some four minutes the first time)"
 	@rm -rf $(BUILD)
 	@$(BIN)/meson setup $(BUILD) -Dbuildtype=release -Ddebug_kernels=true > /dev/null 2>&1 || \
 	  { cat $(BUILD)/meson-logs/meson-log.txt; exit 1; }
