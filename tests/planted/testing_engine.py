@@ -21,10 +21,9 @@ MUTANTS = [
         "ties counted twice pass", ("testing/test_kinks.py -k ties",),
     ),
     Mutant(
-        "noise-unmeasured", "testing/rounding.py",
-        "return np.maximum(noise_of(values, itemsize), 0.3", "return np.maximum(0 * noise_of(values, itemsize), 0.3",
-        "a function with float32 inside is judged as one of float64",
-        ("testing/test_strictness.py -k right_gradients",),
+        "noise-unmeasured", "testing/numeric.py",
+        "        seen.append(least)\n", "        seen.append(0 * least)\n",
+        "rounding is taken for the function's shape", ("testing/test_strictness.py",),
     ),
     Mutant(
         "parameters-not-given-back", "testing/tensors.py",
