@@ -8,9 +8,10 @@ import numpy as np
 
 from minidl.errors import ArgumentError
 from minidl.testing import kinks
-from minidl.testing.numeric import RATIO, Ladder, complex_step, power_of_two, typical_scale
+from minidl.testing.numeric import RATIO, Ladder, complex_step, power_of_two
 from minidl.testing.report import VERDICTS, Element, GradcheckReport, Problem, relative_error
-from minidl.testing.rounding import backward_rounding, measure
+from minidl.testing.rounding import backward_rounding, measure, rounded
+from minidl.testing.scales import Scales, all_steps
 from minidl.testing.subject import Options, Subject
 
 Array = np.ndarray
@@ -35,28 +36,6 @@ _MOST_CONFIRMED = 200
 OK, UNRESOLVED, SKIPPED, KINK, WRONG_KINK, WRONG = range(1, len(VERDICTS))
 
 
-class Scales:
-    """How large the steps of an input's elements are, and what rounding leaves in gradients."""
-
-    def __init__(self, subject: Subject, jacobian: list[Array], noise: Array, centre: Array) -> None:
-        self.typical = [typical_scale(x) for x in subject.start]
-        self.own = []
-        self.broad = []
-        sensitivity = np.zeros(len(noise))
-        for x, scale, rows in zip(subject.start, self.typical, jacobian, strict=True):
-            size = np.abs(x.reshape(-1)).astype(np.float64)
-            self.own.append(np.where(size > 0, size, scale))
-            self.broad.append(np.maximum(size, scale / 8))
-            if rows.size:
-                np.maximum(sensitivity, (np.abs(rows) * self.own[-1]).max(axis=1), out=sensitivity)
-        # By how much an output changes when the element that it depends on most is doubled.
-        self.sensitivity = sensitivity
-        epsilon = max((np.finfo(x.dtype).eps for x in subject.start), default=0.0)
-        # Where terms cancel, what is left may be as large as the rounding of any other output's gradient.
-        self.left_over = 64 * epsilon * sensitivity.max(initial=0)
-        self.rounding = 8 * epsilon * np.maximum(sensitivity, np.abs(centre)) + 20 * noise
-
-
 def check_full(
     subject: Subject,
     options: Options,
@@ -75,6 +54,8 @@ def check_full(
     for number in range(len(subject.inputs)):
         checker.check_input(number, came[number])
         subject.look_for_changes()
+    if checker.at_kinks:
+        checker.measure_noise()
     kinks.check_joint(subject, options, report, centre, jacobian, checker.noise, checker.at_kinks)
     if hint is not None:
         checker.add_hints(hint)
@@ -85,8 +66,9 @@ def check_linearity(checker: Checker) -> Iterator[Problem]:
 
     A backward pass that forgets to multiply by its upstream gradient is right for an upstream of 1.
     """
-    subject, jacobian, noise, options = checker.subject, checker.jacobian, checker.noise, checker.options
-    u = options.random.uniform(0.5, 1.5, len(noise)) * np.where(options.random.random(len(noise)) < 0.5, -1.0, 1.0)
+    subject, jacobian, options = checker.subject, checker.jacobian, checker.options
+    count = len(checker.rows)
+    u = options.random.uniform(0.5, 1.5, count) * np.where(options.random.random(count) < 0.5, -1.0, 1.0)
     # Few digits, so that float32 holds them too.
     u = np.round(u * 16) / 16
     size = np.abs(u)
@@ -107,10 +89,12 @@ def check_linearity(checker: Checker) -> Iterator[Problem]:
         actual = np.zeros(expected.shape) if g is None else g.reshape(-1).astype(np.float64)
         relative = 1e-9 if each.array.dtype == np.float64 else 1e-4
         # An element's own size, since what cancels may have come through it alone.
-        small = ((relative * checker.scales.sensitivity + 100 * noise) * size).sum() / checker.scales.own[number]
+        small = (relative * checker.scales.sensitivity * size).sum() / checker.scales.own[number]
         small = small + 1e-4 * (np.abs(rows) * size[:, None]).sum(axis=0)
         wrong = ~(np.abs(actual - expected) <= small)
         if wrong.any():
+            checker.measure_noise()
+            small = small + (100 * checker.noise * size).sum() / checker.scales.own[number]
             small = small + (checker.backward_rounding[number] * size[:, None]).sum(axis=0)
             wrong = ~(np.abs(actual - expected) <= small)
         if wrong.any():
@@ -145,11 +129,12 @@ class Checker:
     ) -> None:
         self.subject, self.options, self.report = subject, options, report
         self.centre = subject.values()
-        self.noise = measure(subject, self.centre)
+        self.noise = rounded(self.centre)
+        self._is_measured = False
         self.rows = np.arange(len(self.centre))
         self.jacobian = [rows.reshape(len(self.rows), -1) for rows in jacobian]
         self.numeric = [np.zeros_like(rows) for rows in self.jacobian]
-        self.scales = Scales(subject, self.jacobian, self.noise, self.centre)
+        self.scales = Scales(subject, self.jacobian, self.centre)
         self.complex_values = complex_values
         self.wrong = 0
         self._backward_rounding: list[Array] | None = None
@@ -157,6 +142,16 @@ class Checker:
         self.steepest = np.zeros(len(self.rows))
         # For each output's row, the elements (input, element) at whose kinks it is.
         self.at_kinks: dict[int, list[tuple[int, int]]] = {}
+
+    def measure_noise(self) -> None:
+        """Measure the outputs' noise, once.
+
+        Only where something does not agree, since it costs more evaluations than most checks: whatever agrees closely
+        with less noise in mind does so with more.
+        """
+        if not self._is_measured:
+            self._is_measured = True
+            self.noise = measure(self.subject, self.centre)
 
     def check_input(self, number: int, came: bool, elements: range | None = None) -> None:
         """All elements of one input, or some of them."""
@@ -168,13 +163,14 @@ class Checker:
             numeric, estimate, verdict, sides = self._element(number, j)
             analytic = self.jacobian[number][:, j]
             self.numeric[number][:, j] = numeric
-            error[j] = np.max(relative_error(analytic, numeric, estimate))
+            relative = relative_error(analytic, numeric, estimate)
+            error[j] = relative.max()
             state[j] = verdict.max()
             summary.compared += len(verdict)
             summary.wrong += int((verdict >= WRONG_KINK).sum())
             summary.kinks += int((verdict == KINK).sum())
             summary.unresolved += int((verdict == UNRESOLVED).sum())
-            self._note(worst, number, j, analytic, numeric, estimate, verdict, sides)
+            self._note(worst, number, j, relative, (analytic, numeric, estimate), verdict, sides)
         summary.error, summary.state = error.reshape(each.array.shape), state.reshape(each.array.shape)
         summary.worst = [element for _, element in worst]
         if not came and summary.compared:
@@ -191,14 +187,14 @@ class Checker:
         worst: list,
         number: int,
         j: int,
-        analytic: Array,
-        numeric: Array,
-        estimate: Array,
+        relative: Array,
+        found: tuple[Array, Array, Array],
         verdict: Array,
         sides: dict[int, tuple[float, float]],
     ) -> None:
         """Keep this element's entries if they are among the worst, and all its kinks."""
-        keys = [relative_error(analytic, numeric, estimate), relative_error(analytic, numeric), np.abs(analytic)]
+        analytic, numeric, estimate = found
+        keys = [relative, relative_error(analytic, numeric), np.abs(analytic)]
         keys = [np.where(np.isnan(key), np.inf, key) for key in keys]
         # Among equals the first comes first.
         order = np.lexsort((-self.rows, *reversed(keys), verdict))[::-1][:_WORST]
@@ -233,12 +229,13 @@ class Checker:
         first = options.eps if options.eps is not None else (2.0**-5 if single else _FIRST) * power_of_two(broad)
         line = self.subject.element_line(number, j)
         ladder = Ladder(line, self.centre, self.noise, self.rows)
-        tolerance = self.scales.rounding / broad
         self.steepest[:] = 0
         numeric = np.full(len(analytic), np.nan)
         estimate = np.full(len(analytic), np.inf)
         verdict = np.full(len(analytic), WRONG, np.int8)
         if options.method == "central":
+            self.measure_noise()
+            ladder = Ladder(line, self.centre, self.noise, self.rows)
             ladder.add([first, first * 2 if single else first / 2])
             numeric, estimate = ladder.central()
             verdict = self._judge(number, j, analytic, numeric, estimate, self.rows)
@@ -249,6 +246,9 @@ class Checker:
                 ladder = ladder.keep(np.nonzero(verdict != OK)[0])
             else:
                 ladder.add([first])
+            if len(ladder.rows):
+                self.measure_noise()
+                ladder.noise = self.noise[ladder.rows]
             self._escalate(number, j, ladder, (first, own, broad, single), numeric, estimate, verdict)
             ladder = ladder.keep(np.nonzero(verdict[ladder.rows] != OK)[0])
         if not len(ladder.rows):
@@ -257,6 +257,7 @@ class Checker:
         def judge(a: Array, n: Array, e: Array, rows: Array) -> Array:
             return self._judge(number, j, a, n, e, rows)
 
+        tolerance = self.scales.rounding(self.noise) / broad
         sides = kinks.judge_element(ladder, analytic, numeric, estimate, verdict, tolerance, judge, options.kinks)
         return numeric, estimate, verdict, sides
 
@@ -292,7 +293,7 @@ class Checker:
             rows = ladder.rows[left]
             if not rows.size:
                 return
-            ladder.add(near if stage == 0 else _all_steps(first, own, broad, single, stage == 2))
+            ladder.add(near if stage == 0 else all_steps(first, own, broad, single, stage == 2))
             part = ladder.keep(left)
             if stage:
                 part.measure_noise(broad)
@@ -323,7 +324,7 @@ class Checker:
                 return found
             broad = self.scales.broad[number][j]
             size = np.maximum(np.abs(analytic), np.abs(numeric))
-            rounding = self.scales.rounding[rows] / broad
+            rounding = self.scales.rounding(self.noise)[rows] / broad
             if last and (distance > error + rounding + RTOL * size).any():
                 rounding = np.maximum(rounding, self.backward_rounding[number][rows, j])
             open_part = error + rounding
@@ -361,8 +362,9 @@ class Checker:
         values = self.complex_values
         if values is None:
             raise ArgumentError("method='complex' needs a function of plain arrays")
+        self.measure_noise()
         numeric = complex_step(lambda t: values(number, j, t), float(self.scales.own[number][j]))
-        estimate = 1e-12 * np.abs(numeric) + self.scales.rounding / self.scales.broad[number][j]
+        estimate = 1e-12 * np.abs(numeric) + self.scales.rounding(self.noise) / self.scales.broad[number][j]
         return numeric, estimate, self._judge(number, j, analytic, numeric, estimate, self.rows), {}
 
     def add_hints(self, hint: Callable[..., str | None]) -> None:
@@ -382,13 +384,3 @@ class Checker:
                 summary.hint = hint(each.name, both[0], both[1], shape, others=others)
                 if summary.hint is not None:
                     break
-
-
-def _all_steps(first: float, own: float, broad: float, single: bool, beyond: bool = False) -> list[float]:
-    """Steps over all scales that an element may have: its own, or that of its array."""
-    smallest = (2.0**-18 if single else 2.0**-46 if beyond else 2.0**-34) * min(own, broad)
-    largest = max(8 * broad, own) * (64 if beyond else 0.5)
-    # By their logarithms, since their quotient may be more than a number holds.
-    down = int(np.ceil((np.log(first) - np.log(max(smallest, 1e-307))) / np.log(RATIO)))
-    up = int(np.floor((np.log(largest) - np.log(first)) / np.log(RATIO)))
-    return [first * RATIO**k for k in range(-down, up + 1)]

@@ -77,26 +77,48 @@ def noise_of(values: Callable[[float, int], Array], itemsize: int) -> Array:
     the largest entries are left out, as many as a single kink or jump between two of the points touches. Levels that
     fall are a smooth function's; those of noise stay what they are, whether it is many small roundings or the few
     steps of a function that computes in less precision.
+
+    Between points that lie far apart there may be many kinks, as in a network with ReLU. What is first seen at a
+    spacing is therefore looked at again with the points closer together: noise stays, or the function stands still
+    between its steps, but what kinks do to a table falls with the spacing.
     """
-    seen, sizes = [], []
-    for spacing in _SPACINGS[itemsize]:
-        table = np.stack([values(spacing, i) for i in range(1, _POINTS + 1)])
+    seen: list[Array] = []
+    sizes: list[Array] = []
+    for number, spacing in enumerate(_SPACINGS[itemsize]):
+        table = _table(values, spacing)
+        least = _noise_in(table)
+        if number:
+            is_new = least > 10 * np.max(seen, axis=0)
+            if is_new.any():
+                closer = _table(values, spacing / 8)
+                still = (closer[1:] == closer[:-1]).sum(axis=0) >= _POINTS // 3
+                least[is_new & ~still & (_noise_in(closer) < 0.25 * least)] = 0
         sizes.append(np.abs(table).max(axis=0))
-        found = []
-        for level in range(1, 6):
-            table = table[1:] - table[:-1]
-            if level >= 3:
-                # A level's variance is the noise's times the sum of the squared binomial coefficients.
-                deviation = math.sqrt(math.comb(2 * level, level)) * _EXPECTED[level]
-                found.append(np.sort(np.abs(table), axis=0)[-(level + 1)] / deviation)
-        with np.errstate(all="ignore"):
-            least = np.minimum(np.minimum(found[0], found[1]), found[2])
-            least[~(np.isfinite(least) & (found[0] <= 10 * found[2]))] = 0
         seen.append(least)
     noise = np.stack(seen)
     # What waves within the points looks like much noise at their spacing; real noise that is so large is everywhere.
     waves = (noise > _MUCH * np.stack(sizes)) & ((noise > 0.1 * noise.max(axis=0)).sum(axis=0) < 3)
     return np.where(waves, 0, noise).max(axis=0)
+
+
+def _table(values: Callable[[float, int], Array], spacing: float) -> Array:
+    """Values of all outputs at points of equal distance, shape (points, outputs)."""
+    return np.stack([values(spacing, i) for i in range(1, _POINTS + 1)])
+
+
+def _noise_in(table: Array) -> Array:
+    """What a table of values says of the noise of each output."""
+    found = []
+    for level in range(1, 6):
+        table = table[1:] - table[:-1]
+        if level >= 3:
+            # A level's variance is the noise's times the sum of the squared binomial coefficients.
+            deviation = math.sqrt(math.comb(2 * level, level)) * _EXPECTED[level]
+            found.append(np.sort(np.abs(table), axis=0)[-(level + 1)] / deviation)
+    with np.errstate(all="ignore"):
+        least = np.minimum(np.minimum(found[0], found[1]), found[2])
+        least[~(np.isfinite(least) & (found[0] <= 10 * found[2]))] = 0
+    return least
 
 
 class Ladder:

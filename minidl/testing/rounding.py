@@ -23,7 +23,12 @@ _EQUAL = 1e-6
 def noise_along(values: Callable[[float, int], Array], subject: Subject, centre: Array) -> Array:
     """The noise of each output along a line, at least what the rounding of the result alone makes."""
     itemsize = min(each.array.dtype.itemsize for each in subject.inputs)
-    return np.maximum(noise_of(values, itemsize), 0.3 * np.finfo(np.float64).eps * np.abs(centre))
+    return np.maximum(noise_of(values, itemsize), rounded(centre))
+
+
+def rounded(values: Array) -> Array:
+    """The noise that comes of rounding results alone."""
+    return 0.3 * np.finfo(np.float64).eps * np.abs(values)
 
 
 def measure(subject: Subject, centre: Array) -> Array:

@@ -56,6 +56,29 @@ def test_a_part_in_a_hundred_thousand_is_found(name: str) -> None:
     assert not check_vjp(forward, scaled(backward, 1 + 1e-5, 2), x, raise_exception=False)
 
 
+def many_kinks(x: np.ndarray) -> np.ndarray:
+    """A wide layer of ReLU summed up: no kink at x, but thousands around it."""
+    return np.asarray((_FAN @ np.maximum(_WEIGHT @ x + _BIAS, 0)).sum())
+
+
+def many_kinks_backward(grad: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return grad * (_WEIGHT.T @ (_FAN * (_WEIGHT @ x + _BIAS > 0)))
+
+
+_RANDOM = np.random.default_rng(5)
+_WEIGHT, _BIAS, _FAN = _RANDOM.normal(size=(20_000, 8)), _RANDOM.normal(size=20_000), _RANDOM.normal(size=20_000)
+_BESIDE_KINKS = _RANDOM.normal(size=8)
+
+
+def test_kinks_around_a_point_are_not_taken_for_noise() -> None:
+    report = check_vjp(many_kinks, many_kinks_backward, _BESIDE_KINKS)
+    assert report.inputs[0].compared == 8
+    assert report.inputs[0].unresolved == 0
+    wrong = scaled(many_kinks_backward, 1 + 1e-4, 3)
+    report = check_vjp(many_kinks, wrong, _BESIDE_KINKS, raise_exception=False)
+    assert [e.index for e in report.failures if isinstance(e, Element)] == [(3,)]
+
+
 def test_what_float32_inside_can_show_is_found() -> None:
     forward, backward, x = HARD["float32 inside"]
     for element in range(5):
