@@ -78,26 +78,23 @@ def noise_of(values: Callable[[float, int], Array], itemsize: int) -> Array:
     fall are a smooth function's; those of noise stay what they are, whether it is many small roundings or the few
     steps of a function that computes in less precision.
 
-    Between points that lie far apart there may be many kinks, as in a network with ReLU. What is first seen at a
-    spacing is therefore looked at again with the points closer together: noise stays, or the function stands still
-    between its steps, but what kinks do to a table falls with the spacing.
+    Between points that lie far apart there may be many kinks, as in a network with ReLU. What first shows
+    at a spacing, and grows with it from there, is therefore looked at again with the points closer together: noise
+    stays, or the function stands still between its steps, but what kinks do to a table falls with the spacing.
     """
-    seen: list[Array] = []
-    sizes: list[Array] = []
-    for number, spacing in enumerate(_SPACINGS[itemsize]):
-        table = _table(values, spacing)
-        least = _noise_in(table)
-        if number:
-            is_new = least > 10 * np.max(seen, axis=0)
-            if is_new.any():
-                closer = _table(values, spacing / 8)
-                still = (closer[1:] == closer[:-1]).sum(axis=0) >= _POINTS // 3
-                least[is_new & ~still & (_noise_in(closer) < 0.25 * least)] = 0
-        sizes.append(np.abs(table).max(axis=0))
-        seen.append(least)
-    noise = np.stack(seen)
+    tables = [_table(values, spacing) for spacing in _SPACINGS[itemsize]]
+    noise = np.stack([_noise_in(table) for table in tables])
+    for k in range(1, len(noise)):
+        suspect = noise[k] > 10 * noise[:k].max(axis=0)
+        if k + 1 < len(noise):
+            suspect &= noise[k + 1] > 8 * noise[k]
+        if suspect.any():
+            closer = _table(values, _SPACINGS[itemsize][k] / 8)
+            still = (closer[1:] == closer[:-1]).sum(axis=0) >= _POINTS // 3
+            noise[k][suspect & ~still & (_noise_in(closer) < 0.25 * noise[k])] = 0
+    sizes = np.abs(tables).max(axis=1)
     # What waves within the points looks like much noise at their spacing; real noise that is so large is everywhere.
-    waves = (noise > _MUCH * np.stack(sizes)) & ((noise > 0.1 * noise.max(axis=0)).sum(axis=0) < 3)
+    waves = (noise > _MUCH * sizes) & ((noise > 0.1 * noise.max(axis=0)).sum(axis=0) < 3)
     return np.where(waves, 0, noise).max(axis=0)
 
 

@@ -22,8 +22,14 @@ MUTANTS = [
     ),
     Mutant(
         "noise-unmeasured", "testing/numeric.py",
-        "        seen.append(least)\n", "        seen.append(0 * least)\n",
+        "noise = np.stack([_noise_in(table) for table in tables])",
+        "noise = np.stack([0 * _noise_in(table) for table in tables])",
         "rounding is taken for the function's shape", ("testing/test_strictness.py",),
+    ),
+    Mutant(
+        "kinks-for-noise", "testing/numeric.py",
+        "noise[k][suspect & ~still", "noise[k][suspect & still",
+        "kinks between points far apart are taken for noise", ("testing/test_strictness.py -k kinks_around",),
     ),
     Mutant(
         "parameters-not-given-back", "testing/tensors.py",
