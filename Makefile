@@ -78,14 +78,15 @@ test: build $(if $(PARITY),parity)
 ANY_ISA := data examples testing test_benchmarks.py test_docs.py test_gradcheck_cases.py test_plot.py
 test-all: build $(if $(PARITY),parity)
 	MINIDL_PARITY=$(PARITY) $(RUN) -m pytest -q -m slow tests
-	@for isa in debug v2 v3; do \
-	  if MINIDL_ISA=$$isa $(RUN) -c 'import minidl' 2>/dev/null; then \
-	    echo "MINIDL_ISA=$$isa"; \
-	    MINIDL_PARITY=$(PARITY) MINIDL_ISA=$$isa $(RUN) -m pytest -q -m "not slow" tests \
-	      $(addprefix --ignore=tests/,$(ANY_ISA)) || exit 1; \
-	  fi; \
-	done
+	@$(MAKE) --no-print-directory --output-sync=target -j2 test-isa-debug test-isa-v2 test-isa-v3
 	@$(MAKE) --no-print-directory sanitize $(if $(PARITY),mutants)
+
+# Two at a time, since most tests are a single thread's work.
+test-isa-%:
+	@echo "MINIDL_ISA=$*"
+	@if MINIDL_ISA=$* $(RUN) -c 'import minidl' 2>/dev/null; then \
+	  MINIDL_PARITY=$(PARITY) MINIDL_ISA=$* $(RUN) -m pytest -q -m "not slow" tests $(addprefix --ignore=tests/,$(ANY_ISA)); \
+	else echo "this processor has no $*"; fi
 
 lint: build
 	@$(RUN) tools/requirements.py lint > $(VENV)/requirements-lint.txt

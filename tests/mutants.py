@@ -26,6 +26,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 from planted import MUTANTS, SANITIZED, Mutant
@@ -139,7 +140,7 @@ class Tree:
             while not names and before < len(touched):
                 before = len(touched)
                 for source, text in sources.items():
-                    included = re.findall(r'^(?:cdef extern from|#include) "(.*?)"', text, re.MULTILINE)
+                    included = re.findall(r'^(?:cdef extern from|#include|#define TYPED_FILE) "(.*?)"', text, re.M)
                     included += [f"{name}.pxd" for name in re.findall(r"^from minidl\._ext\.(\w+) cimport", text, re.M)]
                     if touched & set(included):
                         touched.add(source.name)
@@ -182,17 +183,44 @@ class Tree:
         return ""
 
 
-def check_pristine(tree: Tree, lines: list[str]) -> None:
+def check_pristine(trees: list[Tree], lines: list[str]) -> None:
     """Without a mistake all tests pass, or what catches a mutant would mean nothing."""
     expressions: dict[str, list[str]] = defaultdict(list)
     for line in dict.fromkeys(lines):
         file, *expression = line.split(" -k ")
         expressions[file] += expression or ["test"]
-    for file, parts in expressions.items():
-        done = tree.pytest(*arguments_of(file), "-k", " or ".join(f"({part})" for part in dict.fromkeys(parts)))
-        print(f"{file}: {done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ''}", flush=True)
-        if done.returncode or re.search(r"\b\d+ skipped", done.stdout):
-            raise SystemExit(f"{done.stdout[-8000:]}{done.stderr[-8000:]}\nfailed, or skipped, without any mutant")
+    waiting: queue.SimpleQueue[tuple[str, list[str]]] = queue.SimpleQueue()
+    for item in expressions.items():
+        waiting.put(item)
+    wrong: list[str] = []
+
+    def work(tree: Tree) -> None:
+        while not wrong and not waiting.empty():
+            try:
+                file, parts = waiting.get_nowait()
+                chosen = " or ".join(f"({part})" for part in dict.fromkeys(parts))
+                done = tree.pytest(*arguments_of(file), "-k", chosen)
+            except queue.Empty:
+                return
+            except BrokenMutant as error:
+                wrong.append(f"{file}: {error}")
+                return
+            print(f"{file}: {done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ''}", flush=True)
+            if done.returncode or re.search(r"\b\d+ skipped", done.stdout):
+                wrong.append(f"{done.stdout[-8000:]}{done.stderr[-8000:]}\nfailed, or skipped, without any mutant")
+
+    in_parallel(work, trees)
+    if wrong:
+        raise SystemExit("\n".join(wrong))
+
+
+def in_parallel(work: Callable[[Tree], None], trees: list[Tree]) -> None:
+    """Let each tree have a worker of its own."""
+    workers = [threading.Thread(target=work, args=(tree,)) for tree in trees]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
 
 
 def run(mutants: list[Mutant], trees: list[Tree]) -> list[str]:
@@ -226,11 +254,7 @@ def run(mutants: list[Mutant], trees: list[Tree]) -> list[str]:
             seconds = time.monotonic() - start
             print(f"{mutant.name:{width}}  {mutant.file:{place}}  {seconds:5.1f} s  {found or 'SURVIVES'}", flush=True)
 
-    workers = [threading.Thread(target=work, args=(tree,)) for tree in trees]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    in_parallel(work, trees)
     return wrong
 
 
@@ -258,7 +282,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="minidl-mutants-") as folder:
         isa = "sanitize" if options.sanitize else "debug"
         trees = [Tree(Path(folder) / str(i), isa) for i in range(max(min(options.jobs, len(mutants)), 1))]
-        check_pristine(trees[0], UNDER_SANITIZERS if options.sanitize else [t for m in mutants for t in m.tests])
+        check_pristine(trees, UNDER_SANITIZERS if options.sanitize else [t for m in mutants for t in m.tests])
         print(f"All pass without a mutant, after {time.monotonic() - start:.0f} s.\n", flush=True)
         wrong = run(mutants, trees)
     print(f"\n{len(mutants)} mutants in {time.monotonic() - start:.0f} s: {len(wrong)} survivors and errors")

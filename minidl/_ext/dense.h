@@ -116,20 +116,7 @@ static inline void minidl_sigmoid_double(double *y, ptrdiff_t count) {
     }
 }
 
-#define REAL float
-#define INTEGER int
-#define NAME(name) minidl_##name##_float
-#include "dense_tiles.h"
-#undef REAL
-#undef INTEGER
-#undef NAME
-
-#define REAL double
-#define INTEGER long long
-#define NAME(name) minidl_##name##_double
-#include "dense_tiles.h"
-#undef REAL
-#undef INTEGER
-#undef NAME
+#define TYPED_FILE "dense_tiles.h"
+#include "each_type.h"
 
 #endif

@@ -4,20 +4,7 @@
 
 #include "direct.h"
 
-#define REAL float
-#define INTEGER int
-#define NAME(name) minidl_##name##_float
-#include "sample_tiles.h"
-#undef REAL
-#undef INTEGER
-#undef NAME
-
-#define REAL double
-#define INTEGER long long
-#define NAME(name) minidl_##name##_double
-#include "sample_tiles.h"
-#undef REAL
-#undef INTEGER
-#undef NAME
+#define TYPED_FILE "sample_tiles.h"
+#include "each_type.h"
 
 #endif
