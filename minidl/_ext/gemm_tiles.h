@@ -169,22 +169,7 @@ static void NAME(gemm_gather)(const REAL *x, const minidl_gemm_view *view, ptrdi
     }
 }
 
-/* Rounds of interleaving the upper half of the rows with the lower half transpose a square. */
-static inline __attribute__((always_inline)) void NAME(gemm_square)(VECTOR rows[WIDTH]) {
-    MASK low, high;
-    for (int i = 0; i < WIDTH; i++) {
-        low[i] = i / 2 + (i % 2) * WIDTH;
-        high[i] = i / 2 + (i % 2) * WIDTH + WIDTH / 2;
-    }
-    for (int round = 1; round < WIDTH; round *= 2) {
-        VECTOR mixed[WIDTH];
-        for (int i = 0; i < WIDTH / 2; i++) {
-            mixed[2 * i] = __builtin_shuffle(rows[i], rows[i + WIDTH / 2], low);
-            mixed[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + WIDTH / 2], high);
-        }
-        for (int i = 0; i < WIDTH; i++) rows[i] = mixed[i];
-    }
-}
+#include "square.h"
 
 /* The same for a square of 4 in memory. */
 static inline void NAME(gemm_small_square)(const REAL *from, ptrdiff_t from_row, REAL *to, ptrdiff_t to_row) {
@@ -210,7 +195,7 @@ static void NAME(gemm_turn)(const REAL *from, ptrdiff_t from_row, ptrdiff_t rows
                 const ptrdiff_t k = next + WIDTH <= count ? next : count - WIDTH;
                 VECTOR square[WIDTH];
                 UNROLL for (int i = 0; i < WIDTH; i++) square[i] = *(const VECTOR *)(from + (row + i) * from_row + k);
-                NAME(gemm_square)(square);
+                NAME(transpose_square)(square);
                 UNROLL for (int i = 0; i < WIDTH; i++) *(VECTOR *)(to + (k + i) * wide + row) = square[i];
             }
     for (; row + 4 <= rows; row += 4) {

@@ -47,22 +47,7 @@ typedef INTEGER MASK __attribute__((vector_size(MINIDL_VECTOR_BYTES)));
 
 /* ---- The way in and out: 16 channels of a run of pixels become pixels of 16 channels, and back. ---- */
 
-/* Rounds of interleaving the upper half of the rows with the lower half transpose a square. */
-ALWAYS_INLINE void NAME(winograd_transpose)(VECTOR rows[WIDTH]) {
-    MASK low, high;
-    for (int i = 0; i < WIDTH; i++) {
-        low[i] = i / 2 + (i % 2) * WIDTH;
-        high[i] = i / 2 + (i % 2) * WIDTH + WIDTH / 2;
-    }
-    for (int round = 1; round < WIDTH; round *= 2) {
-        VECTOR mixed[WIDTH];
-        for (int i = 0; i < WIDTH / 2; i++) {
-            mixed[2 * i] = __builtin_shuffle(rows[i], rows[i + WIDTH / 2], low);
-            mixed[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + WIDTH / 2], high);
-        }
-        for (int i = 0; i < WIDTH; i++) rows[i] = mixed[i];
-    }
-}
+#include "square.h"
 
 /* to[pixel][16] = from[channel][pixel]; zeros in lanes beyond `channels`. */
 static void NAME(winograd_gather)(const REAL *from, ptrdiff_t channel_step, int channels, ptrdiff_t pixels, REAL *to) {
@@ -79,7 +64,7 @@ static void NAME(winograd_gather)(const REAL *from, ptrdiff_t channel_step, int 
             VECTOR rows[WIDTH];
             for (int i = 0; i < WIDTH; i++)
                 rows[i] = part + i < channels ? *(const VECTOR *)(from + (part + i) * channel_step + p) : (VECTOR){0};
-            NAME(winograd_transpose)(rows);
+            NAME(transpose_square)(rows);
             for (int i = 0; i < WIDTH; i++) *(VECTOR *)(to + (p + i) * MINIDL_LANES + part) = rows[i];
         }
 }
@@ -96,7 +81,7 @@ static void NAME(winograd_scatter)(const REAL *from, ptrdiff_t pixels, REAL *to,
             const ptrdiff_t p = next + WIDTH <= pixels ? next : pixels - WIDTH;
             VECTOR rows[WIDTH];
             for (int i = 0; i < WIDTH; i++) rows[i] = *(const VECTOR *)(from + (p + i) * MINIDL_LANES + part);
-            NAME(winograd_transpose)(rows);
+            NAME(transpose_square)(rows);
             for (int i = 0; i < WIDTH && part + i < channels; i++)
                 *(VECTOR *)(to + (part + i) * channel_step + p) = rows[i];
         }
