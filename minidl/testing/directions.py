@@ -20,7 +20,7 @@ import math
 
 import numpy as np
 
-from minidl.testing.full import Checker
+from minidl.testing.checker import Checker
 from minidl.testing.numeric import RATIO, Ladder, typical_scale
 from minidl.testing.report import GradcheckReport, Problem
 from minidl.testing.rounding import backward_rounding, noise_along, rounded
@@ -103,10 +103,19 @@ class _Sum(Subject):
 
 
 class _Along:
-    """An analytic and a numeric derivative along one direction."""
+    """An analytic and a numeric derivative along one direction.
+
+    `norm` is the gradient's, in the directions' measure, in relation to which the two may differ.
+    """
 
     def __init__(
-        self, subject: _Sum, gradients: list[Array], direction: list[Array | None], step: float, options: Options
+        self,
+        subject: _Sum,
+        gradients: list[Array],
+        direction: list[Array | None],
+        step: float,
+        options: Options,
+        norm: float | None = None,
     ) -> None:
         self._total, self._gradients, self._direction = subject, gradients, direction
         pairs = [(g, v) for g, v in zip(gradients, direction, strict=True) if v is not None]
@@ -121,8 +130,9 @@ class _Along:
             return
         self._look(ladder, size, [step * RATIO**-k for k in _FEW_STEPS])
         # What agrees closely with less noise in mind does so with more, and has been held to less.
-        agree = abs(self.analytic - self.numeric) <= self.error + _TOLERANCE * size
-        if not agree or self.error > _TOLERANCE * size > 0:
+        room = _TOLERANCE * (size if norm is None else norm)
+        agree = abs(self.analytic - self.numeric) <= self.error + room
+        if not agree or self.error > room > 0:
             ladder.noise = noise_along(lambda spacing, i: line(i * spacing * step * 4)[1], subject, centre)
             self._look(ladder, size, [step * RATIO**-k for k in range(14)])
 
@@ -265,11 +275,11 @@ def _check_group(
     worst, done = 0.0, 0
     while True:
         direction = group.draw(total, options.random)
-        along = _Along(total, gradients, direction, group.step, options)
+        along = _Along(total, gradients, direction, group.step, options, group.norm)
         if not options.has_tolerances and not group.by_element and done == 0 and along.error > _USELESS * group.norm:
             other = _Group(total, gradients, group.members, by_element=True)
             instead = other.draw(total, options.random)
-            again = _Along(total, gradients, instead, other.step, options)
+            again = _Along(total, gradients, instead, other.step, options, other.norm)
             if again.error * group.norm < along.error * other.norm:
                 group, direction, along = other, instead, again
         done += 1
@@ -301,8 +311,8 @@ def _find_place(
     wrong = []
     for i in numbers:
         only = [v if k == i else None for k, v in enumerate(direction)]
-        part = _Along(total, gradients, only, group.step, options) if len(numbers) > 1 else along
         norm = group.factors[i] * _norm(gradients[i])
+        part = _Along(total, gradients, only, group.step, options, norm) if len(numbers) > 1 else along
         if part.excess(norm, options) > 1:
             wrong.append((i, only, part))
     if not wrong:
@@ -322,7 +332,8 @@ def _find_place(
             text = f"no gradient came for {name} (None), and the outputs depend on it"
             report.problems.append(Problem("missing gradient", text, name, (start, stop)))
         checker = Checker(total, options, report, gradients)
-        checker.check_input(i, True, range(start, stop))
+        checker.check_input(i, range(start, stop))
+        checker.check_again()
         if came[i] is None:
             continue
         if report.inputs[i].wrong or _is_wrong_at_own_scale(total, gradients, i, options):
@@ -335,7 +346,7 @@ def _is_wrong_at_own_scale(total: _Sum, gradients: list[Array], number: int, opt
     """Whether directions fail that move each element in proportion to its own size, too."""
     group = _Group(total, gradients, [number], by_element=True)
     for _ in range(_FEWEST):
-        along = _Along(total, gradients, group.draw(total, options.random), group.step, options)
+        along = _Along(total, gradients, group.draw(total, options.random), group.step, options, group.norm)
         if along.excess(group.norm, options) > 1:
             return True
     return False

@@ -56,6 +56,11 @@ def power_of_two(x: float) -> float:
     return math.ldexp(1.0, math.frexp(x)[1] - 1) if 0 < x < math.inf else 1.0
 
 
+def spread_of(noise: Array, width: Array | float) -> Array:
+    """What noise may do to a difference over a width."""
+    return _DEVIATIONS * 2**0.5 * noise / width
+
+
 def noise_of(values: Callable[[float, int], Array], itemsize: int) -> Array:
     """The standard deviation of the noise of each output.
 
@@ -146,7 +151,7 @@ class Ladder:
         with np.errstate(all="ignore"):
             slope = (high - low) / (above + below)
             bend = np.abs((high - self.centre) / above - (self.centre - low) / below)
-            return slope, bend, _DEVIATIONS * 2**0.5 * self.noise / (above + below)
+            return slope, bend, spread_of(self.noise, above + below)
 
     def keep(self, chosen: Array) -> Ladder:
         """The same for some of the outputs alone."""
@@ -196,7 +201,7 @@ class Ladder:
         width = (above + below)[:, None]
         with np.errstate(all="ignore"):
             slopes = (high - low) / width
-            noise = _DEVIATIONS * 2**0.5 * self.noise / width
+            noise = spread_of(self.noise, width)
         return extrapolate(width[:, 0] / 2, slopes, noise, 2)
 
     def steepest(self, smallest: float) -> Array:
@@ -217,7 +222,7 @@ class Ladder:
         for distance, values in ((-below, low), (above, high)):
             with np.errstate(all="ignore"):
                 slopes = (values - self.centre) / distance[:, None]
-                noise = _DEVIATIONS * 2**0.5 * self.noise / np.abs(distance)[:, None]
+                noise = spread_of(self.noise, np.abs(distance)[:, None])
             sides.append(extrapolate(np.abs(distance), slopes, noise, 1))
         return sides[0], sides[1]
 
@@ -229,7 +234,7 @@ class Ladder:
             width = np.diff(distance)[:, None]
             with np.errstate(all="ignore"):
                 slopes = np.diff(values, axis=0) / width
-                noise = _DEVIATIONS * 2**0.5 * self.noise / np.abs(width)
+                noise = spread_of(self.noise, np.abs(width))
             sides.append(extrapolate(np.abs(distance[1:]), slopes, noise, 1))
         return sides[0], sides[1]
 

@@ -27,6 +27,12 @@ MUTANTS = [
         "rounding is taken for the function's shape", ("testing/test_strictness.py",),
     ),
     Mutant(
+        "unmeasured-for-good", "testing/checker.py",
+        "        for number, j, first in self._unmeasured:\n", "        for number, j, first in self._unmeasured[:0]:\n",
+        "what stood still before noise was known agrees with a gradient of 0",
+        ("testing/test_strictness.py -k stands_still",),
+    ),
+    Mutant(
         "kinks-for-noise", "testing/numeric.py",
         "noise[k][suspect & ~still", "noise[k][suspect & still",
         "kinks between points far apart are taken for noise", ("testing/test_strictness.py -k kinks_around",),

@@ -10,7 +10,7 @@ import pytest
 from functions import HARD
 
 import minidl
-from minidl.testing import Element, Problem, check_vjp, miss_probability
+from minidl.testing import Element, Problem, check_vjp, miss_probability, rounding
 from minidl.testing import directions as random_mode
 
 
@@ -145,6 +145,27 @@ def test_an_error_spread_thinly_over_all_elements_is_a_failure(decades: int, see
             raise_exception=False,
         )  # fmt: skip
         assert [p.kind for p in report.problems] == ["direction"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_nothing_fails_before_its_noise_is_known(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Of one element, a direction may be much longer than most; what differs is measured by the usual length."""
+    measured = []
+
+    def noise_along(*args: Any) -> Any:
+        measured.append(1)
+        return rounding.noise_along(*args)
+
+    def find_place(*args: Any) -> None:
+        args[-1].problems.append(Problem("direction", f"after {len(measured)} measurements"))
+
+    monkeypatch.setattr(random_mode, "noise_along", noise_along)
+    monkeypatch.setattr(random_mode, "_find_place", find_place)
+    report = check_vjp(
+        np.square, lambda u, x: (2 + 1.8e-6) * u * x, np.array([1.5]), mode="random", raise_exception=False,
+        generator=np.random.default_rng(seed),
+    )  # fmt: skip
+    assert all(problem.message != "after 0 measurements" for problem in report.problems)
 
 
 def test_what_would_have_been_missed_is_no_matter_once_it_failed() -> None:

@@ -79,6 +79,26 @@ def test_kinks_around_a_point_are_not_taken_for_noise() -> None:
     assert [e.index for e in report.failures if isinstance(e, Element)] == [(3,)]
 
 
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_what_stands_still_is_no_proof_of_a_gradient_of_zero(outputs: int) -> None:
+    """In float32, the first step is too small for an element of little effect; what shows it comes later."""
+    weight = np.array([[10.0, 1e5], [0.0, 1e5]])[:outputs]
+    missing = np.where(weight == 10, 0, weight)
+    x = np.array([1.0, 1.0])
+
+    def forward(x: np.ndarray) -> np.ndarray:
+        return (weight @ x).astype(np.float32).astype(np.float64)
+
+    assert check_vjp(forward, lambda u, x: u @ weight, x)
+    report = check_vjp(forward, lambda u, x: u @ missing, x, raise_exception=False)
+    (failure,) = report.failures
+    assert isinstance(failure, Element)
+    assert (failure.index, failure.output_index[:1]) == ((0,), (0,))
+    (found,) = report.inputs
+    assert (found.compared, found.wrong, found.unresolved) == (2 * outputs, 1, 0)
+    assert len({e.index + e.output_index for e in found.worst}) == len(found.worst)
+
+
 def test_what_float32_inside_can_show_is_found() -> None:
     forward, backward, x = HARD["float32 inside"]
     for element in range(5):
