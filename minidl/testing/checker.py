@@ -247,6 +247,8 @@ class Checker:
             if not rows.size:
                 return
             ladder.add(near if stage == 0 else all_steps(first, own, broad, single, stage == 2))
+            if stage:
+                ladder.measure_steps(broad, left)
             part = ladder.keep(left)
             if stage:
                 part.measure_noise(broad)

@@ -195,6 +195,26 @@ class Ladder:
             stairs = near & (np.minimum(first_up, first_down) >= 2) & (apart <= 3) & (up * down < 0)
             self.noise = np.where(stairs, np.maximum(self.noise, np.fmin(np.abs(up), np.abs(down)) / 2), self.noise)
 
+    def measure_steps(self, scale: float, chosen: Array) -> None:
+        """Raise the noise of some outputs that go by steps on one side and never move on the other.
+
+        As at the edge of a clip that is followed by less precision. A function that stands still at first may as well
+        have a kink nearby; but what moves by itself from there has another value at each point.
+        """
+        if len(self._steps) < 3:
+            return
+        above, high, below, low = self._arrays()
+        sides = [(1.0, high - self.centre), (-1.0, low - self.centre)]
+        for (sign, moved), (_, other) in (sides, sides[::-1]):
+            first = np.argmax(moved != 0, axis=0)
+            is_near = (first >= 2) & (np.array(self._steps)[first] < 2.0**-8 * scale)
+            one_sided = np.isin(np.arange(len(self.rows)), chosen) & is_near & (other == 0).all(axis=0)
+            for k in np.unique(first[one_sided]).tolist():
+                points = [self._line(sign * self._steps[k] * (1 + i / 32))[1][self.rows] for i in range(1, 7)]
+                changes = (np.diff(np.stack(points), axis=0) != 0).sum(axis=0)
+                steps = one_sided & (first == k) & (changes <= 1)
+                self.noise = np.where(steps, np.fmax(self.noise, np.abs(moved[k]) / 2), self.noise)
+
     def central(self) -> tuple[Array, Array]:
         """Derivatives from both sides, and their errors."""
         above, high, below, low = self._arrays()

@@ -38,6 +38,21 @@ MUTANTS = [
         "kinks between points far apart are taken for noise", ("testing/test_strictness.py -k kinks_around",),
     ),
     Mutant(
+        "one-sided-steps-for-a-kink", "testing/checker.py",
+        "                ladder.measure_steps(broad, left)\n", "                pass\n",
+        "a right gradient at the edge of a clip in float32 is called wrong", ("testing/test_kinks.py -k further_on",),
+    ),
+    Mutant(
+        "kinks-nearby-for-steps", "testing/numeric.py",
+        "one_sided & (first == k) & (changes <= 1)", "one_sided & (first == k)",
+        "what stands still up to a kink is taken for rounding", ("testing/test_kinks.py -k standing_still",),
+    ),
+    Mutant(
+        "slopes-nearby-as-they-are", "testing/kinks.py",
+        "            near += near - far\n", "            pass\n",
+        "right gradients at kinks of a function that bends are complained of", ("testing/test_kinks.py -k bends",),
+    ),
+    Mutant(
         "parameters-not-given-back", "testing/tensors.py",
         "                tensor.data, tensor._version = data, version\n", "                tensor._version = version\n",
         "a checked model keeps its float64 copies", ("testing/test_gradcheck_models.py -k as_it_was",),

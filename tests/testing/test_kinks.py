@@ -96,6 +96,43 @@ def test_clip_and_absolute_value_at_their_kinks() -> None:
     assert len(gradcheck(minidl.abs, x).kinks) == 1
 
 
+def test_a_function_that_bends_beside_its_kinks() -> None:
+    """The slopes nearby are those of nearby; at the kinks they are what they come to on the way there."""
+    x = np.array([1.5, -1.0, 1.5])
+
+    def forward(x: Any) -> Any:
+        return np.asarray((np.clip(x, -1, 1.5).sum() - 1.99) ** 2)
+
+    def backward(u: Any, x: Any, times: float = 1.0) -> Any:
+        return times * u * 2 * (x.sum() - 1.99) * np.ones(3)
+
+    assert len(check_vjp(forward, backward, x).kinks) == 3
+    assert not check_vjp(forward, lambda u, x: backward(u, x, 1 + 1e-4), x, raise_exception=False)
+
+
+def test_a_kink_of_what_is_rounded_further_on() -> None:
+    """On the one side it stands still, on the other it goes by steps of float32."""
+    x = np.array([1.0, 0.3, 2.0])
+
+    def forward(x: Any) -> Any:
+        return 1e6 * np.float32(np.minimum(x, 0.3) * 240.7).astype(np.float64)
+
+    def backward(u: Any, x: Any, times: float = 1.0) -> Any:
+        return times * u * 240.7e6 * (x <= 0.3)
+
+    assert [k.index for k in check_vjp(forward, backward, x).kinks] == [(1,)]
+    for times in (-0.1, 1.1):
+        assert not check_vjp(forward, lambda u, x, by=times: backward(u, x, by), x, raise_exception=False)
+
+
+@pytest.mark.parametrize("away", [2.0**-20, 2.0**-12 * 3, 1e-7, 1e-4])
+def test_standing_still_up_to_a_kink_is_not_rounding(away: float) -> None:
+    x = np.array([1.0, -away, 2.0])
+    assert not check_vjp(relu, lambda u, x: u * (x > 0), x).kinks
+    report = check_vjp(relu, lambda u, x: u * (x != 0), x, raise_exception=False)
+    assert [e.index for e in report.failures] == [(1,)]
+
+
 def test_jumps_of_a_gradient() -> None:
     x = minidl.tensor([0.0, 1.0, -1.0], dtype="float64", requires_grad=True)
     report = gradgradcheck(F.relu, x)
