@@ -9,6 +9,7 @@ import numpy as np
 from minidl.testing import kinks
 from minidl.testing.checker import Checker
 from minidl.testing.report import GradcheckReport, Problem
+from minidl.testing.rounding import upstream_rounding
 from minidl.testing.subject import Options, Subject
 
 Array = np.ndarray
@@ -76,6 +77,7 @@ def check_linearity(checker: Checker) -> Iterator[Problem]:
             checker.measure_noise()
             small = small + (100 * checker.noise * size).sum() / checker.scales.own[number]
             small = small + (checker.backward_rounding[number] * size[:, None]).sum(axis=0)
+            small = small + upstream_rounding(subject, found, u)[number].reshape(-1)
             wrong = ~(np.abs(actual - expected) <= small)
         if wrong.any():
             j = int(np.argmax(wrong))

@@ -73,10 +73,25 @@ def backward_rounding(subject: Subject, jacobian: list[Array]) -> list[Array]:
     Where terms cancel in the backward pass, what is left has nothing to do with the function's own rounding, and no
     step shows it. A size of -2 rounds nothing: what differs there is no rounding, and counts as none here.
     """
-    found = [np.zeros(rows.shape) for rows in jacobian]
+    return _of_other_sizes(jacobian, lambda size: subject.jacobian(size)[0])
+
+
+def upstream_rounding(subject: Subject, gradients: list[Array | None], upstream: Array) -> list[Array]:
+    """The same of the gradients of one upstream gradient, in which other terms cancel than in those of its parts."""
+
+    def filled(found: list[Array | None]) -> list[Array]:
+        return [np.zeros(x.shape) if g is None else g for x, g in zip(subject.start, found, strict=True)]
+
+    return _of_other_sizes(
+        filled(gradients), lambda size: filled(subject.pull_back(list(subject.split(size * upstream))))
+    )
+
+
+def _of_other_sizes(gradients: list[Array], pulled_back: Callable[[float], list[Array]]) -> list[Array]:
+    found = [np.zeros(rows.shape) for rows in gradients]
     for size in _SIZES:
-        for most, rows, other in zip(found, jacobian, subject.jacobian(size)[0], strict=True):
+        for most, rows, other in zip(found, gradients, pulled_back(size), strict=True):
             np.maximum(most, _ROUNDED * np.abs(other.reshape(rows.shape) / size - rows), out=most)
-    for most, rows, other in zip(found, jacobian, subject.jacobian(-2.0)[0], strict=True):
+    for most, rows, other in zip(found, gradients, pulled_back(-2.0), strict=True):
         most[np.abs(other.reshape(rows.shape) / -2 - rows) > _EQUAL * np.abs(rows)] = 0
     return found

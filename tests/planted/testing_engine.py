@@ -28,7 +28,7 @@ MUTANTS = [
     ),
     Mutant(
         "unmeasured-for-good", "testing/checker.py",
-        "        for number, j, first in self._unmeasured:\n", "        for number, j, first in self._unmeasured[:0]:\n",
+        "for number, j, first in self._unmeasured:", "for number, j, first in self._unmeasured[:0]:",
         "what stood still before noise was known agrees with a gradient of 0",
         ("testing/test_strictness.py -k stands_still",),
     ),
@@ -66,6 +66,11 @@ MUTANTS = [
         "upstream-unchecked", "testing/full.py",
         "    report.problems += check_linearity(checker)\n", "",
         "a backward that forgets its upstream gradient passes", ("testing/test_problems.py -k upstream",),
+    ),
+    Mutant(
+        "other-sizes-unlooked-at", "testing/full.py",
+        "upstream_rounding(subject, found, u)[number].reshape(-1)", "0",
+        "terms that cancel but for rounding are called not linear", ("testing/test_problems.py -k cancel_but",),
     ),
     Mutant(
         "nan-gradient-passes", "testing/subject.py",

@@ -122,6 +122,24 @@ def test_a_backward_that_is_random() -> None:
     assert [p.kind for p in report.problems] == ["nondeterministic"]
 
 
+def test_terms_that_cancel_but_for_rounding_are_linear() -> None:
+    """For the upstream gradient of one output they cancel altogether, for those of many only nearly."""
+    factors = np.array([3.93, 26.61, 0.77, 1.31])
+
+    def forward(x: Any) -> Any:
+        return np.zeros((6, 1)) * x
+
+    def backward(u: Any, x: Any) -> Any:
+        terms = u * factors
+        return sum(terms) - sum(terms[::-1])
+
+    x = np.array([0.3, 1.7, -2.2, 0.1])
+    assert np.any(backward(np.linspace(-1, 1, 6)[:, None], x))
+    assert check_vjp(forward, backward, x)
+    wrong = check_vjp(forward, lambda u, x: backward(u, x) + 1e-12 * (u * (u - 1)).sum(), x, raise_exception=False)
+    assert [p.kind for p in wrong.problems] == ["upstream"]
+
+
 def test_an_upstream_gradient_that_is_not_used() -> None:
     kind, message = only(vjp(lambda x: (x * x).sum(), lambda u, x: 2 * x))
     assert kind == "upstream"
