@@ -94,6 +94,21 @@ def test_checkers_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
     assert "kind of mistake named in 6 of 6; hint right in 2 of 2" in text
 
 
+def test_missed_gradients_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    misses = importlib.import_module("gradcheck_misses")
+    misses.SINE = ((1e-9, 1), (1e-2, 1))
+    misses.LENET = (1e-2,)
+    assert misses.main(["--errors", "5", "--seeds", "1", "--parameters", "classifier.4.bias"]) == 0
+    text = capsys.readouterr().out
+    assert "| 1e-09 | 1 | 1.000 | 1.000 |" in text
+    assert "| 1e-02 | 1 | 0.000 | 0.000 |" in text
+    assert "right gradients: 0 alarms at 1 seeds" in text
+    assert "| classifier.4.bias | 1 of 1 |" in text
+    misses.LENET = (1e-12,)
+    assert misses.main(["--parts", "lenet", "--seeds", "1", "--parameters", "classifier.4.bias"]) == 1
+    assert "| classifier.4.bias | 0 of 1 |" in capsys.readouterr().out
+
+
 def test_a_checker_that_is_mistaken_or_breaks_down_is_counted() -> None:
     comparison = importlib.import_module("gradcheck_comparison")
     wrong, right = comparison.WRONG[:2], comparison.RIGHT[:2]
