@@ -25,7 +25,7 @@ import minidl.functional as F
 from minidl.testing import GradcheckReport, check_vjp, gradcheck, miss_probability
 
 TOLERANCE = 1e-6
-SINE = ((1e-6, 1), (1e-6, 3), (3e-6, 1), (3e-6, 3), (1e-5, 1), (1e-5, 3), (1e-4, 1))
+SINE = ((1e-6, 1), (1e-6, 3), (3e-6, 1), (3e-6, 3), (1e-5, 1))
 LENET = (1e-2, 1e-3, 1e-4)
 
 
@@ -94,14 +94,14 @@ def show_lenet(seeds: int, parameters: list[str] | None) -> int:
     print("| --- |", " | ".join("---:" for _ in LENET), "|")
     lost = alarms
     for name in parameters or lenet.gradients:
-        cells = []
+        print(f"| {name} |", end="", flush=True)
         for relative in LENET:
             reports = [lenet.wrong(name, relative, seed) for seed in range(seeds)]
             found = sum(not report for report in reports)
             named = sum({problem.input for problem in report.problems} == {name} for report in reports)
             lost += seeds - found
-            cells.append(f"{found} of {seeds}" + (f" (named {named})" if named < found else ""))
-        print(f"| {name} |", " | ".join(cells), "|", flush=True)
+            print(f" {found} of {seeds}" + f" (named {named})" * (named < found), end=" |", flush=True)
+        print()
     return lost
 
 
