@@ -7,7 +7,6 @@ import platform
 from typing import Any
 
 import numpy
-import scipy
 
 from minidl import kernels, runtime
 
@@ -18,6 +17,9 @@ _AVX2_CORES = {"haswell", "zen"}
 
 def config() -> dict[str, Any]:
     """What `show_config` prints, as a dict."""
+    # Nothing else needs it as a rule, and its import takes a tenth of minidl's.
+    import scipy
+
     libraries = [library.info() for library in runtime.blas_libraries()]
     blas = libraries[0] if libraries else {}
     core = str(blas.get("architecture", "unknown"))
