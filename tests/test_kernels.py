@@ -195,6 +195,32 @@ def test_channel_sum_of_long_rows_is_accurate() -> None:
     assert np.allclose(total, 400_000, rtol=1e-6)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "complex128", "bool"])
+@pytest.mark.parametrize(
+    "shape", [(30, 1, 4, 5), (25, 2, 1, 3), (9, 3, 2, 1), (0, 1, 4, 4), (2, 1, 0, 3), (2, 1, 3, 0)]
+)
+def test_shift(shape: tuple[int, ...], dtype: str, threads: int, threads_everywhere: None) -> None:
+    minidl.set_num_threads(threads)
+    rng = np.random.default_rng(0)
+    images = rng.integers(1, 256, shape).astype(dtype)
+    down, right = rng.integers(-6, 7, (2, shape[0]))
+    expected = reference.shift(images, down, right)
+    found = kernels.shift(images, down, right)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, expected)
+    for strided in (np.asfortranarray(images), images[:, :, ::-1, ::-1][:, :, ::-1, ::-1]):
+        strided.setflags(write=False)
+        np.testing.assert_array_equal(kernels.shift(strided, down, right), expected)
+
+
+def test_shift_by_more_than_memory_holds() -> None:
+    far = np.array([2**62, -(2**62), 0])
+    images = np.ones((3, 2, 4, 4))
+    for found in (kernels.shift(images, far, 0 * far), kernels.shift(images, 0 * far, far)):
+        np.testing.assert_array_equal(found.sum(axis=(1, 2, 3)), [0, 0, 32])
+
+
 @every_dtype
 def test_losses_equal_the_reference(dtype: str) -> None:
     rng = np.random.default_rng(0)

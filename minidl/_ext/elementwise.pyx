@@ -1,6 +1,7 @@
-"""Element-wise work that NumPy would do in several passes, and sums over all axes but the channels'."""
+"""Element-wise work that NumPy would do in several passes, sums over all axes but the channels', shifted images."""
 
 from cython.parallel cimport prange
+from libc.string cimport memcpy, memset
 
 from minidl._ext._threads cimport slot_start
 from minidl._ext._types cimport real
@@ -54,3 +55,39 @@ def channel_sum(const real[:, :, ::1] x_ncp, real[::1] total_c, int threads):
             for n in range(x_ncp.shape[0]):
                 total = total + row_sum(x_ncp, n, c)
             total_c[c] = <real>total
+
+
+cdef inline void shift_plane(
+    const unsigned char* x, unsigned char* y, Py_ssize_t H, Py_ssize_t row, Py_ssize_t down, Py_ssize_t right,
+) noexcept nogil:
+    """A plane of H rows of `row` bytes, moved by fewer rows and bytes than it has.
+
+    A shift is one of the whole plane, then zeros over the rows that entered, and over what came from the next row.
+    """
+    cdef Py_ssize_t distance = down * row + right, h
+    memcpy(y + max(distance, 0), x - min(distance, 0), H * row - (distance if distance > 0 else -distance))
+    if down > 0:
+        memset(y, 0, down * row)
+    elif down < 0:
+        memset(y + (H + down) * row, 0, -down * row)
+    if right > 0:
+        for h in range(H):
+            memset(y + h * row, 0, right)
+    elif right < 0:
+        for h in range(H):
+            memset(y + (h + 1) * row + right, 0, -right)
+
+
+def shift(
+    const unsigned char[:, :, ::1] x_ncp, const long long[::1] down_n, const long long[::1] right_n, Py_ssize_t width,
+    Py_ssize_t itemsize, unsigned char[:, :, ::1] y_ncp, int threads,
+):
+    """y[n, c, h + down[n], w + right[n]] = x[n, c, h, w], and 0 where nothing came; p counts the bytes of a plane."""
+    cdef Py_ssize_t N = x_ncp.shape[0], row = width * itemsize, H = x_ncp.shape[2] // row, slot, n, c
+    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
+        for n in range(slot_start(N, slot, threads), slot_start(N, slot + 1, threads)):
+            for c in range(x_ncp.shape[1]):
+                if -H < down_n[n] < H and -width < right_n[n] < width:
+                    shift_plane(&x_ncp[n, c, 0], &y_ncp[n, c, 0], H, row, down_n[n], right_n[n] * itemsize)
+                else:
+                    memset(&y_ncp[n, c, 0], 0, x_ncp.shape[2])

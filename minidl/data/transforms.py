@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl import kernels
 from minidl.dtypes import get_default_dtype
 from minidl.errors import ArgumentError, DTypeError, ShapeError
 
@@ -91,6 +92,8 @@ class RandomShift:
     ------
     ArgumentError
         If `pixels` is not a whole number of at least 0; in a call, if there is no generator.
+    DTypeError
+        In a call, if the images hold Python objects.
     ShapeError
         In a call, if the images do not have four axes.
 
@@ -113,13 +116,10 @@ class RandomShift:
             raise ShapeError(f"RandomShift: images have shape {images.shape}, expected (N, C, H, W)")
         if generator is None:
             raise ArgumentError("RandomShift: needs a generator")
-        number, channels, height, width = images.shape
-        pixels = self.pixels
-        padded = np.zeros((number, channels, height + 2 * pixels, width + 2 * pixels), dtype=images.dtype)
-        padded[:, :, pixels : pixels + height, pixels : pixels + width] = images
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
-        rows, columns = generator.integers(0, 2 * pixels + 1, size=(2, number))
-        return windows[np.arange(number), :, rows, columns], *others
+        if images.dtype.hasobject:
+            raise DTypeError(f"RandomShift: images have dtype {images.dtype}, expected numbers")
+        down, right = self.pixels - generator.integers(0, 2 * self.pixels + 1, size=(2, len(images)))
+        return kernels.shift(images, down, right), *others
 
     def __repr__(self) -> str:
         return f"RandomShift({self.pixels})"

@@ -1,4 +1,4 @@
-"""Element-wise work and sums."""
+"""Element-wise work, sums, shifted images."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ __all__ = [
     "channel_sum",
     "relu",
     "relu_gradient",
+    "shift",
 ]
 
 _relu = by_dtype(_ext.elementwise.relu)
@@ -42,3 +43,15 @@ def channel_sum(x: Array) -> Array:
     total = np.empty(x.shape[1], x.dtype)
     _channel_sum[x.dtype](contiguous(x).reshape(*x.shape[:2], -1 if x.size else 0), total, threads_for(x.size // 4))
     return total
+
+
+def shift(images: Array, down: Array, right: Array) -> Array:
+    """Images (N, C, H, W) of any dtype, each moved by so many pixels (N,), zeros entering."""
+    moved = new_array(images.shape, images.dtype)
+    if images.size:
+        planes = (*images.shape[:2], -1)
+        _ext.elementwise.shift(
+            contiguous(images).reshape(-1).view(np.uint8).reshape(planes), down, right, images.shape[3],
+            images.itemsize, moved.reshape(-1).view(np.uint8).reshape(planes), threads_for(images.nbytes // 16),
+        )  # fmt: skip
+    return moved

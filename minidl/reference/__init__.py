@@ -6,6 +6,7 @@ of their inputs, and give the result in it.
 
 from minidl.reference.activation import *
 from minidl.reference.conv import *
+from minidl.reference.elementwise import *
 from minidl.reference.linear import *
 from minidl.reference.loss import *
 from minidl.reference.norm import *

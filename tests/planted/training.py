@@ -191,4 +191,27 @@ MUTANTS = [
         "return AlongAxis(self.matrix.transposed, self.axis)(grad)", "return AlongAxis(self.matrix, self.axis)(grad)",
         "the gradient's matrix is not transposed", (FIRST + "(pad or interpolate)",),
     ),
+    Mutant(
+        "shift-rows-entered", "_ext/elementwise.pyx",
+        "memset(y + (H + down) * row, 0, -down * row)", "memset(y + (H + down - 1) * row, 0, -down * row)",
+        "zeros a row too early where images move up",
+        ("test_kernels.py -k shift",), modules=("elementwise",),
+    ),
+    Mutant(
+        "shift-wraps", "_ext/elementwise.pyx",
+        "memset(y + (h + 1) * row + right, 0, -right)", "memset(y + (h + 1) * row + right, 0, 0)",
+        "what leaves a row on the left enters the row above on the right",
+        ("test_kernels.py -k shift",), modules=("elementwise",),
+    ),
+    Mutant(
+        "shift-in-bytes", "_ext/elementwise.pyx",
+        "H, row, down_n[n], right_n[n] * itemsize)", "H, row, down_n[n], right_n[n])",
+        "bytes taken for pixels",
+        ("test_kernels.py -k shift",), modules=("elementwise",),
+    ),
+    Mutant(
+        "shift-direction", "data/transforms.py",
+        "down, right = self.pixels - generator", "down, right = -self.pixels + generator",
+        "another image for the same seed", ("data/test_transforms.py -k random_shift",),
+    ),
 ]  # fmt: skip
