@@ -43,7 +43,10 @@ def contiguous(x: Array) -> Array:
 
 def all_contiguous(arrays: Sequence[Array | None]) -> list[Array | None]:
     """The same for several arrays, some of which may be missing."""
-    return [x if x is None or x.flags.c_contiguous else x.copy(order="C") for x in arrays]
+    for x in arrays:
+        if x is not None and not x.flags.c_contiguous:
+            return [None if x is None else contiguous(x) for x in arrays]
+    return list(arrays)
 
 
 def check_blas_sizes(op: str, *sizes: int) -> None:

@@ -54,12 +54,8 @@ class StackPlan(NamedTuple):
     # Of a sample that goes alone: behind its padded input, where rows of a convolution's output begin, 16 filters'
     # pooled one, an image, weights and biases as such a sample reads them, and where they end.
     sample: tuple[int, ...]
-
-    @property
-    def output_shape(self) -> tuple[int, int, int]:
-        """(F, QH, QW) of the last stage."""
-        last = self.stages[-1]
-        return (last.filters, *last.output_size)
+    # (F, QH, QW) of the last stage.
+    output_shape: tuple[int, int, int]
 
 
 @lru_cache(maxsize=256)
@@ -89,7 +85,7 @@ def stack_plan(stages: tuple[Stage, ...]) -> StackPlan:
     packed.setflags(write=False)
     return StackPlan(
         stages, packed, weight, bias, x, index, scratch, gradient, gradient + dy, work,
-        tuple(accumulate((*sample, by_filters))),
+        tuple(accumulate((*sample, by_filters))), (stages[-1].filters, *stages[-1].output_size),
     )  # fmt: skip
 
 

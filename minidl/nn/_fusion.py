@@ -49,21 +49,21 @@ class Run:
     """Some modules from one place on, and the layers among them that have parameters."""
 
     def __init__(self) -> None:
-        # Each with the shape that its weight must have, and where the modules that it stands for end.
-        self.layers: list[tuple[Any, tuple[int, ...]]] = []
+        # Each with the shapes that its weight and its bias must have, and where the modules that it stands for end.
+        self.layers: list[tuple[Any, tuple[int, ...], tuple[int, ...]]] = []
         self.ends: list[int] = []
 
     def parameters(self, dtype: np.dtype) -> list[Any] | None:
         """Weights and biases, in turn; None if one is not as expected."""
         found: list[Any] = []
-        for layer, shape in self.layers:
+        for layer, shape, bias_shape in self.layers:
             weight, bias = layer.weight, layer.bias
             values = weight.data
             if values.shape != shape or values.dtype != dtype:
                 return None
             if bias is not None:
                 values = bias.data
-                if values.shape != shape[:1] or values.dtype != dtype:
+                if values.shape != bias_shape or values.dtype != dtype:
                     return None
             found += (weight, bias)
         return found
@@ -105,13 +105,13 @@ class ConvRun(Run):
             arguments = (conv.kernel_size, conv.stride, conv.padding, conv.dilation)
             shape = (conv.out_channels, conv.in_channels, *pair("conv2d", "kernel_size", conv.kernel_size, 1))
             self._convolutions.append(_Convolution(arguments, relu, pool))
-            self.layers.append((conv, shape))
+            self.layers.append((conv, shape, shape[:1]))
             self.ends.append(at)
 
     def _plan(self, channels: int, size: tuple[int, int], itemsize: int) -> tuple[int, StackPlan | None]:
         """As many stages as fit one behind the other and are worth it."""
         stages: list[Stage] = []
-        for (_, shape), (arguments, relu, pool) in zip(self.layers, self._convolutions, strict=True):
+        for (_, shape, _), (arguments, relu, pool) in zip(self.layers, self._convolutions, strict=True):
             filters = shape[0]
             try:
                 window = sliding_window("conv2d", size, *arguments)
@@ -174,7 +174,7 @@ class DenseRun(Run):
                 activation = _ACTIVATIONS[type(modules[at])]
                 at += 1
             activations.append(activation)
-            self.layers.append((dense, (outputs, features)))
+            self.layers.append((dense, (outputs, features), (outputs,)))
             self.ends.append(at)
         self._plan = dense_plan(tuple(sizes), tuple(activations)) if self.layers else None
 
