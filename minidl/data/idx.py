@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
 
 import numpy as np
 
@@ -59,26 +63,70 @@ def read_idx(path: str | os.PathLike[str], *, sha256: str | None = None) -> np.n
     """
     if sha256 is not None and not (isinstance(sha256, str) and len(sha256) == 64):
         raise ArgumentError(f"read_idx: sha256 must be 64 hexadecimal digits, got {sha256!r}")
-    content = load(path)
+    content, digest = load(path, sha256 is not None)
     array = parse(content, path)
-    check_sha256(content, path, sha256)
+    check_sha256(digest, path, sha256)
     return array
 
 
-def load(path: str | os.PathLike[str]) -> np.ndarray:
-    """Return the bytes of an IDX file, decompressed, as a writable uint8 vector."""
+def load(path: str | os.PathLike[str], hashes: bool) -> tuple[np.ndarray, str]:
+    """Return the bytes of an IDX file, decompressed, as a writable uint8 vector, and (`hashes`) their SHA-256."""
     try:
         stored = np.fromfile(path, dtype=np.uint8)
     except FileNotFoundError:
         raise DataNotFoundError(f"read_idx: there is no file {os.fspath(path)}") from None
-    return decompress(stored, path)
+    return unpack(stored, path, hashes)
 
 
-def decompress(stored: np.ndarray, name: str | os.PathLike[str]) -> np.ndarray:
-    """Return the bytes of an IDX file that `stored` (a uint8 vector) holds compressed or as they are."""
+def unpack(stored: np.ndarray, name: str | os.PathLike[str], hashes: bool) -> tuple[np.ndarray, str]:
+    """Return what `load` does of a file that `stored`, a uint8 vector, holds."""
+    if not hashes:
+        return _decompress(stored, name), ""
+    with _Hash() as digest:
+        content = _decompress(stored, name, digest.update)
+    return content, digest.hexdigest()
+
+
+class _Hash:
+    """SHA-256 of pieces in a thread of its own, so that a second core has done with it when they are all there."""
+
+    def __enter__(self) -> _Hash:
+        import hashlib
+
+        self._hash = hashlib.sha256()
+        self._pieces: SimpleQueue[Any] = SimpleQueue()
+        self._thread = Thread(target=self._run)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._pieces.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (piece := self._pieces.get()) is not None:
+            self._hash.update(piece)
+
+    def update(self, piece: Any) -> None:
+        """Add bytes that stay as they are until the end."""
+        self._pieces.put(piece)
+
+    def hexdigest(self) -> str:
+        """The result, once all is added."""
+        return self._hash.hexdigest()
+
+
+def _decompress(
+    stored: np.ndarray, name: str | os.PathLike[str], each_piece: Callable[[Any], None] = lambda piece: None
+) -> np.ndarray:
+    """Return the bytes of an IDX file that `stored` (a uint8 vector) holds compressed or as they are.
+
+    `each_piece` is called with each piece of them as soon as there is one.
+    """
     if stored.size == 0:
         raise _refused(name, "is empty")
     if stored[:2].tobytes() != _GZIP_MAGIC:
+        each_piece(stored.data)
         return stored
 
     import zlib
@@ -100,6 +148,7 @@ def decompress(stored: np.ndarray, name: str | os.PathLike[str]) -> np.ndarray:
                 raise _wrong_size(name, shape, total, "more")
             content[filled : filled + len(piece)] = np.frombuffer(piece, dtype=np.uint8)
             filled += len(piece)
+            each_piece(piece)
             if stream.eof:
                 trailing = len(stream.unused_data) + max(stored.size - position - _PIECE, 0)
                 if trailing:
@@ -123,16 +172,9 @@ def parse(content: np.ndarray, name: str | os.PathLike[str]) -> np.ndarray:
     return content[start:].view(dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
-def sha256(content: np.ndarray) -> str:
-    """Return the SHA-256 of the bytes of a file in hexadecimal digits."""
-    import hashlib
-
-    return hashlib.sha256(content.data).hexdigest()
-
-
-def check_sha256(content: np.ndarray, name: str | os.PathLike[str], expected: str | None) -> None:
+def check_sha256(found: str, name: str | os.PathLike[str], expected: str | None) -> None:
     """Refuse a file whose decompressed bytes are not the ones that are known."""
-    if expected is not None and (found := sha256(content)) != expected.lower():
+    if expected is not None and found != expected.lower():
         raise _refused(name, f"is altered: SHA-256 of the decompressed bytes is {found}, expected {expected.lower()}")
 
 

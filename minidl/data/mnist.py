@@ -114,7 +114,11 @@ class ImageFiles(ArrayDataset):
         return [], partial or f"{folder} has no such files, nor has {' or '.join(self.folders)} below"
 
     def _read(self, path: Path, file: DataFile) -> np.ndarray:
-        return self._check(idx.load(path), path, file)
+        return self._check(*idx.load(path, self._hashes(file)), path, file)
+
+    def _hashes(self, file: DataFile) -> bool:
+        """Whether `_check` needs the SHA-256 of the decompressed file."""
+        return file.sha256 is not None
 
     def _verify(self, name: str, content: bytes, file: DataFile) -> None:
         """Refuse a download that is not the file."""
@@ -124,9 +128,10 @@ class ImageFiles(ArrayDataset):
             found = hashlib.md5(content, usedforsecurity=False).hexdigest()
             if found != file.gzip_md5:
                 raise DataFileError(f"{name} has the MD5 {found}, expected {file.gzip_md5}")
-        self._check(idx.decompress(np.frombuffer(content, dtype=np.uint8), name), name, file)
+        stored = np.frombuffer(content, dtype=np.uint8)
+        self._check(*idx.unpack(stored, name, self._hashes(file)), name, file)
 
-    def _check(self, content: np.ndarray, path: str | Path, file: DataFile) -> np.ndarray:
+    def _check(self, content: np.ndarray, sha256: str, path: str | Path, file: DataFile) -> np.ndarray:
         """Return images as (N, 1, 28, 28) or labels as int64, or say what is wrong with the file."""
         array = idx.parse(content, path)
         is_images = file is self._files[0]
@@ -141,7 +146,7 @@ class ImageFiles(ArrayDataset):
             raise DataFileError(
                 f"{type(self).__name__}: {path} holds the label {array.max()}, expected 0 to {len(self.classes) - 1}"
             )
-        idx.check_sha256(content, path, file.sha256)
+        idx.check_sha256(sha256, path, file.sha256)
         return array.reshape(-1, 1, 28, 28) if is_images else array.astype(np.int64)
 
 
@@ -234,11 +239,14 @@ class FashionMNIST(ImageFiles):
         "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
     )  # fmt: skip
 
-    def _check(self, content: np.ndarray, path: str | Path, file: DataFile) -> np.ndarray:
+    def _hashes(self, file: DataFile) -> bool:
+        return super()._hashes(file) or file is self._files[1]
+
+    def _check(self, content: np.ndarray, sha256: str, path: str | Path, file: DataFile) -> np.ndarray:
         """Also refuse MNIST's labels: the two sets give their files the same names."""
-        array = super()._check(content, path, file)
+        array = super()._check(content, sha256, path, file)
         digits = {known.name: known.sha256 for known in (MNIST.train_files[1], MNIST.test_files[1])}
-        if file.name in digits and idx.sha256(content) == digits[file.name]:
+        if file.name in digits and sha256 == digits[file.name]:
             raise DataFileError(
                 f"{type(self).__name__}: {path} is MNIST's; put the files of the two sets into folders of their own, "
                 f"{MNIST.folders[0]}/ and {self.folders[0]}/"

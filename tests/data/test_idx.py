@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
+import threading
 import zlib
 from pathlib import Path
 
@@ -140,6 +141,25 @@ def test_altered_content(tmp_path: Path) -> None:
         read_idx(path, sha256=digest)
     with pytest.raises(ArgumentError, match="sha256 must be 64 hexadecimal digits"):
         read_idx(path, sha256="abc")
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_sha256_of_several_pieces(tmp_path: Path, compress: bool) -> None:
+    path, digest = tmp_path / "long", hashlib.sha256(RANDOM).hexdigest()
+    path.write_bytes(gzip.compress(RANDOM) if compress else RANDOM)
+    assert read_idx(path, sha256=digest).tobytes() == RANDOM[8:]
+    for at in (20, len(RANDOM) // 2, len(RANDOM) - 1):
+        path.write_bytes(gzip.compress(damaged(RANDOM, at)) if compress else damaged(RANDOM, at))
+        with pytest.raises(DataFileError, match="long is altered"):
+            read_idx(path, sha256=digest)
+
+
+def test_no_thread_outlives_a_broken_file(tmp_path: Path) -> None:
+    path, threads = tmp_path / "broken", set(threading.enumerate())
+    path.write_bytes(gzip.compress(RANDOM)[:-1000])
+    with pytest.raises(DataFileError, match="its gzip stream ends early"):
+        read_idx(path, sha256="0" * 64)
+    assert set(threading.enumerate()) == threads
 
 
 def test_missing_file(tmp_path: Path) -> None:
