@@ -125,7 +125,7 @@ MUTANTS = [
     ),
     Mutant(
         "shift-never-the-last", "data/transforms.py",
-        "generator.integers(0, 2 * pixels + 1,", "generator.integers(0, 2 * pixels,",
+        "generator.integers(0, 2 * self.pixels + 1,", "generator.integers(0, 2 * self.pixels,",
         "one shift is never drawn", ("data/test_transforms.py -k every_shift",),
     ),
     Mutant(
