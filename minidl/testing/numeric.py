@@ -36,6 +36,10 @@ _DEVIATIONS = 5.0
 _POINTS = 14
 # Noise in relation to the values: more is in question.
 _MUCH = 2e-5
+# Less than this is left of results that are computed from many rounded ones.
+_ROUNDED = 2.0**-44
+# By how much points are closer together where kinks are told from noise.
+_CLOSER = 4
 # Of that many numbers from a standard normal distribution, the size of the 4th, 5th and 6th largest entry of a level.
 _EXPECTED = {3: 0.9, 4: 0.67, 5: 0.45}
 # Of the scale: steps between the points. The finest show rounding in float64, the coarsest in float32.
@@ -83,21 +87,23 @@ def noise_of(values: Callable[[float, int], Array], itemsize: int) -> Array:
     fall are a smooth function's; those of noise stay what they are, whether it is many small roundings or the few
     steps of a function that computes in less precision.
 
-    Between points that lie far apart there may be many kinks, as in a network with ReLU. What first shows
-    at a spacing, and grows with it from there, is therefore looked at again with the points closer together: noise
-    stays, or the function stands still between its steps, but what kinks do to a table falls with the spacing.
+    Between points that lie far apart there may be many kinks, as in a network with ReLU. What first shows at a spacing,
+    and grows with it from there, is therefore looked at again with the points closer together, if it is much more than
+    results are rounded by: steps are rarer there and as high as before, or there are none and the function stands
+    still; but what a kink does to a table falls with the spacing.
     """
     tables = [_table(values, spacing) for spacing in _SPACINGS[itemsize]]
     noise = np.stack([_noise_in(table) for table in tables])
+    sizes = np.abs(tables).max(axis=1)
     for k in range(1, len(noise)):
-        suspect = noise[k] > 10 * noise[:k].max(axis=0)
+        suspect = (noise[k] > 10 * noise[:k].max(axis=0)) & (noise[k] > _ROUNDED * sizes[k])
         if k + 1 < len(noise):
             suspect &= noise[k + 1] > 8 * noise[k]
         if suspect.any():
-            closer = _table(values, _SPACINGS[itemsize][k] / 8)
+            closer = _table(values, _SPACINGS[itemsize][k] / _CLOSER)
             still = (closer[1:] == closer[:-1]).sum(axis=0) >= _POINTS // 3
-            noise[k][suspect & ~still & (_noise_in(closer) < 0.25 * noise[k])] = 0
-    sizes = np.abs(tables).max(axis=1)
+            highest, before = (np.abs(np.diff(table, 3, axis=0)).max(axis=0) for table in (closer, tables[k]))
+            noise[k][suspect & ~still & (highest < 0.6 * before)] = 0
     # What waves within the points looks like much noise at their spacing; real noise that is so large is everywhere.
     waves = (noise > _MUCH * sizes) & ((noise > 0.1 * noise.max(axis=0)).sum(axis=0) < 3)
     return np.where(waves, 0, noise).max(axis=0)
