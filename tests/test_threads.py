@@ -185,7 +185,9 @@ def work(seconds):
 
     @pytest.mark.skipif(not hasattr(signal, "SIGINT") or os.name != "posix", reason="no signals here")
     def test_ctrl_c(self) -> None:
-        program = self.BUSY + "print('begun', flush=True)\nwork(60)"
+        # A process that was started in the background ignores the signal, and so would its children.
+        handler = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        program = handler + self.BUSY + "print('begun', flush=True)\nwork(60)"
         with subprocess.Popen(
             [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             cwd=Path(__file__).parents[1],
