@@ -15,6 +15,7 @@ import pytest
 import minidl
 import minidl.functional as F
 from minidl import nn, optim
+from minidl.autograd import Op
 from minidl.errors import ArgumentError, DTypeError, GraphError, ShapeError
 
 
@@ -263,6 +264,24 @@ class TestGrad:
         (gxy,) = minidl.grad(gx, y, retain_graph=True)
         (gyx,) = minidl.grad(gy, x)
         assert gxy.tolist() == gyx.tolist() == [2 * 2 * 3 * 9]
+
+    @pytest.mark.parametrize("order", [(0, 1), (1, 0), (1,)])
+    def test_values_saved_in_any_order(self, order: tuple[int, ...]) -> None:
+        class Scale(Op):
+            """x * y, whose second gradients reach each factor through what was saved."""
+
+            def forward(self, *factors: np.ndarray) -> np.ndarray:
+                self.save(*[factors[i] for i in order])
+                return factors[0] * factors[1]
+
+            def backward(self, grad: Any) -> tuple:
+                kept = dict(zip(order, self.saved, strict=True))
+                return grad * kept[1], grad * kept[0] if 0 in kept else None
+
+        x, y = leaf(2), leaf(3)
+        (gx,) = minidl.grad(Scale()(x, y), x, create_graph=True)
+        (gxy,) = minidl.grad(gx.pow(2), y)
+        assert gx.tolist() == [3] and gxy.tolist() == [6]
 
     def test_create_graph_in_backward(self) -> None:
         x = leaf(3)

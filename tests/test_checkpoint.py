@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bits import bits
 
 import minidl
 import minidl.functional as F
@@ -63,9 +64,9 @@ class Run:
                 if not steps:
                     break
 
-    def bits(self) -> list[bytes]:
-        state = [p.data.tobytes() for p in self.model.parameters()]
-        return [*state, repr((self.loader.state_dict(), minidl.default_generator().bit_generator.state)).encode()]
+    def bits(self) -> tuple[str, str]:
+        state = (self.loader.state_dict(), minidl.default_generator().bit_generator.state)
+        return bits(*self.model.parameters()), repr(state)
 
 
 @pytest.mark.parametrize("kind", ["adam", "sgd"])

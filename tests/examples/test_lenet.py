@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bits import bits
 from safetensors.numpy import load_file
 
 import minidl
@@ -51,8 +52,8 @@ def timeless(path: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in record.items() if k not in ("seconds", "elapsed")} for record in metrics(path)]
 
 
-def weights(out: Path) -> dict[str, bytes]:
-    return {key: array.tobytes() for key, array in load_file(out / "checkpoint.safetensors").items()}
+def weights(out: Path) -> dict[str, str]:
+    return {key: bits(array) for key, array in load_file(out / "checkpoint.safetensors").items()}
 
 
 def test_a_whole_run(lenet: Any, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bits import bits
 from parity import generators
 
 import minidl
@@ -165,7 +166,7 @@ class TestOrthogonal:
         results = []
         for threads in (1, 2, 4):
             minidl.set_num_threads(threads)
-            results.append(drawn("orthogonal_", 200, 150).tobytes())
+            results.append(bits(drawn("orthogonal_", 200, 150)))
         minidl.set_num_threads(before)
         assert results[0] == results[1] == results[2]
 

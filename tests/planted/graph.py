@@ -72,7 +72,13 @@ MUTANTS = [
     Mutant(
         "saved-value-of-another-input", "autograd.py",
         "source, version = i, inputs[i]._version", "source, version = 0, inputs[0]._version",
-        "second gradients flow to the first input whatever was saved", ("test_autograd.py -k mixed_second",
+        "second gradients flow to the first input whatever was saved",
+        ("test_autograd.py -k saved_in_any_order",),
+    ),
+    Mutant(
+        "saved-value-in-its-place", "autograd.py",
+        "source, version = at, inputs[at]._version", "source, version = 0, inputs[0]._version",
+        "the same, of values saved in the order of the inputs", ("test_autograd.py -k mixed_second",
         "test_ops.py -k second_gradients and (mul or matmul)"),
     ),
     Mutant(
