@@ -71,14 +71,14 @@ def main() -> None:
     )  # fmt: skip
     kinds = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
     optimizer = kinds[recipe["optimizer"]](model.parameters(), lr=recipe["lr"], fused=True)
-    size = recipe["batch_size"]
+    size, samples = recipe["batch_size"], recipe["samples"] or len(images)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe["lr"], total_steps=recipe["epochs"] * -(-len(images) // size),
+        optimizer, recipe["lr"], total_steps=recipe["epochs"] * -(-samples // size),
         pct_start=recipe["warm_up"], anneal_strategy=recipe["anneal"],
     )  # fmt: skip
     criterion = nn.CrossEntropyLoss()
     for _ in range(recipe["epochs"]):
-        order = generator.permutation(len(images))
+        order = generator.permutation(len(images))[:samples]
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
             batch = images[chosen]

@@ -22,6 +22,8 @@ from minidl.grad_mode import state
 Array = np.ndarray
 
 _order = itertools.count()
+# Of what was saved but is neither an input nor the result: which of them it is, their version, and its count then.
+_NO_SOURCE: tuple[int | None, list | None, int] = (None, None, 0)
 
 
 class RemovableHandle:
@@ -198,27 +200,33 @@ class Op:
         return result
 
     def _record(self, inputs: tuple, arrays: list, data: Array) -> Any:
-        self.edges = tuple([(t._op or t) if need else None for t, need in zip(inputs, self.needs, strict=True)])
+        self.edges = tuple([(t._op or t) if t is not None and t._requires_grad else None for t in inputs])
         self.order = next(_order)
         self.shape = data.shape
         result = wrap(data, self)
         if self.is_view:
             self._share_version(result, inputs[0])
-        sources = []
-        for at, array in enumerate(self._to_save or ()):
-            source, version = None, None
-            if array is data:
-                source, version = -1, result._version
-            elif at < len(arrays) and array is arrays[at] and array is not None:
-                # What is kept is all of the inputs as a rule; those of a run of layers are many.
-                source, version = at, inputs[at]._version
-            else:
-                for i, candidate in enumerate(arrays):
-                    if array is candidate and array is not None:
-                        source, version = i, inputs[i]._version
-                        break
-            sources.append((source, version, version[0] if version is not None else 0))
-        self._saved_sources = sources
+        if self._to_save:
+            self._saved_sources = sources = []
+            count = len(arrays)
+            for at, array in enumerate(self._to_save):
+                if array is None:
+                    sources.append(_NO_SOURCE)
+                    continue
+                if array is data:
+                    source, version = -1, result._version
+                elif at < count and array is arrays[at]:
+                    # What is kept is all of the inputs as a rule; those of a run of layers are many.
+                    source, version = at, inputs[at]._version
+                else:
+                    for i, candidate in enumerate(arrays):
+                        if array is candidate:
+                            source, version = i, inputs[i]._version
+                            break
+                    else:
+                        sources.append(_NO_SOURCE)
+                        continue
+                sources.append((source, version, version[0]))
         return result
 
     @staticmethod

@@ -27,7 +27,9 @@ def _start_gradient(op: str, output: TensorBase, gradient: Any) -> Array | Tenso
             raise ShapeError(
                 f"{op}: a gradient must be given for a result of shape {output.data.shape}; only a single number has 1"
             )
-        return np.ones(output.data.shape, output.data.dtype)
+        start = np.empty(output.data.shape, output.data.dtype)
+        start.fill(1)
+        return start
     given = gradient if isinstance(gradient, TensorBase) else wrap(to_array(op, gradient, output.data.dtype))
     if given.data.shape != output.data.shape:
         raise ShapeError(f"{op}: gradient has shape {given.data.shape}, the result {output.data.shape}")
@@ -152,12 +154,13 @@ def run_backward(
                 op.needs = recorded
             if type(grads) is not tuple:
                 grads = (grads,)
+            is_new = op.owns_gradients
             for edge, part, need in zip(op.edges, grads, needs, strict=True):
                 if edge is None or not need or part is None:
                     continue
                 if isinstance(edge, Op) and edge.shape != (part.data if create_graph else part).shape:
                     raise GraphError(f"{op.name}: backward gave a gradient of shape {part.shape} for {edge.shape}")
-                send(edge, part, op.owns_gradients)
+                send(edge, part, is_new)
             if not retain:
                 op.free()
         for key, leaf in leaves.items():
@@ -177,12 +180,13 @@ def run_backward(
 
 
 def _accumulate(leaf: TensorBase, grad: Any, owned: bool) -> None:
-    shape = (grad.data if isinstance(grad, TensorBase) else grad).shape
+    is_tensor = isinstance(grad, TensorBase)
+    shape = grad.data.shape if is_tensor else grad.shape
     if shape != leaf.data.shape:
         raise GraphError(f"backward: a gradient of shape {shape} came to a tensor of shape {leaf.data.shape}")
-    if isinstance(grad, TensorBase):
+    if is_tensor:
         # A copy, since the gradient of several leaves may be one tensor.
-        leaf.grad = grad.clone() if leaf.grad is None else leaf.grad + grad  # type: ignore[attr-defined]
+        leaf.grad = grad.clone() if leaf.grad is None else leaf.grad + grad
     elif leaf.grad is None:
         leaf.grad = wrap(grad if owned else grad.copy())
     elif leaf.grad._op is None and leaf.grad.data.flags.writeable:

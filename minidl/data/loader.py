@@ -28,6 +28,8 @@ class DataLoader:
         Draw a new order for every epoch.
     drop_last : bool, optional
         Leave out a last batch that is not full.
+    num_samples : int, optional
+        How many samples an epoch has, with `shuffle`: those are drawn anew for every epoch. All by default.
     generator : numpy.random.Generator or int, optional
         Where order and transforms draw from, or its seed. By default seeded from what `minidl.manual_seed` set.
     transform : callable, optional
@@ -44,7 +46,8 @@ class DataLoader:
     Raises
     ------
     ArgumentError
-        If `batch_size` is not positive, or a seed is negative.
+        If `batch_size` is not positive, a seed is negative, or `num_samples` is more than there are or without
+        `shuffle`.
     DTypeError
         If an argument has a wrong type.
 
@@ -69,6 +72,7 @@ class DataLoader:
         shuffle: bool = False,
         *,
         drop_last: bool = False,
+        num_samples: int | None = None,
         generator: np.random.Generator | int | None = None,
         transform: Transform | None = None,
     ) -> None:
@@ -76,12 +80,20 @@ class DataLoader:
             raise DTypeError(f"DataLoader: batch_size must be a whole number, got {batch_size!r}")
         if batch_size <= 0:
             raise ArgumentError(f"DataLoader: batch_size must be positive, got {batch_size}")
+        if num_samples is not None:
+            if isinstance(num_samples, bool) or not isinstance(num_samples, int | np.integer):
+                raise DTypeError(f"DataLoader: num_samples must be a whole number, got {num_samples!r}")
+            if not 0 < num_samples <= len(dataset):
+                raise ArgumentError(f"DataLoader: num_samples must be from 1 to {len(dataset)}, got {num_samples}")
+            if not shuffle:
+                raise ArgumentError("DataLoader: num_samples are drawn at random, which needs shuffle=True")
         if transform is not None and not callable(transform):
             raise DTypeError(f"DataLoader: transform must be callable, got {transform!r}")
         self.dataset = dataset
         self.batch_size = int(batch_size)
         self.shuffle = bool(shuffle)
         self.drop_last = bool(drop_last)
+        self.num_samples = None if num_samples is None else int(num_samples)
         self.generator = _make_generator(generator)
         self.transform = transform
         self.epoch = 0
@@ -92,7 +104,7 @@ class DataLoader:
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
-        samples = len(self.dataset)
+        samples = len(self.dataset) if self.num_samples is None else self.num_samples
         return samples // self.batch_size if self.drop_last else -(-samples // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
@@ -176,6 +188,8 @@ class DataLoader:
             "batch_size": self.batch_size,
             "shuffle": self.shuffle,
             "drop_last": self.drop_last,
+            # States from before there was such a setting are those of whole epochs.
+            **({} if self.num_samples is None else {"num_samples": self.num_samples}),
         }
 
     def _random_state(self) -> dict[str, Any]:
@@ -183,7 +197,7 @@ class DataLoader:
 
     def _draw_order(self) -> np.ndarray:
         samples = len(self.dataset)
-        return self.generator.permutation(samples) if self.shuffle else np.arange(samples)
+        return self.generator.permutation(samples)[: self.num_samples] if self.shuffle else np.arange(samples)
 
     def _batches(self, order: np.ndarray, position: int) -> Iterator[tuple[Tensor, ...]]:
         for number in range(position, len(self)):

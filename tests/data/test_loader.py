@@ -76,6 +76,28 @@ def test_drop_last(size: int, expected: int) -> None:
     assert len(loader) == len(read(loader)) == expected
 
 
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_fewer_samples_than_there_are(drop_last: bool) -> None:
+    loader = DataLoader(DATA, batch_size=5, shuffle=True, num_samples=12, drop_last=drop_last, generator=0)
+    epochs = [read(loader) for _ in range(40)]
+    drawn = [np.concatenate([labels for _, labels in batches]) for batches in epochs]
+    assert all(len(batches) == len(loader) == 3 - drop_last for batches in epochs)
+    assert all(len(set(order.tolist())) == len(order) == (10 if drop_last else 12) for order in drawn)
+    assert set(np.concatenate(drawn).tolist()) == set(LABELS.tolist())
+
+
+@pytest.mark.parametrize("num_samples, shuffle, error, message", [
+    (0, True, ArgumentError, "num_samples must be from 1 to 23, got 0"),
+    (24, True, ArgumentError, "num_samples must be from 1 to 23, got 24"),
+    (12, False, ArgumentError, "num_samples are drawn at random, which needs shuffle=True"),
+    (2.0, True, DTypeError, "num_samples must be a whole number, got 2.0"),
+    (True, True, DTypeError, "num_samples must be a whole number, got True"),
+])  # fmt: skip
+def test_bad_num_samples(num_samples: Any, shuffle: bool, error: type, message: str) -> None:
+    with pytest.raises(error, match=f"DataLoader: {message}"):
+        DataLoader(DATA, batch_size=5, shuffle=shuffle, num_samples=num_samples)
+
+
 def test_same_seed_same_batches() -> None:
     def two_epochs(generator: Any) -> list:
         loader = DataLoader(DATA, batch_size=4, shuffle=True, generator=generator, transform=TRANSFORM)
@@ -169,6 +191,24 @@ def test_resumed_run_gives_the_same_batches(kind: type, shuffle: bool, stop: int
     assert_same(rest, batches[stop:])
     assert resumed.epoch == loader.epoch == 4
     assert resumed.state_dict() == loader.state_dict()
+
+
+@pytest.mark.parametrize("stop", [0, 1, 3, 4])
+def test_resumed_run_of_fewer_samples(stop: int) -> None:
+    loader, states, batches = make(num_samples=11), [], []
+    states.append(loader.state_dict())
+    for _ in range(2):
+        for batch in loader:
+            batches.append(tuple(part.data.copy() for part in batch))
+            states.append(loader.state_dict())
+    resumed = make(num_samples=11, seed=9)
+    resumed.load_state_dict(json.loads(json.dumps(states[stop])))
+    rest = [batch for _ in range(2 - resumed.epoch) for batch in read(resumed)]
+    assert_same(rest, batches[stop:])
+    with pytest.raises(StateDictError, match="num_samples is 11 in the state, 12 in this loader"):
+        make(num_samples=12).load_state_dict(states[stop])
+    with pytest.raises(StateDictError, match=r"unexpected keys \['num_samples'\]"):
+        make().load_state_dict(states[stop])
 
 
 def test_state_between_epochs() -> None:

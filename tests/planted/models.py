@@ -114,6 +114,12 @@ MUTANTS = [
         "the last batch, if it is not whole, is dropped", ("data/test_loader.py -k order",),
     ),
     Mutant(
+        "loader-always-the-same-samples", "data/loader.py",
+        "self.generator.permutation(samples)[: self.num_samples]",
+        "self.generator.permutation(self.num_samples or samples)",
+        "an epoch of fewer samples always has the first", ("data/test_loader.py -k fewer_samples",),
+    ),
+    Mutant(
         "loader-generator-after-resuming", "data/loader.py",
         "            self.generator.bit_generator.state = now\n", "",
         "after the order was drawn again, random numbers go on from there", ("data/test_loader.py -k resumed",),
