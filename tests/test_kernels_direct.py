@@ -72,6 +72,37 @@ def test_random_windows(seed: int, dtype: str, low_bands: None, threads_everywhe
 
 
 @every_dtype
+@pytest.mark.parametrize("parts", [1, 2, 3])
+@pytest.mark.parametrize("seed", range(60))
+def test_parts_of_blocks(
+    seed: int, parts: int, dtype: str, monkeypatch: pytest.MonkeyPatch, threads_everywhere: None
+) -> None:
+    """All is done by blocks, whatever the cost model says of them."""
+    rng = np.random.default_rng(seed)
+    minidl.set_num_threads(1 + seed % 4)
+    monkeypatch.setattr(direct, "direct_plan", direct._by_blocks)
+    monkeypatch.setattr(direct, "_parts", lambda N, rows, window: min(parts, rows))
+    N, C, F = int(rng.choice([1, 9, 16, 19])), int(rng.integers(1, 5)), int(rng.integers(1, 10))
+    assert_alike(random_window(rng), N, C, F, dtype, rng, bool(seed % 3))
+
+
+@pytest.mark.parametrize("direction", ["forward", "input", "weight"])
+def test_few_blocks_are_cut_in_two(direction: str) -> None:
+    window = sliding_window("test", (28, 28), 5, 1, 0)
+    parts = {N: direct.direct_plan(direction, N, 1, 6, window, 4).parts for N in (16, 32, 48, 64, 16 * 7, 16 * 9)}
+    assert parts == {16: 2, 32: 1, 48: 2, 64: 1, 16 * 7: 2, 16 * 9: 1}
+    # Both parts would load nearly all of the image.
+    assert direct.direct_plan(direction, 16, 4, 6, sliding_window("test", (12, 12), 9, 1, 0), 4).parts == 1
+
+
+def test_samples_whose_lines_share_a_set_are_cut_into_bands() -> None:
+    def by_bands(size: int) -> bool:
+        return direct.direct_plan("forward", 64, 1, 8, sliding_window("test", (size, size), 3, 1, 1), 4).band > 0
+
+    assert [by_bands(size) for size in (56, 60, 64)] == [False, False, True]
+
+
+@every_dtype
 @pytest.mark.parametrize("width", [15, 16, 17, 32, 48, 64])
 def test_rows_that_fill_their_vectors(width: int, dtype: str, low_bands: None) -> None:
     rng = np.random.default_rng(width)

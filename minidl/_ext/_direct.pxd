@@ -96,8 +96,8 @@ cdef inline void pack(
 
 
 cdef inline void load_images(
-    const real* image, Py_ssize_t sample_step, Py_ssize_t count, Py_ssize_t channels, const Window* window,
-    const Plane* plane, real* x,
+    const real* image, Py_ssize_t sample_step, Py_ssize_t channel_step, Py_ssize_t count, Py_ssize_t channels,
+    const Window* window, const Plane* plane, real* x,
 ) noexcept nogil:
     """Up to 16 samples (C, H, W) into a block, with zeros for the padding and the lanes without a sample."""
     cdef Py_ssize_t c, h, rows, columns
@@ -107,7 +107,7 @@ cdef inline void load_images(
         x[c] = 0
     for c in range(channels):
         for h in range(rows):
-            to_lanes(image + (c * window.H + h) * window.W, sample_step, count, columns,
+            to_lanes(image + c * channel_step + h * window.W, sample_step, count, columns,
                      x + ((c * plane.rows + h + window.top) * plane.columns + window.left) * LANES)
 
 

@@ -117,8 +117,8 @@ cdef void forward_block(
     cdef real* y = &scratch[slot, 0]
     cdef real* target
     cdef Py_ssize_t target_row, target_filter
-    load_images(&image_nchw[n, 0, 0, 0], stage.C * stage.window.H * stage.window.W, count, stage.C, &stage.window,
-                &stage.plane, x)
+    load_images(&image_nchw[n, 0, 0, 0], stage.C * stage.window.H * stage.window.W, stage.window.H * stage.window.W,
+                count, stage.C, &stage.window, &stage.plane, x)
     for s in range(last + 1):
         stage = read(stages, s)
         x = &images[kept, stage.x]

@@ -15,6 +15,8 @@ __all__ = ["MOST_COLUMNS", "direct_conv2d", "direct_input_gradient", "direct_wei
 
 _LANES = 16
 _MOST_FILTERS = 6
+# From so many blocks on, threads that have one more to do than others don't matter.
+_FEW_BLOCKS = 8
 # The kernel's offsets of columns are a small table.
 MOST_COLUMNS = 64
 _L2_BYTES = 512 * 1024
@@ -23,14 +25,44 @@ _L2_BYTES = 512 * 1024
 _BAND_BYTES = {"forward": 128 * 1024, "input": 128 * 1024, "weight": 640 * 1024}
 # Without BLAS's calls and packing, so much more work is over before a second thread has woken up.
 _PACE = 8
-# Seconds do not matter here, only the ratio: moving a number into or out of a block, in units of a product.
-_MOVE = 0.6
+
+
+class _Cost(NamedTuple):
+    """What moving data costs beside the products, in units of one product with full vectors.
+
+    Fitted to times of both cuts, one thread, AVX-512: benchmarks/direct_cuts.py.
+    """
+
+    # By blocks: a number that goes into or out of the lanes, how much longer that takes where samples lie a multiple
+    # of _ALIASED bytes apart, and a sample.
+    moved: float
+    aliased: float
+    sample: float
+    # By bands: the products' own pace, a number of the image, a row of it and of the outputs, and a sample.
+    pace: float
+    pixel: float
+    row: float
+    output_row: float
+    image: float
+
+
+_COSTS = {
+    "forward": _Cost(12, 2.7, 4000, 0.9, 22, 400, 540, 6000),
+    "input": _Cost(15, 1.5, 5000, 1.0, 50, 0, 410, 26000),
+    "weight": _Cost(13, 1.4, 6000, 1.3, 0, 1400, 220, 12000),
+}
+# A way of the L1 cache: what lies so far apart shares its lines.
+_ALIASED = 4096
 
 
 class DirectPlan(NamedTuple):
-    """How one direction is cut: the rows of a band (0: blocks of samples instead), and scratch in elements."""
+    """How one direction is cut, and scratch in elements.
+
+    By the rows of a band, or (band 0) blocks of samples, each in so many parts.
+    """
 
     band: int
+    parts: int
     scratch: int
     # Where the weight gradient's sum of one block begins, and in how many chunks it is added up.
     sum_at: int
@@ -49,29 +81,37 @@ def _band(rows: int, bytes_of: dict[int, int], most: int, N: int) -> int:
     return -(-rows // pieces)
 
 
-@lru_cache(maxsize=1024)
-def direct_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> DirectPlan:
-    """For "forward", "input" or "weight"."""
-    H, W = window.input_size
-    OH, OW = window.output_size
-    size, work = F * C * window.taps, N * F * C * window.taps * window.positions
-    rows, columns, _, grad_columns = _ext.stack.sizes(window.packed)
-    image, gradient = C * rows * columns * _LANES, F * OH * grad_columns * _LANES
-    block = {
-        "forward": image + _MOST_FILTERS * window.positions * _LANES,
-        "input": gradient + C * H * W * _LANES,
+def _parts(N: int, rows: int, window: Window) -> int:
+    """In how many parts of their rows blocks are worked on: two where they are few and don't go in pairs.
+
+    Not where the rows that both of them load would be many.
+    """
+    blocks = -(-N // _LANES)
+    return 2 if blocks % 2 and blocks < _FEW_BLOCKS and rows >= 2 * window.kernel_size[0] * window.dilation[0] else 1
+
+
+def _by_blocks(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> DirectPlan:
+    """Blocks of 16 samples, in parts where there are few."""
+    (H, W), (OH, OW) = window.input_size, window.output_size
+    _, columns, _, grad_columns = _ext.stack.sizes(window.packed)
+    size, parts = F * C * window.taps, _parts(N, OH if direction != "input" else H, window)
+    # The rows of the largest part, and those of the outputs that it sees or is seen from.
+    reach, stride, high = (window.kernel_size[0] - 1) * window.dilation[0], window.stride[0], -(-H // parts)
+    most = -(-OH // parts) if direction != "input" else min((high - 1 + reach) // stride + 2, OH)
+    image, gradient = C * ((most - 1) * stride + reach + 1) * columns * _LANES, F * most * grad_columns * _LANES
+    scratch = {
+        "forward": image + _MOST_FILTERS * most * OW * _LANES,
+        "input": gradient + C * high * W * _LANES,
         "weight": image + gradient + size,
     }[direction]
-    # Products a sample, in vectors: by blocks all lanes count but those without a sample, by bands those of whole rows.
-    moved = C * H * W + F * window.positions
-    by_block = (work / max(N, 1) + _MOVE * _LANES * moved) * (-(-N // _LANES) * _LANES / max(N, 1))
-    across = OW if direction != "input" else -(-W // window.stride[1])
-    by_band = work / max(N, 1) / _lanes_filled(across) + 0.2 * _LANES * moved
-    if N >= _LANES // 2 and by_block < by_band and block * itemsize <= 4 * _L2_BYTES:
-        items = -(-N // _LANES)
-        return DirectPlan(0, block, block - size, _chunks(items, size, itemsize), work)
+    chunks = _chunks(-(-N // _LANES) * parts, size, itemsize)
+    return DirectPlan(0, parts, scratch, scratch - size, chunks, N * size * window.positions)
 
-    def parts(count: int) -> tuple[int, int, int]:
+
+def _by_bands(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> DirectPlan:
+    """Bands of rows of single images."""
+
+    def needed(count: int) -> tuple[int, int, int]:
         """Elements of what a band of so many rows copies, of its scratch, and the block's sum."""
         x, grad, forward, backward, wide = _ext.direct.band_sizes(window.packed, count)
         if direction == "forward":
@@ -80,11 +120,34 @@ def direct_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize
             return F * grad, _MOST_FILTERS * backward, 0
         return C * x + F * count * wide, 0, size
 
-    total = H if direction == "input" else OH
+    size = F * C * window.taps
+    total = window.input_size[0] if direction == "input" else window.output_size[0]
     candidates = {min(count, total) for i in range(12) for count in (2**i, 3 * 2**i)} | {total}
-    band = _band(total, {count: parts(count)[0] * itemsize for count in candidates}, _BAND_BYTES[direction], N)
-    used = parts(band)
-    return DirectPlan(band, sum(used), used[0], _chunks(N * -(-total // band), size, itemsize), work)
+    band = _band(total, {count: needed(count)[0] * itemsize for count in candidates}, _BAND_BYTES[direction], N)
+    used = needed(band)
+    chunks = _chunks(N * -(-total // band), size, itemsize)
+    return DirectPlan(band, 1, sum(used), used[0], chunks, N * size * window.positions)
+
+
+@lru_cache(maxsize=1024)
+def direct_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> DirectPlan:
+    """For "forward", "input" or "weight"."""
+    if N >= _LANES // 2:
+        (H, W), (OH, OW) = window.input_size, window.output_size
+        products, cost = F * C * window.taps * window.positions, _COSTS[direction]
+        # Of a sample: blocks have all lanes full but those without one, bands those beyond a row's end not.
+        sizes = C * H * W, F * window.positions
+        moved = sum([size * (1 if size * itemsize % _ALIASED else cost.aliased) for size in sizes])
+        by_block = products + cost.moved * moved + cost.sample
+        by_block *= -(-N // _LANES) * _LANES / N
+        across = OW if direction != "input" else -(-W // window.stride[1])
+        by_band = cost.pace * products / _lanes_filled(across)
+        by_band += cost.pixel * C * H * W + cost.row * C * H + cost.output_row * F * OH + cost.image
+        if by_block < by_band:
+            plan = _by_blocks(direction, N, C, F, window, itemsize)
+            if plan.scratch * itemsize <= 4 * _L2_BYTES:
+                return plan
+    return _by_bands(direction, N, C, F, window, itemsize)
 
 
 def _chunks(items: int, size: int, itemsize: int) -> int:
@@ -106,7 +169,7 @@ def direct_conv2d(x: Array, weight: Array, bias: Array | None, window: Window) -
         with workspace(threads, plan.scratch + weight.size, dtype) as scratch:
             _forward[dtype](
                 contiguous(x), contiguous(weight), NOTHING[dtype] if bias is None else contiguous(bias),
-                window.packed, output, scratch, plan.scratch, plan.band, threads,
+                window.packed, output, scratch, plan.scratch, plan.band, plan.parts, threads,
             )  # fmt: skip
     return output
 
@@ -120,7 +183,8 @@ def direct_input_gradient(grad: Array, weight: Array, window: Window) -> Array:
     if N:
         with workspace(threads, plan.scratch + weight.size, dtype) as scratch:
             _input_gradient[dtype](
-                contiguous(grad), contiguous(weight), window.packed, output, scratch, plan.scratch, plan.band, threads,
+                contiguous(grad), contiguous(weight), window.packed, output, scratch, plan.scratch, plan.band,
+                plan.parts, threads,
             )  # fmt: skip
     return output
 
@@ -134,11 +198,11 @@ def direct_weight_gradient(x: Array, grad: Array, window: Window) -> Array:
     if N == 0:
         output.fill(0)
         return output
-    arrays = contiguous(x), contiguous(grad), window.packed, output
+    arrays, cut = (contiguous(x), contiguous(grad), window.packed, output), (plan.sum_at, plan.band, plan.parts)
     with workspace(threads, plan.scratch, dtype) as scratch:
         if plan.chunks == 1:
-            _weight_gradient[dtype](*arrays, NOTHING[dtype], scratch, 1, plan.sum_at, plan.band, threads)
+            _weight_gradient[dtype](*arrays, NOTHING[dtype], scratch, 1, *cut, threads)
         else:
             with workspace(1, (plan.chunks - 1) * output.size, dtype) as sums:
-                _weight_gradient[dtype](*arrays, sums[0], scratch, plan.chunks, plan.sum_at, plan.band, threads)
+                _weight_gradient[dtype](*arrays, sums[0], scratch, plan.chunks, *cut, threads)
     return output

@@ -115,7 +115,7 @@ MUTANTS = [
     Mutant(
         "direct-columns-behind-a-gradient",
         "_ext/direct.pyx",
-        "for i in range((plane.margin + window.OW) * LANES, row):",
+        "for i in range(margin + OW * LANES, row):",
         "for i in range(row, row):",
         "columns behind a block's gradient are what was there before",
         (LARGE, DIRECT),
@@ -127,6 +127,38 @@ MUTANTS = [
         "sums[i] *= 1",
         "the weight gradient adds to what the workspace held",
         (LARGE, DIRECT),
+    ),
+    Mutant(
+        "direct-part-of-the-first-rows",
+        "_ext/direct.pyx",
+        "&dy_nfij[n, f, cut.output + r, 0]",
+        "&dy_nfij[n, f, r, 0]",
+        "every part of a block reads the gradient's first rows",
+        ("test_kernels_direct.py -k parts_of_blocks",),
+    ),
+    Mutant(
+        "direct-part-seen-by-too-few",
+        "_ext/direct.pyx",
+        "end = min((stop - 1 + window.top) // window.SH + 1, window.OH)",
+        "end = min((stop - 1 + window.top) // window.SH, window.OH)",
+        "the last row of outputs that sees a part is left out",
+        ("test_kernels_direct.py -k parts_of_blocks",),
+    ),
+    Mutant(
+        "direct-part-without-its-padding",
+        "_ext/direct.pyx",
+        "cut.window.top = max(-seen, 0)",
+        "cut.window.top = window.top",
+        "every part of a block has padding above it",
+        ("test_kernels_direct.py -k parts_of_blocks",),
+    ),
+    Mutant(
+        "direct-cut-without-lines",
+        "kernels/direct.py",
+        "(1 if size * itemsize % _ALIASED else cost.aliased)",
+        "1",
+        "the cost model forgets which samples share lines of the cache",
+        ("test_kernels_direct.py -k share_a_set",),
     ),
     # Depthwise.
     Mutant(
