@@ -102,6 +102,9 @@ def _correlation(
     row_blocks = 1
     while blocks * row_blocks < _FEWEST_PARTS and F // (2 * row_blocks) >= 8 * rows:
         row_blocks *= 2
+    # One part more for one thread than for the other is a lot where there are few.
+    if blocks * row_blocks % 2 and blocks * row_blocks < 2 * _FEWEST_PARTS and F >= 32 * rows:
+        row_blocks *= 2
     return Correlation(
         _numbers(N, C, F, *image, *positions, *stride),
         _seen(offsets, stride[1], image[1], positions[1]),

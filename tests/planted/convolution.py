@@ -362,6 +362,23 @@ MUTANTS = [
         modules=("implicit_gemm",),
     ),
     Mutant(
+        "gemm-odd-number-of-parts",
+        "kernels/implicit_gemm.py",
+        "if blocks * row_blocks % 2 and",
+        "if blocks * row_blocks % 2 > 1 and",
+        "of nine parts one thread has five",
+        ("test_kernels_implicit_gemm.py -k few_parts",),
+    ),
+    Mutant(
+        "gemm-packs-the-first-channels-only",
+        "_ext/implicit_gemm.pyx",
+        "        channel += CHANNELS_AT_ONCE\n",
+        "        channel += product.C\n",
+        "weights beyond the first channels are not packed for the input's gradient",
+        (PRODUCT,),
+        modules=("implicit_gemm",),
+    ),
+    Mutant(
         "gemm-same-image-for-ever",
         "_ext/gemm_tiles.h",
         "if (++row == view->rows) row = 0, image++;",
