@@ -69,24 +69,26 @@ cdef inline void run(
         direct_run_double(x, w, bias, y, count, filters, steps)
 
 
-cdef inline Py_ssize_t filters_at_once(Py_ssize_t filters) noexcept nogil:
-    """How many filters go together: all up to 6, else 4, or 5 where that leaves no remainder below 4."""
-    return filters if filters <= MOST_FILTERS else 4
+cdef inline Py_ssize_t filters_at_once(Py_ssize_t filters, bint by_bands) noexcept nogil:
+    """How many filters go together: all up to 6, else 4; in bands, whose rows are short, 6 where that leaves none."""
+    if filters <= MOST_FILTERS or (by_bands and filters % MOST_FILTERS == 0):
+        return min(filters, <Py_ssize_t>MOST_FILTERS)
+    return 4
 
 
-cdef inline Py_ssize_t filters_from(Py_ssize_t start, Py_ssize_t filters) noexcept nogil:
+cdef inline Py_ssize_t filters_from(Py_ssize_t start, Py_ssize_t filters, bint by_bands) noexcept nogil:
     """How many filters the group that starts at `start` has; the last one may be smaller."""
-    return min(filters_at_once(filters), filters - start)
+    return min(filters_at_once(filters, by_bands), filters - start)
 
 
 cdef inline void pack(
     const real* weight, real* packed, Py_ssize_t filters, Py_ssize_t channels, Py_ssize_t taps,
-    Py_ssize_t filter_step, Py_ssize_t channel_step,
+    Py_ssize_t filter_step, Py_ssize_t channel_step, bint by_bands,
 ) noexcept nogil:
     """Weights of a group side by side: packed[group][channel][tap][filter in group]."""
     cdef Py_ssize_t start = 0, size, c, t, f, at = 0
     while start < filters:
-        size = filters_from(start, filters)
+        size = filters_from(start, filters, by_bands)
         for c in range(channels):
             for t in range(taps):
                 for f in range(size):
@@ -221,7 +223,7 @@ cdef inline void input_gradient(
     c = 0
     group = 0
     while c < channels:
-        size = filters_from(c, channels)
+        size = filters_from(c, channels, False)
         steps.w_channel = window.KH * window.KW * size
         steps.w_row, steps.w_column = step_h * window.KW * size, step_w * size
         for h in range(window.H):

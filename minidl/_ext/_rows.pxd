@@ -87,7 +87,7 @@ cdef inline void band_forward(
     steps.x_pixel = window.SH * window.SW * length if is_narrow(wide, filters) else LANES
     steps.y_filter, steps.y_pixel = at_once * wide, wide if is_narrow(wide, filters) else LANES
     while f < filters:
-        size = filters_from(f, filters)
+        size = filters_from(f, filters, True)
         steps.w_channel, steps.w_row, steps.w_column = window.KH * window.KW * size, window.KW * size, size
         o = 0
         while o < count:
@@ -216,7 +216,7 @@ cdef inline void band_input_gradient(
     for i in range(window.KW):
         columns[i] = -i * run_on
     while c < channels:
-        size = filters_from(c, channels)
+        size = filters_from(c, channels, True)
         steps.w_channel = window.KH * window.KW * size
         steps.w_row, steps.w_column = step_h * window.KW * size, step_w * size
         h = first

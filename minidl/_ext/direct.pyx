@@ -89,7 +89,7 @@ cdef void forward_block(
     load_images(&x_nchw[n, 0, 0, 0] + cut.input * window.W, C * pixels, pixels, count, C, &cut.window, &cut.plane,
                 scratch)
     while f < F:
-        size = filters_from(f, F)
+        size = filters_from(f, F, False)
         forward_rows(scratch, packed + f * C * window.KH * window.KW, bias + f if bias != NULL else NULL, y, 0,
                      cut.window.OH, C, size, P * LANES, &cut.window, &cut.plane)
         for i in range(size):
@@ -115,7 +115,7 @@ def forward(
     cdef Py_ssize_t in_band = C * band_rows(band, &window) * window.SW * band_columns(&window)
     cdef real* packed = &scratch[0, packed_at]
     with nogil:
-        pack(&weight_fckl[0, 0, 0, 0], packed, F, C, T, C * T, T)
+        pack(&weight_fckl[0, 0, 0, 0], packed, F, C, T, C * T, T, band > 0)
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
         for item in range(slot_start(items, slot, threads), slot_start(items, slot + 1, threads)):
             if band == 0:
@@ -175,7 +175,7 @@ def gradient_of_input(
     cdef Py_ssize_t slot, item, first, count
     cdef real* packed = &scratch[0, packed_at]
     with nogil:
-        pack(&weight_fckl[0, 0, 0, 0], packed, C, F, T, T, C * T)
+        pack(&weight_fckl[0, 0, 0, 0], packed, C, F, T, T, C * T, band > 0)
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
         for item in range(slot_start(items, slot, threads), slot_start(items, slot + 1, threads)):
             if band == 0:

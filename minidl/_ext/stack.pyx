@@ -99,9 +99,9 @@ def pack_weight(const real[:, :, ::1] weight_fct, real[::1] packed, bint by_chan
     """Weights as the tiles read them: groups of filters side by side, or of channels for the input gradient."""
     cdef Py_ssize_t F = weight_fct.shape[0], C = weight_fct.shape[1], T = weight_fct.shape[2]
     if by_channel:
-        pack(&weight_fct[0, 0, 0], &packed[0], C, F, T, T, C * T)
+        pack(&weight_fct[0, 0, 0], &packed[0], C, F, T, T, C * T, False)
     else:
-        pack(&weight_fct[0, 0, 0], &packed[0], F, C, T, C * T, T)
+        pack(&weight_fct[0, 0, 0], &packed[0], F, C, T, C * T, T, False)
 
 
 cdef void forward_block(
@@ -141,7 +141,7 @@ cdef void forward_block(
             rows, columns = stage.QH, stage.QW
         f = 0
         while f < stage.F:
-            size = filters_from(f, stage.F)
+            size = filters_from(f, stage.F, False)
             for q in range(rows):
                 forward_rows(x, &weights[stage.weight + f * stage.C * stage.window.KH * stage.window.KW],
                              &biases[stage.bias + f], y, q * stage.PH, (q + 1) * stage.PH, stage.C, size, y_filter,
