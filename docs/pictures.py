@@ -159,7 +159,7 @@ def heat(axes: Any, values: np.ndarray, title: str, text: str = "{:.3g}") -> Non
 
 def winograd() -> None:
     """One tile of F(2x2, 3x3): what it reads, the two transforms, the 16 products, and the 4 outputs."""
-    A, G, BT = winograd_matrices(WINOGRAD_POINTS[2])
+    A, G, BT = winograd_matrices(WINOGRAD_POINTS[4])
     image = np.array(
         [
             [1, 2, 0, 1, 3, 1],

@@ -16,17 +16,18 @@ from minidl.geometry import Padding, Window, sliding_window
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
-every_tile = pytest.mark.parametrize("m", [2, 4])
+# m x m outputs of r x r taps.
+every_tile = pytest.mark.parametrize(("m", "r"), [(2, 3), (4, 3), (2, 5)])
 
 
 class Case:
-    """Random arrays around one window of 3x3, and what the loops make of them."""
+    """Random arrays around one window of 3x3 or 5x5, and what the loops make of them."""
 
     def __init__(self, N: int, C: int, F: int, window: Window, dtype: str, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
         self.window = window
         self.x = rng.normal(size=(N, C, *window.input_size)).astype(dtype)
-        self.weight = rng.normal(size=(F, C, 3, 3)).astype(dtype)
+        self.weight = rng.normal(size=(F, C, *window.kernel_size)).astype(dtype)
         self.bias = rng.normal(size=F).astype(dtype)
         self.grad = rng.normal(size=(N, F, *window.output_size)).astype(dtype)
 
@@ -46,14 +47,14 @@ class Case:
         ]
 
 
-def random_case(seed: int, dtype: str, most_channels: int = 70) -> Case:
-    """Images from 1x1 on, four paddings from 0 to 4, and as often as not more than one group of channels."""
+def random_case(seed: int, dtype: str, r: int, most_channels: int = 70) -> Case:
+    """Images from 1x1 on, four paddings from 0 to r + 1, and as often as not more than one group of channels."""
     rng = np.random.default_rng(seed)
     while True:
         size = tuple(int(v) for v in rng.integers(1, (14, 23)))
-        around = Padding(*(int(v) for v in rng.integers(0, 5, 4)))
+        around = Padding(*(int(v) for v in rng.integers(0, r + 2, 4)))
         try:
-            window = sliding_window("test", size, 3, 1, around)
+            window = sliding_window("test", size, r, 1, around)
         except ShapeError:
             continue
         C, F = (int(v) for v in rng.integers(1, most_channels + 1, 2))
@@ -69,39 +70,40 @@ def check(case: Case, m: int) -> None:
 @every_tile
 @every_dtype
 @pytest.mark.parametrize("seed", range(50))
-def test_random_geometries(seed: int, dtype: str, m: int, threads_everywhere: None) -> None:
+def test_random_geometries(seed: int, dtype: str, m: int, r: int, threads_everywhere: None) -> None:
     minidl.set_num_threads(1 + seed % 4)
-    check(random_case(seed, dtype), m)
+    check(random_case(seed, dtype, r), m)
 
 
 @every_tile
 @every_dtype
 @pytest.mark.parametrize("channels", [(1, 1), (15, 17), (16, 16), (64, 81), (130, 1), (1, 65), (70, 129)])
-def test_every_remainder_of_channels(channels: tuple[int, int], dtype: str, m: int) -> None:
+def test_every_remainder_of_channels(channels: tuple[int, int], dtype: str, m: int, r: int) -> None:
     """Around the blocks of lanes, and what is summed up or kept at once."""
-    check(Case(2, *channels, sliding_window("test", (6, 9), 3, 1, 1), dtype), m)
+    check(Case(2, *channels, sliding_window("test", (6, 9), r, 1, 1), dtype), m)
 
 
 @every_tile
 @pytest.mark.parametrize("size", [(2, 700), (3, 530), (9, 300), (40, 3), (1, 1), (31, 33)])
-@pytest.mark.parametrize("padding", [1, 2, 4])
-def test_images_longer_than_a_strip(size: tuple[int, int], padding: int, m: int) -> None:
-    check(Case(3, 5, 4, sliding_window("test", size, 3, 1, padding), "float64"), m)
+@pytest.mark.parametrize("further", [0, 1, 3])
+def test_images_longer_than_a_strip(size: tuple[int, int], further: int, m: int, r: int) -> None:
+    check(Case(3, 5, 4, sliding_window("test", size, r, 1, r // 2 + further), "float64"), m)
 
 
 @every_tile
 @every_dtype
-def test_tiles_in_several_chunks(dtype: str, m: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_in_several_chunks(dtype: str, m: int, r: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The weight gradient holds only so many tiles at a time."""
     monkeypatch.setattr("minidl.kernels.winograd._TILES_BYTES", 1)
-    check(Case(5, 18, 20, sliding_window("test", (25, 27), 3, 1, 1), dtype), m)
+    monkeypatch.setattr("minidl.kernels.winograd._MOST_TILES_BYTES", 1)
+    check(Case(5, 18, 20, sliding_window("test", (25, 27), r, 1, 1), dtype), m)
 
 
 @every_tile
 @every_dtype
-def test_the_bits_are_the_same_for_any_number_of_threads(dtype: str, m: int, threads_everywhere: None) -> None:
-    cases = [random_case(seed, dtype) for seed in range(3)]
-    cases.append(Case(3, 40, 50, sliding_window("test", (30, 29), 3, 1, 1), dtype))
+def test_the_bits_are_the_same_for_any_number_of_threads(dtype: str, m: int, r: int, threads_everywhere: None) -> None:
+    cases = [random_case(seed, dtype, r) for seed in range(3)]
+    cases.append(Case(3, 40, 50, sliding_window("test", (30, 29), r, 1, 1), dtype))
     for case in cases:
         minidl.set_num_threads(1)
         alone = case.winograd(m)
@@ -112,8 +114,8 @@ def test_the_bits_are_the_same_for_any_number_of_threads(dtype: str, m: int, thr
 
 
 @every_tile
-def test_any_memory_layout(m: int) -> None:
-    case = Case(3, 6, 5, sliding_window("test", (9, 7), 3, 1, 1), "float64")
+def test_any_memory_layout(m: int, r: int) -> None:
+    case = Case(3, 6, 5, sliding_window("test", (9, 7), r, 1, 1), "float64")
     expected = case.winograd(m)
     for name in ("x", "weight", "bias", "grad"):
         values = getattr(case, name)
@@ -126,16 +128,16 @@ def test_any_memory_layout(m: int) -> None:
 
 
 @every_tile
-def test_no_bias(m: int) -> None:
-    case = Case(2, 3, 20, sliding_window("test", (5, 6), 3, 1, 1), "float64")
+def test_no_bias(m: int, r: int) -> None:
+    case = Case(2, 3, 20, sliding_window("test", (5, 6), r, 1, 1), "float64")
     got = kernels.winograd_conv2d(case.x, case.weight, None, case.window, m)
     assert_close(got, reference.conv2d(case.x, case.weight, None, case.window, 1), 1e-13)
 
 
 @every_tile
-def test_what_is_not_finite_stays_where_it_is_seen(m: int) -> None:
+def test_what_is_not_finite_stays_where_it_is_seen(m: int, r: int) -> None:
     """It spreads over its tiles, not over others' channels, samples and lanes."""
-    case = Case(3, 18, 20, sliding_window("test", (16, 16), 3, 1, 1), "float64")
+    case = Case(3, 18, 20, sliding_window("test", (16, 16), r, 1, 1), "float64")
     expected = case.winograd(m)[0]
     case.x[1, 17, 9, 5] = np.inf
     got = case.winograd(m)[0]
@@ -145,22 +147,49 @@ def test_what_is_not_finite_stays_where_it_is_seen(m: int) -> None:
     assert not np.isfinite(got[1, :, 8:11, 4:7]).any()
 
 
+@every_tile
+def test_an_empty_batch(m: int, r: int) -> None:
+    case = Case(0, 3, 20, sliding_window("test", (5, 6), r, 1, 1), "float32")
+    check(case, m)
+    assert not case.winograd(m)[2].any()
+
+
+@every_tile
+def test_rounding_stays_within_4_times_im2col_s(m: int, r: int) -> None:
+    """Of sums of 96 filters and more, and over as many tiles as need all their levels."""
+    case = Case(6, 24, 96, sliding_window("test", (30, 30), r, 1, r // 2), "float32")
+    case.bias[:] = 0
+    doubles = [a.astype(np.float64) for a in (case.x, case.weight, case.grad)]
+
+    def im2col(x: np.ndarray, weight: np.ndarray, grad: np.ndarray) -> list[np.ndarray]:
+        return [
+            kernels.conv2d(x, weight, None, case.window, 1, "im2col"),
+            kernels.conv2d_input_gradient(grad, weight, case.window, 1, "im2col"),
+            kernels.conv2d_weight_gradient(x, grad, case.window, 1, "im2col"),
+        ]
+
+    plain = im2col(case.x, case.weight, case.grad)
+    for got, plainly, exact in zip(case.winograd(m), plain, im2col(*doubles), strict=True):
+        assert np.sqrt(np.mean((got - exact) ** 2)) < 4 * np.sqrt(np.mean((plainly - exact) ** 2))
+
+
 # The twin, and its matrices
 
 
 @every_tile
 @pytest.mark.parametrize("seed", range(12))
-def test_the_twin(seed: int, m: int) -> None:
-    case = random_case(seed, "float64", 5)
+def test_the_twin(seed: int, m: int, r: int) -> None:
+    case = random_case(seed, "float64", r, 5)
     for got, expected in zip(case.winograd(m, reference), case.loops(), strict=True):
         assert_close(got, expected, 1e-12)
 
 
+@pytest.mark.parametrize("taps", [1, 2, 3])
 @pytest.mark.parametrize("points", [(0, 1, -1), (0, 1, -1, 2, -2), (3, 1), (2, Fraction(1, 3), 0, 7)])
-def test_any_points_will_do(points: tuple[Any, ...]) -> None:
-    A, G, BT = reference.winograd_matrices([Fraction(p) for p in points])
+def test_any_points_will_do(points: tuple[Any, ...], taps: int) -> None:
+    A, G, BT = reference.winograd_matrices([Fraction(p) for p in points], taps)
     rng = np.random.default_rng(0)
-    d, g = rng.normal(size=len(points) + 1), rng.normal(size=3)
+    d, g = rng.normal(size=len(points) + 1), rng.normal(size=taps)
     assert np.allclose(A.T @ ((G @ g) * (BT @ d)), np.correlate(d, g, "valid"))
     assert np.allclose(G.T @ ((A @ (dy := rng.normal(size=A.shape[1]))) * (BT @ d)), np.correlate(d, dy, "valid"))
 
@@ -174,9 +203,9 @@ def test_the_matrices_of_the_textbook() -> None:
 
 @every_tile
 @every_dtype
-def test_the_transforms_are_the_matrices(dtype: str, m: int) -> None:
+def test_the_transforms_are_the_matrices(dtype: str, m: int, r: int) -> None:
     """Each compiled transform of every unit tile, which is an outer product of two columns of its matrix."""
-    A, G, BT = reference.winograd_matrices(reference.WINOGRAD_POINTS[m])
+    A, G, BT = reference.winograd_matrices(reference.WINOGRAD_POINTS[m + r - 1], r)
     for which, matrix in {"input": BT, "gradient": A, "output": A.T, "weight": G, "taps": G.T}.items():
         to, size = matrix.shape
         for i, j in np.ndindex(size, size):
@@ -187,7 +216,7 @@ def test_the_transforms_are_the_matrices(dtype: str, m: int) -> None:
                 unit = np.ascontiguousarray(unit.transpose(2, 0, 1))
             if which == "taps":
                 result = np.ascontiguousarray(result.transpose(2, 0, 1))
-            _ext.winograd.transform(unit, m, which, result)
+            _ext.winograd.transform(unit, m, r, which, result)
             result = result.transpose(1, 2, 0) if which == "taps" else result
             expected = np.outer(matrix[:, i], matrix[:, j])[:, :, None] * np.arange(16)
             assert_close(result, expected, np.finfo(dtype).eps * 4)

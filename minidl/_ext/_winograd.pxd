@@ -47,6 +47,12 @@ cdef extern from "winograd.h" nogil:
     void gradient_4_double "minidl_winograd_gradient_4_tile_double" (
         const double* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to, Py_ssize_t column_from,
         Py_ssize_t column_to, double* to, Py_ssize_t position_step)
+    void gradient_2_5_float "minidl_winograd_gradient_2_5_tile_float" (
+        const float* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to, Py_ssize_t column_from,
+        Py_ssize_t column_to, float* to, Py_ssize_t position_step)
+    void gradient_2_5_double "minidl_winograd_gradient_2_5_tile_double" (
+        const double* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to, Py_ssize_t column_from,
+        Py_ssize_t column_to, double* to, Py_ssize_t position_step)
     void output_2_float "minidl_winograd_output_2_tile_float" (
         const float* source, Py_ssize_t position_step, const float* bias, float* to, Py_ssize_t row_step,
         Py_ssize_t rows, Py_ssize_t columns)
@@ -59,14 +65,22 @@ cdef extern from "winograd.h" nogil:
     void output_4_double "minidl_winograd_output_4_tile_double" (
         const double* source, Py_ssize_t position_step, const double* bias, double* to, Py_ssize_t row_step,
         Py_ssize_t rows, Py_ssize_t columns)
+    void output_2_5_float "minidl_winograd_output_2_5_tile_float" (
+        const float* source, Py_ssize_t position_step, const float* bias, float* to, Py_ssize_t row_step,
+        Py_ssize_t rows, Py_ssize_t columns)
+    void output_2_5_double "minidl_winograd_output_2_5_tile_double" (
+        const double* source, Py_ssize_t position_step, const double* bias, double* to, Py_ssize_t row_step,
+        Py_ssize_t rows, Py_ssize_t columns)
     void weight_float "minidl_winograd_weight_float" (
-        int m, const float* w, Py_ssize_t lane_step, int lanes, int turned, float* to, Py_ssize_t position_step)
+        int m, int r, const float* w, Py_ssize_t lane_step, int lanes, int turned, float* to,
+        Py_ssize_t position_step)
     void weight_double "minidl_winograd_weight_double" (
-        int m, const double* w, Py_ssize_t lane_step, int lanes, int turned, double* to, Py_ssize_t position_step)
+        int m, int r, const double* w, Py_ssize_t lane_step, int lanes, int turned, double* to,
+        Py_ssize_t position_step)
     void taps_float "minidl_winograd_taps_float" (
-        int m, const float* s, Py_ssize_t position_step, float* dw, int lanes)
+        int m, int r, const float* s, Py_ssize_t position_step, float* dw, int lanes)
     void taps_double "minidl_winograd_taps_double" (
-        int m, const double* s, Py_ssize_t position_step, double* dw, int lanes)
+        int m, int r, const double* s, Py_ssize_t position_step, double* dw, int lanes)
     void multiply_float "minidl_winograd_multiply_float" (
         const float* a, const float* b, float* c, int rows, Py_ssize_t groups, int add, const Product* steps)
     void multiply_double "minidl_winograd_multiply_double" (
@@ -76,7 +90,8 @@ cdef extern from "winograd.h" nogil:
 # Tiles are counted in strips: neighbours in one row of tiles, at most `width` of them. Strips are counted down the
 # image first, so that what follows one another shares pixels.
 cdef struct Cut:
-    int m
+    # Outputs and taps along an axis.
+    int m, r
     # Rows of tiles in an image, strips side by side, tiles in each.
     Py_ssize_t rows, across, width
 
@@ -105,61 +120,69 @@ cdef inline void scatter(
 
 
 cdef inline void spread_tile(
-    int m, bint gradient, const real* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to,
+    int m, int r, bint gradient, const real* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to,
     Py_ssize_t column_from, Py_ssize_t column_to, real* to, Py_ssize_t position_step,
 ) noexcept nogil:
     if real is float:
         if gradient:
-            if m == 2:
+            if r == 5:
+                gradient_2_5_float(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
+            elif m == 2:
                 gradient_2_float(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
             else:
                 gradient_4_float(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
-        elif m == 2:
+        elif m + r - 1 == 4:
             input_2_float(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
         else:
             input_4_float(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
     else:
         if gradient:
-            if m == 2:
+            if r == 5:
+                gradient_2_5_double(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
+            elif m == 2:
                 gradient_2_double(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
             else:
                 gradient_4_double(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
-        elif m == 2:
+        elif m + r - 1 == 4:
             input_2_double(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
         else:
             input_4_double(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
 
 
 cdef inline void output_tile(
-    int m, const real* source, Py_ssize_t position_step, const real* bias, real* to, Py_ssize_t row_step,
+    int m, int r, const real* source, Py_ssize_t position_step, const real* bias, real* to, Py_ssize_t row_step,
     Py_ssize_t rows, Py_ssize_t columns,
 ) noexcept nogil:
     if real is float:
-        if m == 2:
+        if r == 5:
+            output_2_5_float(source, position_step, bias, to, row_step, rows, columns)
+        elif m == 2:
             output_2_float(source, position_step, bias, to, row_step, rows, columns)
         else:
             output_4_float(source, position_step, bias, to, row_step, rows, columns)
     else:
-        if m == 2:
+        if r == 5:
+            output_2_5_double(source, position_step, bias, to, row_step, rows, columns)
+        elif m == 2:
             output_2_double(source, position_step, bias, to, row_step, rows, columns)
         else:
             output_4_double(source, position_step, bias, to, row_step, rows, columns)
 
 
 cdef inline void weight_tile(
-    int m, const real* w, Py_ssize_t lane_step, int lanes, int turned, real* to, Py_ssize_t position_step,
+    int m, int r, const real* w, Py_ssize_t lane_step, int lanes, int turned, real* to, Py_ssize_t position_step,
 ) noexcept nogil:
     if real is float:
-        weight_float(m, w, lane_step, lanes, turned, to, position_step)
+        weight_float(m, r, w, lane_step, lanes, turned, to, position_step)
     else:
-        weight_double(m, w, lane_step, lanes, turned, to, position_step)
+        weight_double(m, r, w, lane_step, lanes, turned, to, position_step)
 
 
-cdef inline void taps(int m, const real* s, Py_ssize_t position_step, real* dw, int lanes) noexcept nogil:
+cdef inline void taps(int m, int r, const real* s, Py_ssize_t position_step, real* dw, int lanes) noexcept nogil:
     if real is float:
-        taps_float(m, s, position_step, dw, lanes)
+        taps_float(m, r, s, position_step, dw, lanes)
     else:
-        taps_double(m, s, position_step, dw, lanes)
+        taps_double(m, r, s, position_step, dw, lanes)
 
 
 cdef inline void multiply(
@@ -179,7 +202,7 @@ cdef inline void spread(
 
     `pixels` is where the pixels that a run of strips sees are laid side by side first.
     """
-    cdef Py_ssize_t size = cut.m if gradient else cut.m + 2, plane = image.H * image.W
+    cdef Py_ssize_t size = cut.m if gradient else cut.m + cut.r - 1, plane = image.H * image.W
     cdef int channels = <int>min(<Py_ssize_t>LANES, image.C - channel)
     cdef Py_ssize_t strip = first, last, n, h, _tile, r, c, top, bottom, left, right, columns, across
     cdef const real* source
@@ -201,7 +224,7 @@ cdef inline void spread(
             r = strip % cut.rows * cut.m - image.top
             c = across * cut.width * cut.m - image.left
             for _tile in range(cut.width):
-                spread_tile(cut.m, gradient, pixels + ((r - top) * columns + c - left) * LANES, columns * LANES,
+                spread_tile(cut.m, cut.r, gradient, pixels + ((r - top) * columns + c - left) * LANES, columns * LANES,
                             max(-r, 0), min(image.H - r, size), max(-c, 0), min(image.W - c, size), to, position_step)
                 to += LANES
                 c += cut.m
@@ -227,7 +250,7 @@ cdef inline void collect(
             for tile in range(cut.width):
                 c = tile * cut.m
                 if c < columns:
-                    output_tile(cut.m, source, position_step, bias, pixels + ((r - top) * columns + c) * LANES,
+                    output_tile(cut.m, cut.r, source, position_step, bias, pixels + ((r - top) * columns + c) * LANES,
                                 columns * LANES, min(<Py_ssize_t>cut.m, image.H - r),
                                 min(<Py_ssize_t>cut.m, columns - c))
                 source += LANES

@@ -1,10 +1,11 @@
-"""Winograd's convolution with 3x3 kernels: forward (and, with other weights, the input gradient), weight gradient.
+"""Winograd's convolution of 3x3 and 5x5 kernels: forward (with other weights, the input gradient), weight gradient.
 
-Everything is [position][channels / 16][tile][16], a position being one of the (m + 2)^2 points at which a tile is
+Everything is [position][channels / 16][tile][16], a position being one of the (m + r - 1)^2 points at which a tile is
 evaluated; see winograd_tiles.h. Between positions lies one cache line more than they need, since steps by powers of two
 would put all of them into the same few sets of the cache.
 
-Letters: N samples, C channels, F output channels, K taps (9), m x m outputs a tile, T tiles, G groups of 16 channels.
+Letters: N samples, C channels, F output channels, K = r x r taps, m x m outputs a tile, T tiles, G groups of 16
+channels.
 """
 
 from cython.parallel cimport parallel, prange
@@ -23,6 +24,9 @@ cdef enum:
     # How many of them are summed up in registers; see Product.
     GROUPS_TOGETHER = 2
     TILES_TOGETHER = 32
+    # The same for 5 taps, and how many sums of TILES_AT_ONCE then are added up before they join the sum of all.
+    FEWER_TOGETHER = 16
+    SUMS_TOGETHER = 8
 
 
 cdef inline Py_ssize_t sixteens(Py_ssize_t channels) noexcept nogil:
@@ -39,7 +43,7 @@ cdef inline Py_ssize_t step(Py_ssize_t groups, Py_ssize_t tiles) noexcept nogil:
 
 
 cdef void transform_weights(
-    const real[:, :, ::1] weight_fck, bint transposed, int m, Py_ssize_t item, real* transformed,
+    const real[:, :, ::1] weight_fck, bint transposed, int m, int r, Py_ssize_t item, real* transformed,
 ) noexcept nogil:
     """transformed[position][output group][input channel][16]; an item is 16 input channels of an output group."""
     cdef Py_ssize_t F = weight_fck.shape[1 if transposed else 0], C = weight_fck.shape[0 if transposed else 1]
@@ -48,9 +52,9 @@ cdef void transform_weights(
     cdef int lanes = <int>min(<Py_ssize_t>LANES, F - f)
     for c in range(first, min(first + LANES, C)):
         if transposed:
-            weight_tile(m, &weight_fck[c, f, 0], K, lanes, 1, transformed + (f * C + c * LANES), positions_apart)
+            weight_tile(m, r, &weight_fck[c, f, 0], K, lanes, 1, transformed + (f * C + c * LANES), positions_apart)
         else:
-            weight_tile(m, &weight_fck[f, c, 0], weight_fck.shape[1] * K, lanes, 0,
+            weight_tile(m, r, &weight_fck[f, c, 0], weight_fck.shape[1] * K, lanes, 0,
                         transformed + (f * C + c * LANES), positions_apart)
 
 
@@ -82,7 +86,7 @@ cdef void forward_item(
     """The strips from `first` to `stop`, `block` groups of output channels at a time."""
     cdef Py_ssize_t C = image.C, groups = sixteens(C), output_groups = sixteens(result.C)
     cdef Py_ssize_t v_step = step(groups, most_tiles), u_step = step(output_groups, C)
-    cdef Py_ssize_t m_step = step(block, most_tiles), positions = (cut.m + 2) * (cut.m + 2)
+    cdef Py_ssize_t m_step = step(block, most_tiles), positions = (cut.m + cut.r - 1) * (cut.m + cut.r - 1)
     cdef Py_ssize_t g, f, now, position
     cdef real* v = workspace
     cdef real* product = v + positions * v_step
@@ -104,8 +108,9 @@ cdef void forward_item(
 
 def forward(
     const real[:, :, :, ::1] input_nchw, const real[:, :, ::1] weight_fck, bint transposed, const real[::1] bias_f,
-    Py_ssize_t top, Py_ssize_t left, real[:, :, :, ::1] output_nfhw, int m, Py_ssize_t rows, Py_ssize_t across,
-    Py_ssize_t width, Py_ssize_t items, Py_ssize_t block, real[:, ::1] transformed, real[:, ::1] workspace, int threads,
+    Py_ssize_t top, Py_ssize_t left, real[:, :, :, ::1] output_nfhw, int m, int r, Py_ssize_t rows,
+    Py_ssize_t across, Py_ssize_t width, Py_ssize_t items, Py_ssize_t block, real[:, ::1] transformed,
+    real[:, ::1] workspace, int threads,
 ):
     """output = the convolution of the input, padded by top and left (which may be negative), plus bias.
 
@@ -117,7 +122,7 @@ def forward(
     cdef Py_ssize_t strips = input_nchw.shape[0] * rows * across, most = (strips + items - 1) // items * width
     cdef Py_ssize_t weight_items = sixteens(output_nfhw.shape[1]) * sixteens(input_nchw.shape[1])
     cdef Py_ssize_t slot, item
-    cut.m, cut.rows, cut.across, cut.width = m, rows, across, width
+    cut.m, cut.r, cut.rows, cut.across, cut.width = m, r, rows, across, width
     image.C, image.H, image.W = input_nchw.shape[1], input_nchw.shape[2], input_nchw.shape[3]
     image.top, image.left = top, left
     result.C, result.H, result.W = output_nfhw.shape[1], output_nfhw.shape[2], output_nfhw.shape[3]
@@ -125,7 +130,7 @@ def forward(
     with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
         for slot in prange(threads, schedule="static"):
             for item in range(slot_start(weight_items, slot, threads), slot_start(weight_items, slot + 1, threads)):
-                transform_weights(weight_fck, transposed, m, item, &transformed[0, 0])
+                transform_weights(weight_fck, transposed, m, r, item, &transformed[0, 0])
         team_barrier()
         for slot in prange(threads, schedule="static"):
             for item in range(slot_start(items, slot, threads), slot_start(items, slot + 1, threads)):
@@ -134,20 +139,45 @@ def forward(
                              most, block)
 
 
-cdef void sum_item(
-    const real* v, const real* e, real* sums, Py_ssize_t C, Py_ssize_t F, Py_ssize_t group, Py_ssize_t tiles,
-    Py_ssize_t tiles_apart, bint add,
+cdef inline void join(
+    const real* block, Py_ssize_t groups, Py_ssize_t count, real* to, Py_ssize_t to_group, bint add,
 ) noexcept nogil:
-    """sums[channel group][filter][16] (+)= the sum over tiles of e[filter group][tile] v[channel group][tile]."""
+    """to[group][count] (+)= block[group][count] of blocks of 16 times 16."""
+    cdef Py_ssize_t _group, i
+    for _group in range(groups):
+        if add:
+            for i in range(count):
+                to[i] += block[i]
+        else:
+            for i in range(count):
+                to[i] = block[i]
+        to += to_group
+        block += LANES * LANES
+
+
+cdef void sum_item(
+    const real* v, const real* e, real* sums, real* workspace, Py_ssize_t C, Py_ssize_t F, Py_ssize_t group,
+    Py_ssize_t tiles, Py_ssize_t tiles_apart, bint in_steps, bint add,
+) noexcept nogil:
+    """sums[channel group][filter][16] (+)= the sum over tiles of e[filter group][tile] v[channel group][tile].
+
+    `in_steps`: what registers have summed up is added to sums of TILES_AT_ONCE tiles, these to sums of SUMS_TOGETHER
+    times as many, and only these to the sum of all. That costs a few per cent, and is for where fourth powers of the
+    points enlarge the rounding of a sum of thousands.
+    """
     cdef Product steps
     cdef Py_ssize_t c, f, t = 0, part, groups = sixteens(C), filters = min(<Py_ssize_t>LANES, F - group * LANES)
-    cdef Py_ssize_t parts = (filters + ROWS - 1) // ROWS
-    steps.a_outer, steps.b_outer, steps.together = TILES_TOGETHER * LANES, TILES_TOGETHER * LANES, 1
+    cdef Py_ssize_t parts = (filters + ROWS - 1) // ROWS, done = 0
+    cdef Py_ssize_t together = FEWER_TOGETHER if in_steps else TILES_TOGETHER
+    cdef real* once = workspace
+    cdef real* several = workspace + groups * LANES * LANES
+    sums += group * LANES * LANES
+    steps.a_outer, steps.b_outer, steps.together = together * LANES, together * LANES, 1
     steps.a_row, steps.a_k, steps.b_group = 1, LANES, tiles_apart * LANES
-    steps.c_row, steps.c_group = LANES, F * LANES
+    steps.c_row, steps.c_group = LANES, LANES * LANES if in_steps else F * LANES
     while t < tiles:
-        steps.outer = min(<Py_ssize_t>TILES_AT_ONCE, tiles - t) // TILES_TOGETHER
-        steps.count = TILES_TOGETHER
+        steps.outer = min(<Py_ssize_t>TILES_AT_ONCE, tiles - t) // together
+        steps.count = together
         if steps.outer == 0:
             steps.outer, steps.count = 1, tiles - t
         c = 0
@@ -155,16 +185,23 @@ cdef void sum_item(
             for part in range(parts):
                 f = slot_start(filters, part, parts)
                 multiply(e + (group * tiles_apart + t) * LANES + f, v + (c * tiles_apart + t) * LANES,
-                         sums + (c * F + group * LANES + f) * LANES, <int>(slot_start(filters, part + 1, parts) - f),
-                         min(<Py_ssize_t>GROUPS_AT_ONCE, groups - c), add or t > 0, &steps)
+                         (once if in_steps else sums) + c * steps.c_group + f * LANES,
+                         <int>(slot_start(filters, part + 1, parts) - f),
+                         min(<Py_ssize_t>GROUPS_AT_ONCE, groups - c), not in_steps and (add or t > 0), &steps)
             c += GROUPS_AT_ONCE
         t += steps.outer * steps.count
+        if not in_steps:
+            continue
+        join(once, groups, filters * LANES, several, LANES * LANES, done % SUMS_TOGETHER > 0)
+        done += 1
+        if done % SUMS_TOGETHER == 0 or t == tiles:
+            join(several, groups, filters * LANES, sums, F * LANES, add or done > SUMS_TOGETHER)
 
 
 def weight_gradient(
     const real[:, :, :, ::1] input_nchw, const real[:, :, :, ::1] grad_nfhw, Py_ssize_t top, Py_ssize_t left,
-    real[:, :, ::1] grad_weight_fck, int m, Py_ssize_t rows, Py_ssize_t across, Py_ssize_t width, Py_ssize_t items,
-    Py_ssize_t chunks, real[:, ::1] tiles, real[:, ::1] sums, real[:, ::1] workspace, int threads,
+    real[:, :, ::1] grad_weight_fck, int m, int r, Py_ssize_t rows, Py_ssize_t across, Py_ssize_t width,
+    Py_ssize_t items, Py_ssize_t chunks, real[:, ::1] tiles, real[:, ::1] sums, real[:, ::1] workspace, int threads,
 ):
     """grad_weight = the sum over samples and positions of grad times what the window sees.
 
@@ -173,14 +210,14 @@ def weight_gradient(
     cdef Cut cut
     cdef Image image, grad
     cdef Py_ssize_t C = input_nchw.shape[1], F = grad_nfhw.shape[1], groups = sixteens(C), filter_groups = sixteens(F)
-    cdef Py_ssize_t strips = input_nchw.shape[0] * rows * across, positions = (m + 2) * (m + 2)
+    cdef Py_ssize_t strips = input_nchw.shape[0] * rows * across, positions = (m + r - 1) * (m + r - 1)
     cdef Py_ssize_t most_items = (items + chunks - 1) // chunks
     cdef Py_ssize_t most = most_items * ((strips + items - 1) // items) * width
     cdef Py_ssize_t v_step = step(groups, most), e_step = step(filter_groups, most), s_step = step(groups, F)
     cdef Py_ssize_t slot, item, chunk = 0, first = 0, count = 0, strip, at, group, position, f
     cdef real* v = &tiles[0, 0]
     cdef real* e = v + positions * v_step
-    cut.m, cut.rows, cut.across, cut.width = m, rows, across, width
+    cut.m, cut.r, cut.rows, cut.across, cut.width = m, r, rows, across, width
     image.C, image.H, image.W, image.top, image.left = C, input_nchw.shape[2], input_nchw.shape[3], top, left
     grad.C, grad.H, grad.W, grad.top, grad.left = F, grad_nfhw.shape[2], grad_nfhw.shape[3], 0, 0
     with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
@@ -207,34 +244,34 @@ def weight_gradient(
                 for item in range(slot_start(positions * filter_groups, slot, threads),
                                   slot_start(positions * filter_groups, slot + 1, threads)):
                     position = item // filter_groups
-                    sum_item(v + position * v_step, e + position * e_step, &sums[0, 0] + position * s_step, C, F,
-                             item % filter_groups,
+                    sum_item(v + position * v_step, e + position * e_step, &sums[0, 0] + position * s_step,
+                             &workspace[slot, 0], C, F, item % filter_groups,
                              (slot_start(strips, slot_start(items, chunk + 1, chunks), items)
-                              - slot_start(strips, first, items)) * width, most, chunk > 0)
+                              - slot_start(strips, first, items)) * width, most, r == 5, chunk > 0)
             team_barrier()
         for slot in prange(threads, schedule="static"):
             for f in range(slot_start(F, slot, threads), slot_start(F, slot + 1, threads)):
                 for group in range(groups):
-                    taps(m, &sums[0, 0] + (group * F + f) * LANES, s_step, &grad_weight_fck[f, group * LANES, 0],
+                    taps(m, r, &sums[0, 0] + (group * F + f) * LANES, s_step, &grad_weight_fck[f, group * LANES, 0],
                          <int>min(<Py_ssize_t>LANES, C - group * LANES))
 
 
-def transform(const real[:, :, ::1] tile, int m, str which, real[:, :, ::1] result):
+def transform(const real[:, :, ::1] tile, int m, int r, str which, real[:, :, ::1] result):
     """result = one of the transforms above of one tile of 16 channels, so that a test sees the matrices.
 
     Channels are the last axis, but for the taps of kernels the first.
     """
     cdef bint gradient = which == "gradient"
-    cdef Py_ssize_t size = m if gradient else m + 2
+    cdef Py_ssize_t size = m if gradient else m + r - 1
     cdef real bias[LANES]
     cdef int lane
     if which == "weight":
-        weight_tile(m, &tile[0, 0, 0], 9, LANES, 0, &result[0, 0, 0], LANES)
+        weight_tile(m, r, &tile[0, 0, 0], r * r, LANES, 0, &result[0, 0, 0], LANES)
     elif which == "taps":
-        taps(m, &tile[0, 0, 0], LANES, &result[0, 0, 0], LANES)
+        taps(m, r, &tile[0, 0, 0], LANES, &result[0, 0, 0], LANES)
     elif which == "output":
         for lane in range(LANES):
             bias[lane] = 0
-        output_tile(m, &tile[0, 0, 0], LANES, bias, &result[0, 0, 0], m * LANES, m, m)
+        output_tile(m, r, &tile[0, 0, 0], LANES, bias, &result[0, 0, 0], m * LANES, m, m)
     else:
-        spread_tile(m, gradient, &tile[0, 0, 0], size * LANES, 0, size, 0, size, &result[0, 0, 0], LANES)
+        spread_tile(m, r, gradient, &tile[0, 0, 0], size * LANES, 0, size, 0, size, &result[0, 0, 0], LANES)

@@ -1,11 +1,13 @@
-/* Winograd's convolution with 3x3 kernels: transforms of tiles, the products between them, and the way in and out.
+/* Winograd's convolution of 3x3 and 5x5 kernels: transforms of tiles, products between them, and the way in and out.
  *
  * 16 channels lie side by side, so that each is a lane of a vector and a transform is the same arithmetic for all of
  * them. Images are [pixel][16], what is multiplied [position][channels / 16][tile][16]: a tile of the product
  * then reads one operand as whole vectors and one number for all lanes of the other, without any packing.
  *
- * The interpolation points are 0, 1, -1 and infinity for tiles of 2x2 outputs, 0, 5/8, -5/8, 3/2, -3/2 and infinity for
- * 4x4, with less than half the float32 error of 0, 1, -1, 2, -2; minidl/reference/winograd.py derives the matrices.
+ * A tile of m x m outputs of kernels of r x r reads alpha = m + r - 1 inputs along an axis, and is evaluated at as many
+ * points: 0, 1, -1 and infinity for 4 (m = 2, r = 3); 0, 5/8, -5/8, 3/2, -3/2 and infinity for 6 (m = 4, r = 3, or
+ * m = 2, r = 5), with less than half the float32 error of 0, 1, -1, 2, -2; minidl/reference/winograd.py derives the
+ * matrices. The transform of inputs depends on alpha alone, so both kinds of 6 share it.
  *
  * Included once for each number type, with REAL, INTEGER and NAME(x) defined.
  */
@@ -129,6 +131,11 @@ ALWAYS_INLINE void NAME(winograd_output_4)(const VECTOR d[6], VECTOR out[4]) {
     out[3] = A3 * less_a + B3 * less_b + d[5];
 }
 
+ALWAYS_INLINE void NAME(winograd_output_2_5)(const VECTOR d[6], VECTOR out[2]) {
+    out[0] = d[0] + ((d[1] + d[2]) + (d[3] + d[4]));
+    out[1] = A1 * (d[1] - d[2]) + B1 * (d[3] - d[4]) + d[5];
+}
+
 /* A d. */
 ALWAYS_INLINE void NAME(winograd_gradient_2)(const VECTOR d[2], VECTOR out[4]) {
     out[0] = d[0];
@@ -146,6 +153,15 @@ ALWAYS_INLINE void NAME(winograd_gradient_4)(const VECTOR d[4], VECTOR out[6]) {
     out[3] = even_b + B1 * odd_b;
     out[4] = even_b - B1 * odd_b;
     out[5] = d[3];
+}
+
+ALWAYS_INLINE void NAME(winograd_gradient_2_5)(const VECTOR d[2], VECTOR out[6]) {
+    out[0] = d[0];
+    out[1] = d[0] + A1 * d[1];
+    out[2] = d[0] - A1 * d[1];
+    out[3] = d[0] + B1 * d[1];
+    out[4] = d[0] - B1 * d[1];
+    out[5] = d[1];
 }
 
 /* ---- Transforms of a tile of 16 channels. ---- */
@@ -188,10 +204,11 @@ SPREAD(input_2, 4, 4)
 SPREAD(input_4, 6, 6)
 SPREAD(gradient_2, 2, 4)
 SPREAD(gradient_4, 4, 6)
+SPREAD(gradient_2_5, 2, 6)
 
 /* `rows` x `columns` pixels (at most SIZE x SIZE) = the transform of all positions, plus bias[16]. */
-#define COLLECT(SIZE, ALPHA)                                                                                           \
-    static void NAME(winograd_output_##SIZE##_tile)(const REAL *from, ptrdiff_t position_step, const REAL *bias,       \
+#define COLLECT(name, SIZE, ALPHA)                                                                                     \
+    static void NAME(winograd_##name##_tile)(const REAL *from, ptrdiff_t position_step, const REAL *bias,              \
                                                     REAL *to, ptrdiff_t row_step, ptrdiff_t rows, ptrdiff_t columns) { \
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {                                                       \
             const VECTOR more = *(const VECTOR *)(bias + part);                                                        \
@@ -200,78 +217,91 @@ SPREAD(gradient_4, 4, 6)
                 VECTOR seen[ALPHA];                                                                                    \
                 for (int r = 0; r < ALPHA; r++)                                                                        \
                     seen[r] = *(const VECTOR *)(from + (r * ALPHA + c) * position_step + part);                        \
-                NAME(winograd_output_##SIZE)(seen, half[c]);                                                           \
+                NAME(winograd_##name)(seen, half[c]);                                                                  \
             }                                                                                                          \
             for (int r = 0; r < SIZE; r++) {                                                                           \
                 VECTOR row[ALPHA], out[SIZE];                                                                          \
                 if (r >= rows) break;                                                                                  \
                 for (int c = 0; c < ALPHA; c++) row[c] = half[c][r];                                                   \
-                NAME(winograd_output_##SIZE)(row, out);                                                                \
+                NAME(winograd_##name)(row, out);                                                                       \
                 for (int c = 0; c < SIZE; c++)                                                                         \
                     if (c < columns) *(VECTOR *)(to + r * row_step + c * MINIDL_LANES + part) = out[c] + more;         \
             }                                                                                                          \
         }                                                                                                              \
     }
-COLLECT(2, 4)
-COLLECT(4, 6)
+COLLECT(output_2, 2, 4)
+COLLECT(output_4, 4, 6)
+COLLECT(output_2_5, 2, 6)
 
 /* ---- Transforms of weights, in double: there are few of them, and all of an output's error passes through. ---- */
 
-/* G g along one axis for 16 lanes; g and out have steps in numbers. */
-ALWAYS_INLINE void NAME(winograd_weight_axis)(int m, const double *g, ptrdiff_t step, double *out, ptrdiff_t out_step) {
+/* G g along one axis for 16 lanes; g and out have steps in numbers. A point and its opposite share the even and the odd
+ * part of their polynomial. */
+ALWAYS_INLINE void NAME(winograd_weight_axis)(int m, int r, const double *g, ptrdiff_t step, double *out,
+                                              ptrdiff_t out_step) {
     const double a1 = 0.625, a2 = 0.390625, b1 = 1.5, b2 = 2.25;
     const double at_a = 1 / (2 * a2 * (a2 - b2)), at_b = 1 / (2 * b2 * (b2 - a2)), at_0 = 1 / (a2 * b2);
     for (int lane = 0; lane < MINIDL_LANES; lane++) {
         const double g0 = g[lane], g1 = g[step + lane], g2 = g[2 * step + lane];
         double *to = out + lane;
-        if (m == 2) {
+        if (m + r - 1 == 4) {
             to[0] = -g0;
             to[out_step] = (g0 + g2 + g1) / 2;
             to[2 * out_step] = (g0 + g2 - g1) / 2;
             to[3 * out_step] = g2;
         } else {
+            double even_a = g0 + a2 * g2, odd_a = a1 * g1, even_b = g0 + b2 * g2, odd_b = b1 * g1;
+            if (r == 5) {
+                const double g3 = g[3 * step + lane], g4 = g[4 * step + lane];
+                even_a += a2 * a2 * g4, odd_a += a1 * a2 * g3;
+                even_b += b2 * b2 * g4, odd_b += b1 * b2 * g3;
+            }
             to[0] = at_0 * g0;
-            to[out_step] = at_a * (g0 + a2 * g2 + a1 * g1);
-            to[2 * out_step] = at_a * (g0 + a2 * g2 - a1 * g1);
-            to[3 * out_step] = at_b * (g0 + b2 * g2 + b1 * g1);
-            to[4 * out_step] = at_b * (g0 + b2 * g2 - b1 * g1);
-            to[5 * out_step] = g2;
+            to[out_step] = at_a * (even_a + odd_a);
+            to[2 * out_step] = at_a * (even_a - odd_a);
+            to[3 * out_step] = at_b * (even_b + odd_b);
+            to[4 * out_step] = at_b * (even_b - odd_b);
+            to[5 * out_step] = g[(r - 1) * step + lane];
         }
     }
 }
 
-ALWAYS_INLINE void NAME(winograd_weight_both)(int m, const REAL *w, ptrdiff_t lane_step, int lanes, int turned,
+ALWAYS_INLINE void NAME(winograd_weight_both)(int m, int r, const REAL *w, ptrdiff_t lane_step, int lanes, int turned,
                                               REAL *to, ptrdiff_t position_step) {
-    const int alpha = m + 2, three = 3 * MINIDL_LANES;
-    double taps[9][MINIDL_LANES] = {{0}}, half[6][3][MINIDL_LANES], full[6][6][MINIDL_LANES];
+    const int alpha = m + r - 1, across = r * MINIDL_LANES;
+    double taps[25][MINIDL_LANES] = {{0}}, half[6 * 5][MINIDL_LANES], full[6][6][MINIDL_LANES];
     for (int lane = 0; lane < lanes; lane++)
-        for (int k = 0; k < 9; k++) taps[k][lane] = w[lane * lane_step + (turned ? 8 - k : k)];
-    for (int c = 0; c < 3; c++) NAME(winograd_weight_axis)(m, taps[c], three, half[0][c], three);
-    for (int r = 0; r < alpha; r++) NAME(winograd_weight_axis)(m, half[r][0], MINIDL_LANES, full[r][0], MINIDL_LANES);
-    for (int r = 0; r < alpha; r++)
+        for (int k = 0; k < r * r; k++) taps[k][lane] = w[lane * lane_step + (turned ? r * r - 1 - k : k)];
+    for (int c = 0; c < r; c++) NAME(winograd_weight_axis)(m, r, taps[c], across, half[c], across);
+    for (int i = 0; i < alpha; i++)
+        NAME(winograd_weight_axis)(m, r, half[i * r], MINIDL_LANES, full[i][0], MINIDL_LANES);
+    for (int i = 0; i < alpha; i++)
         for (int c = 0; c < alpha; c++)
             for (int lane = 0; lane < MINIDL_LANES; lane++)
-                to[(r * alpha + c) * position_step + lane] = (REAL)full[r][c][lane];
+                to[(i * alpha + c) * position_step + lane] = (REAL)full[i][c][lane];
 }
 
 /* to[position][16] = G g G^T for `lanes` kernels, each `lane_step` after the last; `turned`: taps from the last to the
  * first. */
-static void NAME(winograd_weight)(int m, const REAL *w, ptrdiff_t lane_step, int lanes, int turned, REAL *to,
+static void NAME(winograd_weight)(int m, int r, const REAL *w, ptrdiff_t lane_step, int lanes, int turned, REAL *to,
                                   ptrdiff_t position_step) {
-    if (m == 2)
-        NAME(winograd_weight_both)(2, w, lane_step, lanes, turned, to, position_step);
+    if (r == 5)
+        NAME(winograd_weight_both)(2, 5, w, lane_step, lanes, turned, to, position_step);
+    else if (m == 2)
+        NAME(winograd_weight_both)(2, 3, w, lane_step, lanes, turned, to, position_step);
     else
-        NAME(winograd_weight_both)(4, w, lane_step, lanes, turned, to, position_step);
+        NAME(winograd_weight_both)(4, 3, w, lane_step, lanes, turned, to, position_step);
 }
 
 /* G^T s along one axis for 16 lanes. */
-ALWAYS_INLINE void NAME(winograd_taps_axis)(int m, const double *s, ptrdiff_t step, double *out, ptrdiff_t out_step) {
+ALWAYS_INLINE void NAME(winograd_taps_axis)(int m, int r, const double *s, ptrdiff_t step, double *out,
+                                            ptrdiff_t out_step) {
     const double a1 = 0.625, a2 = 0.390625, b1 = 1.5, b2 = 2.25;
     const double at_a = 1 / (2 * a2 * (a2 - b2)), at_b = 1 / (2 * b2 * (b2 - a2)), at_0 = 1 / (a2 * b2);
     for (int lane = 0; lane < MINIDL_LANES; lane++) {
         const double *from = s + lane;
         double *to = out + lane;
-        if (m == 2) {
+        if (m + r - 1 == 4) {
             const double sum = (from[step] + from[2 * step]) / 2;
             to[0] = sum - from[0];
             to[out_step] = (from[step] - from[2 * step]) / 2;
@@ -282,30 +312,38 @@ ALWAYS_INLINE void NAME(winograd_taps_axis)(int m, const double *s, ptrdiff_t st
             const double less_b = at_b * (from[3 * step] - from[4 * step]);
             to[0] = at_0 * from[0] + sum_a + sum_b;
             to[out_step] = a1 * less_a + b1 * less_b;
-            to[2 * out_step] = a2 * sum_a + b2 * sum_b + from[5 * step];
+            to[2 * out_step] = a2 * sum_a + b2 * sum_b;
+            if (r == 5) {
+                to[3 * out_step] = a1 * a2 * less_a + b1 * b2 * less_b;
+                to[4 * out_step] = a2 * a2 * sum_a + b2 * b2 * sum_b;
+            }
+            to[(r - 1) * out_step] += from[5 * step];
         }
     }
 }
 
-ALWAYS_INLINE void NAME(winograd_taps_both)(int m, const REAL *s, ptrdiff_t position_step, REAL *dw, int lanes) {
-    const int alpha = m + 2, three = 3 * MINIDL_LANES;
-    double full[6][6][MINIDL_LANES], half[6][3][MINIDL_LANES], taps[9][MINIDL_LANES];
-    for (int r = 0; r < alpha; r++)
+ALWAYS_INLINE void NAME(winograd_taps_both)(int m, int r, const REAL *s, ptrdiff_t position_step, REAL *dw, int lanes) {
+    const int alpha = m + r - 1, across = r * MINIDL_LANES;
+    double full[6][6][MINIDL_LANES], half[6 * 5][MINIDL_LANES], taps[25][MINIDL_LANES];
+    for (int i = 0; i < alpha; i++)
         for (int c = 0; c < alpha; c++)
             for (int lane = 0; lane < MINIDL_LANES; lane++)
-                full[r][c][lane] = s[(r * alpha + c) * position_step + lane];
-    for (int r = 0; r < alpha; r++) NAME(winograd_taps_axis)(m, full[r][0], MINIDL_LANES, half[r][0], MINIDL_LANES);
-    for (int c = 0; c < 3; c++) NAME(winograd_taps_axis)(m, half[0][c], three, taps[c], three);
+                full[i][c][lane] = s[(i * alpha + c) * position_step + lane];
+    for (int i = 0; i < alpha; i++)
+        NAME(winograd_taps_axis)(m, r, full[i][0], MINIDL_LANES, half[i * r], MINIDL_LANES);
+    for (int c = 0; c < r; c++) NAME(winograd_taps_axis)(m, r, half[c], across, taps[c], across);
     for (int lane = 0; lane < lanes; lane++)
-        for (int k = 0; k < 9; k++) dw[lane * 9 + k] = (REAL)taps[k][lane];
+        for (int k = 0; k < r * r; k++) dw[lane * r * r + k] = (REAL)taps[k][lane];
 }
 
-/* dw[lane][9] = G^T s G for the sums s[position][16], `lanes` kernels that lie one after the other. */
-static void NAME(winograd_taps)(int m, const REAL *s, ptrdiff_t position_step, REAL *dw, int lanes) {
-    if (m == 2)
-        NAME(winograd_taps_both)(2, s, position_step, dw, lanes);
+/* dw[lane][r * r] = G^T s G for the sums s[position][16], `lanes` kernels that lie one after the other. */
+static void NAME(winograd_taps)(int m, int r, const REAL *s, ptrdiff_t position_step, REAL *dw, int lanes) {
+    if (r == 5)
+        NAME(winograd_taps_both)(2, 5, s, position_step, dw, lanes);
+    else if (m == 2)
+        NAME(winograd_taps_both)(2, 3, s, position_step, dw, lanes);
     else
-        NAME(winograd_taps_both)(4, s, position_step, dw, lanes);
+        NAME(winograd_taps_both)(4, 3, s, position_step, dw, lanes);
 }
 
 /* ---- Products. ---- */

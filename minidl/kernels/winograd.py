@@ -1,4 +1,4 @@
-"""Winograd's convolution with 3x3 kernels: where it applies, and how its tiles are cut; see `_ext/winograd.pyx`."""
+"""Winograd's convolution of 3x3 and 5x5 kernels: where it applies, how its tiles are cut; see `_ext/winograd.pyx`."""
 
 from __future__ import annotations
 
@@ -15,20 +15,27 @@ from minidl.runtime import threads_for
 
 __all__ = [
     "TRANSFORMED_WEIGHTS_BYTES",
+    "WINOGRAD_KERNELS",
     "winograd_applies",
     "winograd_conv2d",
     "winograd_input_gradient",
     "winograd_weight_gradient",
 ]
 
+# The kernels, rows and columns alike, that there are tiles of m x m outputs for.
+WINOGRAD_KERNELS = {2: (3, 5), 4: (3,)}
 # The budget of transformed weights, or of the sums that the weight gradient is made from: enough for 512 channels to
 # 512 in float32 with m = 4 (36 MiB).
 TRANSFORMED_WEIGHTS_BYTES = 64 * 1024**2
-# What the weight gradient holds of transformed tiles at a time.
-_TILES_BYTES = 24 * 1024**2
+# What the weight gradient holds of transformed tiles at a time: what caches keep, or more where that would be few tiles
+# (each chunk of them is rounded into the sums of all) or less than the sums, which each chunk reads and writes.
+_TILES_BYTES = 4 * 1024**2
+_MOST_TILES_BYTES = 24 * 1024**2
+_TILES_SUMMED = 512
 _LANES = 16
-# Tiles that go through all steps together, so that what is between the steps stays in the cache.
-_TILES_TOGETHER = {2: 128, 4: 64}
+# Tiles of so many inputs along an axis that go through all steps together, so that what is between the steps stays in
+# the cache.
+_TILES_TOGETHER = {4: 128, 6: 64}
 # Groups of 16 output channels whose products exist at a time.
 _BLOCK = 4
 
@@ -46,37 +53,40 @@ class TilePlan(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def tile_plan(N: int, outputs: Pair, m: int) -> TilePlan:
+def tile_plan(N: int, outputs: Pair, m: int, r: int) -> TilePlan:
     """For N images of outputs."""
+    most = _TILES_TOGETHER[m + r - 1]
     rows, columns = -(-outputs[0] // m), -(-outputs[1] // m)
-    across = -(-columns // _TILES_TOGETHER[m])
+    across = -(-columns // most)
     width = -(-columns // across)
     strips = N * rows * across
-    items = -(-strips * width // _TILES_TOGETHER[m])
+    items = -(-strips * width // most)
     # An even number, so that two threads have as much to do.
     items = min(items + items % 2, strips)
     together = -(-strips // items)
-    return TilePlan(rows, across, width, items, together * width, (together * m + 2) * (width * m + 2))
+    return TilePlan(rows, across, width, items, together * width, (together * m + r - 1) * (width * m + r - 1))
 
 
 def _sixteens(channels: int) -> int:
     return -(-channels // _LANES)
 
 
-def _transformed(m: int, channels: int, filters: int) -> int:
+def _transformed(m: int, r: int, channels: int, filters: int) -> int:
     """The number of transformed weights."""
-    return (m + 2) ** 2 * _ext.winograd.position_step(_sixteens(filters), channels)
+    return (m + r - 1) ** 2 * _ext.winograd.position_step(_sixteens(filters), channels)
 
 
 def winograd_applies(window: Window, groups: int, channels: int, filters: int, m: int, dtype: np.dtype) -> bool:
     """Whether the three functions below can compute a convolution: its window, and the budget of its weights."""
-    bytes_needed = max(_transformed(m, channels, filters), _transformed(m, filters, channels)) * dtype.itemsize
+    r = window.kernel_size[0]
+    most = max(_transformed(m, r, channels, filters), _transformed(m, r, filters, channels))
     return (
-        window.kernel_size == (3, 3)
+        r in WINOGRAD_KERNELS[m]
+        and window.kernel_size == (r, r)
         and window.stride == (1, 1)
         and window.dilation == (1, 1)
         and groups == 1
-        and bytes_needed <= TRANSFORMED_WEIGHTS_BYTES
+        and most * dtype.itemsize <= TRANSFORMED_WEIGHTS_BYTES
     )
 
 
@@ -85,17 +95,18 @@ _weight_gradient = by_dtype(_ext.winograd.weight_gradient)
 
 
 def winograd_conv2d(x: Array, weight: Array, bias: Array | None, window: Window, m: int) -> Array:
-    """(N, C, H, W) and (F, C, 3, 3) to (N, F, OH, OW), in tiles of m x m outputs (2 or 4)."""
+    """(N, C, H, W) and (F, C, r, r) to (N, F, OH, OW), in tiles of m x m outputs; see `WINOGRAD_KERNELS`."""
     output = new_array((x.shape[0], weight.shape[0], *window.output_size), x.dtype)
     _correlate(x, weight, False, bias, (window.padding.top, window.padding.left), output, m)
     return output
 
 
 def winograd_input_gradient(grad: Array, weight: Array, window: Window, m: int) -> Array:
-    """(N, F, OH, OW) and (F, C, 3, 3) to (N, C, H, W)."""
+    """(N, F, OH, OW) and (F, C, r, r) to (N, C, H, W)."""
     output = new_array((grad.shape[0], weight.shape[1], *window.input_size), grad.dtype)
     # Each pixel gathers from the windows that saw it: a correlation with the taps turned round.
-    _correlate(grad, weight, True, None, (2 - window.padding.top, 2 - window.padding.left), output, m)
+    further = window.kernel_size[0] - 1
+    _correlate(grad, weight, True, None, (further - window.padding.top, further - window.padding.left), output, m)
     return output
 
 
@@ -103,48 +114,51 @@ def _correlate(
     x: Array, weight: Array, transposed: bool, bias: Array | None, padding: Pair, output: Array, m: int
 ) -> None:
     N, C = x.shape[:2]
-    F, dtype = output.shape[1], x.dtype
+    F, dtype, r = output.shape[1], x.dtype, weight.shape[2]
     if not output.size:
         return
-    plan = tile_plan(N, output.shape[2:], m)
+    plan = tile_plan(N, output.shape[2:], m, r)
     biases = np.zeros(_sixteens(F) * _LANES, dtype)
     if bias is not None:
         biases[:F] = bias
     block = min(_BLOCK, _sixteens(F))
-    positions = (m + 2) ** 2
+    positions = (m + r - 1) ** 2
     step = _ext.winograd.position_step
     scratch = positions * (step(_sixteens(C), plan.tiles) + step(block, plan.tiles)) + plan.pixels * _LANES
     threads = min(threads_for(output.size * C), 1024)
-    with workspace(1, _transformed(m, C, F), dtype) as transformed, workspace(threads, scratch, dtype) as rows:
+    with workspace(1, _transformed(m, r, C, F), dtype) as transformed, workspace(threads, scratch, dtype) as rows:
         _forward[dtype](
-            contiguous(x), contiguous(weight).reshape(*weight.shape[:2], 9), transposed, biases, *padding, output, m,
-            plan.rows, plan.across, plan.width, plan.items, block, transformed, rows, threads,
+            contiguous(x), contiguous(weight).reshape(*weight.shape[:2], r * r), transposed, biases, *padding, output,
+            m, r, plan.rows, plan.across, plan.width, plan.items, block, transformed, rows, threads,
         )  # fmt: skip
 
 
 def winograd_weight_gradient(x: Array, grad: Array, window: Window, m: int) -> Array:
-    """(N, C, H, W) and (N, F, OH, OW) to (F, C, 3, 3)."""
+    """(N, C, H, W) and (N, F, OH, OW) to (F, C, r, r)."""
     N, C = x.shape[:2]
-    F, dtype = grad.shape[1], x.dtype
-    output = new_array((F, C, 3, 3), dtype)
+    F, dtype, r = grad.shape[1], x.dtype, window.kernel_size[0]
+    output = new_array((F, C, r, r), dtype)
     if not (N and output.size):
         output.fill(0)
         return output
-    plan = tile_plan(N, window.output_size, m)
-    positions = (m + 2) ** 2
+    plan = tile_plan(N, window.output_size, m, r)
+    positions = (m + r - 1) ** 2
     step = _ext.winograd.position_step
-    item_bytes = positions * (_sixteens(C) + _sixteens(F)) * _LANES * plan.tiles * dtype.itemsize
-    chunks = -(-plan.items // max(_TILES_BYTES // item_bytes, 1))
+    tile_bytes = positions * (_sixteens(C) + _sixteens(F)) * _LANES * dtype.itemsize
+    sums_held = positions * step(_sixteens(C), F)
+    enough = max(_TILES_SUMMED * tile_bytes, 2 * sums_held * dtype.itemsize)
+    chunk_bytes = max(_TILES_BYTES, min(enough, _MOST_TILES_BYTES))
+    chunks = -(-plan.items // max(chunk_bytes // (plan.tiles * tile_bytes), 1))
     most = -(-plan.items // chunks) * plan.tiles
     tiles_held = positions * (step(_sixteens(C), most) + step(_sixteens(F), most))
     threads = min(threads_for(grad.size * C), 1024)
     with (
         workspace(1, tiles_held, dtype) as tiles,
-        workspace(1, positions * step(_sixteens(C), F), dtype) as sums,
-        workspace(threads, plan.pixels * _LANES, dtype) as rows,
+        workspace(1, sums_held, dtype) as sums,
+        workspace(threads, max(plan.pixels, 2 * _sixteens(C) * _LANES) * _LANES, dtype) as rows,
     ):
         _weight_gradient[dtype](
-            contiguous(x), contiguous(grad), window.padding.top, window.padding.left, output.reshape(F, C, 9), m,
-            plan.rows, plan.across, plan.width, plan.items, chunks, tiles, sums, rows, threads,
+            contiguous(x), contiguous(grad), window.padding.top, window.padding.left, output.reshape(F, C, r * r),
+            m, r, plan.rows, plan.across, plan.width, plan.items, chunks, tiles, sums, rows, threads,
         )  # fmt: skip
     return output

@@ -1,4 +1,4 @@
-"""Winograd's convolution with a 3x3 kernel, from the interpolation points that its matrices are made of.
+"""Winograd's convolution with a square kernel, from the interpolation points that its matrices are made of.
 
 A product of polynomials can be had by evaluating both at enough points, multiplying the values, and interpolating
 (Toom 1963, Cook 1966). A tile of m outputs of a correlation with r taps is the transpose of such a product (Winograd
@@ -8,9 +8,9 @@ evaluates a polynomial of n coefficients at point i (at infinity: takes its high
     y = V(m)^T [(V(r) g) * (V(m + r - 1)^-T d)]        m outputs y, r taps g, m + r - 1 inputs d
 
 In two dimensions each matrix acts on rows and on columns (Lavin and Gray 2015), and tiles of m x m outputs take
-``((m + r - 1) / m)^2`` multiplications an output: 4 with m = 2, and 2.25 with m = 4, for the 9 of the loops. The weight
-gradient is a correlation too, of r x r results with the m x m gradients of a tile as its taps over the same inputs, so
-V(m) and V(r) change places and everything else stays:
+``((m + r - 1) / m)^2`` multiplications an output: 4 with m = 2, and 2.25 with m = 4, for the 9 of the loops with r = 3;
+9 with m = 2 for their 25 with r = 5. The weight gradient is a correlation too, of r x r results with the m x m
+gradients of a tile as its taps over the same inputs, so V(m) and V(r) change places and everything else stays:
 
     y  = A^T [(G g G^T) * (B^T d B)] A                 A = V(m), G = V(r), B^T = V(m + r - 1)^-T
     dg = G^T [(A dy A^T) * (B^T d B)] G
@@ -40,18 +40,17 @@ __all__ = [
 Array = np.ndarray
 Matrix = list[list[Fraction]]
 
-_TAPS = 3
-
-# The points of tiles of m outputs, besides infinity. For m = 4 the textbook has 0, 1, -1, 2, -2; with these the float32
-# error is less than half. They come in pairs, which share most of a transform, and their powers are exact in binary.
+# The points of tiles of m + r - 1 inputs, besides infinity. For 6 the textbook has 0, 1, -1, 2, -2; with these the
+# float32 error is less than half. They come in pairs, which share most of a transform, and their powers are exact in
+# binary.
 WINOGRAD_POINTS = {
-    2: (Fraction(0), Fraction(1), Fraction(-1)),
-    4: (Fraction(0), Fraction(5, 8), Fraction(-5, 8), Fraction(3, 2), Fraction(-3, 2)),
+    4: (Fraction(0), Fraction(1), Fraction(-1)),
+    6: (Fraction(0), Fraction(5, 8), Fraction(-5, 8), Fraction(3, 2), Fraction(-3, 2)),
 }
 
 
 class WinogradMatrices(NamedTuple):
-    """A (m + 2, m), G (m + 2, 3) and B^T (m + 2, m + 2) in float64."""
+    """A (m + r - 1, m), G (m + r - 1, r) and B^T (m + r - 1, m + r - 1) in float64."""
 
     A: Array
     G: Array
@@ -78,14 +77,13 @@ def _inverse(matrix: Matrix) -> Matrix:
     return [row[size:] for row in rows]
 
 
-def winograd_matrices(points: Sequence[Fraction]) -> WinogradMatrices:
-    """The matrices for tiles of ``len(points) - 1`` outputs.
+def winograd_matrices(points: Sequence[Fraction], taps: int = 3) -> WinogradMatrices:
+    """The matrices for tiles of ``len(points) + 2 - taps`` outputs.
 
     A factor may move between a row of G and the same row of B^T. Here B^T gets the product of the point's distances
     from the others, which is what its denominators are made of: what is left there are the coefficients of polynomials.
     """
-    m = len(points) - _TAPS + 2
-    A, G = _evaluation(points, m), _evaluation(points, _TAPS)
+    A, G = _evaluation(points, len(points) + 2 - taps), _evaluation(points, taps)
     BT = [list(column) for column in zip(*_inverse(_evaluation(points, len(points) + 1)), strict=True)]
     for i, point in enumerate(points):
         factor = prod((point - other for other in points if other != point), start=Fraction(1))
@@ -96,11 +94,12 @@ def winograd_matrices(points: Sequence[Fraction]) -> WinogradMatrices:
 
 def _tiles(window: Window, m: int) -> Iterator[tuple[slice, slice, slice, slice]]:
     """Rows and columns of the outputs of each tile, and of the padded image that it sees."""
+    alpha = m + window.kernel_size[0] - 1
     for top in range(0, window.output_size[0], m):
         for left in range(0, window.output_size[1], m):
             yield (
                 slice(top, top + m), slice(left, left + m),
-                slice(top, top + m + _TAPS - 1), slice(left, left + m + _TAPS - 1),
+                slice(top, top + alpha), slice(left, left + alpha),
             )  # fmt: skip
 
 
@@ -111,13 +110,15 @@ def _fill(tile: Array, size: int) -> Array:
 
 
 def winograd_conv2d(x: Array, weight: Array, bias: Array | None, window: Window, m: int) -> Array:
-    """`conv2d` of a 3x3 kernel with stride and dilation 1, tile by tile."""
-    A, G, BT = winograd_matrices(WINOGRAD_POINTS[m])
+    """`conv2d` of a square kernel with stride and dilation 1, tile by tile."""
+    taps = window.kernel_size[0]
+    alpha = m + taps - 1
+    A, G, BT = winograd_matrices(WINOGRAD_POINTS[alpha], taps)
     image = padded(x, window)
     y = np.zeros((x.shape[0], weight.shape[0], *window.output_size))
     U = G @ weight.astype(np.float64) @ G.T
     for rows, columns, seen_rows, seen_columns in _tiles(window, m):
-        V = BT @ _fill(image[:, :, seen_rows, seen_columns], m + _TAPS - 1) @ BT.T
+        V = BT @ _fill(image[:, :, seen_rows, seen_columns], alpha) @ BT.T
         products = np.einsum("fcij,ncij->nfij", U, V)
         here = y[:, :, rows, columns]
         here[...] = (A.T @ products @ A)[:, :, : here.shape[2], : here.shape[3]]
@@ -130,24 +131,28 @@ def winograd_input_gradient(grad: Array, weight: Array, window: Window, m: int) 
     """A convolution of the gradient: a pixel gathers from the windows that saw it, from the last by the first tap."""
     height, width = window.input_size
     top, left = window.padding.top, window.padding.left
-    # With padding of more than 2 the outermost outputs saw none of the image, and nothing is gathered from them.
-    dy = grad[:, :, max(top - 2, 0) :, max(left - 2, 0) :]
-    before = max(2 - top, 0), max(2 - left, 0)
-    after = (max(size + 2 - b - n, 0) for size, b, n in zip((height, width), before, dy.shape[2:], strict=True))
+    taps = window.kernel_size[0]
+    further = taps - 1
+    # With more padding than that the outermost outputs saw none of the image, and nothing is gathered from them.
+    dy = grad[:, :, max(top - further, 0) :, max(left - further, 0) :]
+    before = max(further - top, 0), max(further - left, 0)
+    after = (max(size + further - b - n, 0) for size, b, n in zip((height, width), before, dy.shape[2:], strict=True))
     sides = list(zip(before, after, strict=True))
-    dy = np.pad(dy, [(0, 0), (0, 0), *sides])[:, :, : height + 2, : width + 2]
-    gathering = sliding_window("winograd_input_gradient", dy.shape[2:], _TAPS)
+    dy = np.pad(dy, [(0, 0), (0, 0), *sides])[:, :, : height + further, : width + further]
+    gathering = sliding_window("winograd_input_gradient", dy.shape[2:], taps)
     turned = weight.swapaxes(0, 1)[:, :, ::-1, ::-1]
     return winograd_conv2d(dy, turned, None, gathering, m)
 
 
 def winograd_weight_gradient(x: Array, grad: Array, window: Window, m: int) -> Array:
     """The sum over tiles is taken before the last transform, which is therefore done once."""
-    A, G, BT = winograd_matrices(WINOGRAD_POINTS[m])
+    taps = window.kernel_size[0]
+    alpha = m + taps - 1
+    A, G, BT = winograd_matrices(WINOGRAD_POINTS[alpha], taps)
     image, dy = padded(x, window), grad.astype(np.float64)
-    total = np.zeros((grad.shape[1], x.shape[1], m + _TAPS - 1, m + _TAPS - 1))
+    total = np.zeros((grad.shape[1], x.shape[1], alpha, alpha))
     for rows, columns, seen_rows, seen_columns in _tiles(window, m):
-        V = BT @ _fill(image[:, :, seen_rows, seen_columns], m + _TAPS - 1) @ BT.T
+        V = BT @ _fill(image[:, :, seen_rows, seen_columns], alpha) @ BT.T
         E = A @ _fill(dy[:, :, rows, columns], m) @ A.T
         total += np.einsum("nfij,ncij->fcij", E, V)
     return (G.T @ total @ G).astype(x.dtype)

@@ -10,6 +10,7 @@ DEPTHWISE = "test_kernels_depthwise.py -k random_windows or odd_windows"
 BANDS = "test_kernels_depthwise.py -k bands"
 WINOGRAD = "test_kernels_winograd.py -k random_geometries or remainder"
 MATRICES = "test_kernels_winograd.py -k transforms_are"
+STRIPS = "test_kernels_winograd.py -k strip"
 PRODUCT = "test_kernels_implicit_gemm.py"
 CHOICE = "test_algorithms.py"
 
@@ -261,8 +262,8 @@ MUTANTS = [
     Mutant(
         "winograd-taps-transposed",
         "_ext/winograd_tiles.h",
-        "(turned ? 8 - k : k)",
-        "(turned ? k % 3 * 3 + k / 3 : k)",
+        "(turned ? r * r - 1 - k : k)",
+        "(turned ? k % r * r + k / r : k)",
         "the kernel transposed instead of turned around",
         (WINOGRAD,),
     ),
@@ -295,7 +296,7 @@ MUTANTS = [
     Mutant(
         "winograd-chunks-overwrite",
         "_ext/winograd.pyx",
-        "add or t > 0, &steps)",
+        "(add or t > 0), &steps)",
         "t > 0, &steps)",
         "the last chunk of tiles is all that the weight gradient sees",
         ("test_kernels_winograd.py -k chunks",),
@@ -303,10 +304,83 @@ MUTANTS = [
     Mutant(
         "winograd-tiles-overwrite",
         "_ext/winograd.pyx",
-        "add or t > 0, &steps)",
+        "(add or t > 0), &steps)",
         "add, &steps)",
         "a partial sum over tiles replaces the one before",
         (WINOGRAD,),
+    ),
+    Mutant(
+        "winograd-chunks-of-5-taps-overwrite",
+        "_ext/winograd.pyx",
+        "sums, F * LANES, add or done > SUMS_TOGETHER)",
+        "sums, F * LANES, done > SUMS_TOGETHER)",
+        "the last chunk of tiles is all that the weight gradient of 5x5 kernels sees",
+        ("test_kernels_winograd.py -k chunks",),
+    ),
+    Mutant(
+        "winograd-steps-overwrite",
+        "_ext/winograd.pyx",
+        "several, LANES * LANES, done % SUMS_TOGETHER > 0)",
+        "several, LANES * LANES, False)",
+        "a sum of 64 tiles replaces the one before",
+        (STRIPS,),
+    ),
+    Mutant(
+        "winograd-sums-overwrite",
+        "_ext/winograd.pyx",
+        "sums, F * LANES, add or done > SUMS_TOGETHER)",
+        "sums, F * LANES, add)",
+        "of many partial sums over tiles only the last few are left",
+        (STRIPS,),
+    ),
+    Mutant(
+        "winograd-sums-in-one-row",
+        "_ext/winograd.pyx",
+        "done % SUMS_TOGETHER == 0 or t == tiles",
+        "t == tiles",
+        "partial sums of tiles beyond the first few are left out",
+        (STRIPS,),
+    ),
+    Mutant(
+        "winograd-fourth-power",
+        "_ext/winograd_tiles.h",
+        "even_b += b2 * b2 * g4",
+        "even_b += b2 * b1 * g4",
+        "the third power in place of the fourth in the transform of 5 taps",
+        (MATRICES,),
+    ),
+    Mutant(
+        "winograd-third-tap-of-5",
+        "_ext/winograd_tiles.h",
+        "to[3 * out_step] = a1 * a2 * less_a + b1 * b2 * less_b",
+        "to[3 * out_step] = a1 * a2 * less_b + b1 * b2 * less_a",
+        "the points exchanged for one of 5 taps",
+        (MATRICES,),
+    ),
+    Mutant(
+        "winograd-infinity-of-5",
+        "_ext/winograd_tiles.h",
+        "B1 * (d[3] - d[4]) + d[5];",
+        "B1 * (d[3] - d[4]);",
+        "the point at infinity left out of the last output of 5 taps",
+        (MATRICES,),
+    ),
+    Mutant(
+        "winograd-padding-of-3-taps",
+        "kernels/winograd.py",
+        "further = window.kernel_size[0] - 1",
+        "further = 2",
+        "the input gradient of 5x5 kernels is padded as that of 3x3",
+        (WINOGRAD,),
+    ),
+    Mutant(
+        "winograd-pixels-of-3-taps",
+        "_ext/_winograd.pxd",
+        "size = cut.m if gradient else cut.m + cut.r - 1",
+        "size = cut.m if gradient else cut.m + 2",
+        "the last pixels that a tile of 5x5 kernels sees are taken for padding",
+        (WINOGRAD,),
+        modules=("winograd",),
     ),
     Mutant(
         "winograd-last-channels",
@@ -319,8 +393,8 @@ MUTANTS = [
     Mutant(
         "winograd-paddings-exchanged",
         "kernels/winograd.py",
-        "(2 - window.padding.top, 2 - window.padding.left)",
-        "(2 - window.padding.left, 2 - window.padding.top)",
+        "(further - window.padding.top, further - window.padding.left)",
+        "(further - window.padding.left, further - window.padding.top)",
         "rows and columns exchanged in the input gradient's padding",
         (WINOGRAD,),
     ),
