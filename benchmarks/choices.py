@@ -24,7 +24,7 @@ from layer_shapes import GRID
 import minidl
 from minidl import kernels
 from minidl.geometry import sliding_window
-from minidl.kernels.choice import COMPUTING, chosen, cost
+from minidl.kernels.choice import COMPUTING, chosen, cost, within_precision
 
 _CLOSE = 0.03
 DIRECTIONS = ("forward", "input", "weight")
@@ -77,7 +77,7 @@ def main() -> None:
             for name in COMPUTING:
                 if kernels.refusal(name, *how) is not None:
                     continue
-                if name == "winograd_4x4" and chosen(direction, "winograd", layer.batch, *how) != name:
+                if not within_precision(name, direction, layer.channels, layer.filters, window):
                     continue
                 works[name] = partial(*arguments[direction], window, layer.groups, name)
             # One that is far behind at once need not be measured well.

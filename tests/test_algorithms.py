@@ -39,6 +39,7 @@ def test_the_model_knows_the_plain_cases() -> None:
         assert chosen(direction, (8, 512, 14, 14), (512, 512, 1, 1)) == product
         assert chosen(direction, (8, 64, 28, 28), (64, 32, 3, 3), 2) == "im2col"
         assert chosen(direction, (8, 128, 56, 56), (128, 128, 3, 3)) == "winograd_4x4"
+        assert chosen(direction, (8, 96, 27, 27), (256, 96, 5, 5)) == "winograd_2x2"
 
 
 def test_precision_decides_on_the_larger_tile() -> None:
@@ -47,6 +48,11 @@ def test_precision_decides_on_the_larger_tile() -> None:
     minidl.set_precision("fast")
     assert minidl.get_precision() == "fast"
     assert chosen("input", *layer) == "winograd_4x4"
+    minidl.set_precision("default")
+    of_5x5 = (8, 64, 28, 28), (64, 64, 5, 5)
+    assert [chosen(direction, *of_5x5) == "winograd_2x2" for direction in DIRECTIONS] == [True, False, True]
+    minidl.set_precision("fast")
+    assert [chosen(direction, *of_5x5) == "winograd_2x2" for direction in DIRECTIONS] == [True, True, True]
     with pytest.raises(ArgumentError, match="set_precision: precision must be 'default' or 'fast', got 'low'"):
         minidl.set_precision("low")
 
@@ -58,12 +64,16 @@ def test_transformed_weights_have_a_budget() -> None:
     assert refused is not None
     assert "budget" in refused
     assert choice.chosen("forward", "winograd", 1, 512, 512, 1, window, 8) == "winograd_2x2"
+    window = sliding_window("conv2d", (8, 8), (5, 5))
+    assert choice.refusal("winograd_2x2", 512, 512, 1, window, 4) is None
+    refused = choice.refusal("winograd_2x2", 512, 1024, 1, window, 4)
+    assert refused == "the transformed weights of 512 channels and 1024 filters exceed their budget"
 
 
 @pytest.mark.parametrize(
     ("kwargs", "reason"),
     [
-        ({"stride": 2}, r"kernels of 3 x 3 with stride 1.*got 3 x 3, \(2, 2\)"),
+        ({"stride": 2}, r"kernels of 3 x 3.* with stride 1.*got 3 x 3, \(2, 2\)"),
         ({"dilation": 2}, r"dilation 1 .*got 3 x 3, \(1, 1\), \(2, 2\)"),
         ({"groups": 2}, r"1 group.* and 2$"),
     ],
@@ -73,6 +83,21 @@ def test_what_does_not_apply_is_refused(algorithm: str, kwargs: dict[str, int], 
     weight = minidl.ones(4, 4 // kwargs.get("groups", 1), 3, 3)
     with pytest.raises(ArgumentError, match=f"conv2d: algorithm '{algorithm}' does not apply: .*{reason}"):
         F.conv2d(minidl.ones(1, 4, 9, 9), weight, algorithm=algorithm, **kwargs)
+
+
+def test_kernels_that_a_tile_does_not_take_are_refused() -> None:
+    x, weight = minidl.ones(1, 4, 9, 9), minidl.ones(4, 4, 5, 5)
+    assert F.conv2d(x, weight, algorithm="winograd").shape == (1, 4, 5, 5)
+    with pytest.raises(
+        ArgumentError, match="'winograd_4x4' does not apply: it takes kernels of 3 x 3 with .*got 5 x 5"
+    ):
+        F.conv2d(x, weight, algorithm="winograd_4x4")
+    for rows, columns in ((5, 3), (3, 5), (4, 4)):
+        weight = minidl.ones(4, 4, rows, columns)
+        for algorithm in ("winograd", "winograd_2x2"):
+            reason = f"'{algorithm}' does not apply: it takes kernels of 3 x 3 or 5 x 5 with .*got {rows} x {columns},"
+            with pytest.raises(ArgumentError, match=reason):
+                F.conv2d(x, weight, algorithm=algorithm)
 
 
 def test_the_algorithm_asked_for_computes_all_three_directions(monkeypatch: pytest.MonkeyPatch) -> None:

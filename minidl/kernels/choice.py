@@ -12,13 +12,13 @@ from math import log2
 import numpy as np
 
 from minidl import _ext
-from minidl.geometry import Window
+from minidl.geometry import Pair, Window
 from minidl.kernels.direct import MOST_COLUMNS
 from minidl.kernels.fft import fft_size
-from minidl.kernels.winograd import winograd_applies
+from minidl.kernels.winograd import WINOGRAD_KERNELS, winograd_applies
 from minidl.runtime import get_precision
 
-__all__ = ["ALGORITHMS", "chosen", "cost", "refusal"]
+__all__ = ["ALGORITHMS", "chosen", "cost", "refusal", "within_precision"]
 
 ALGORITHMS = ("auto", "im2col", "implicit_gemm", "direct", "winograd", "winograd_2x2", "winograd_4x4", "fft")
 # Those that compute something; "auto" and "winograd" stand for one of them.
@@ -42,6 +42,10 @@ def is_depthwise(C: int, F: int, groups: int) -> bool:
     return groups == C > 1 and F % C == 0
 
 
+def _by(size: Pair) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
 def refusal(algorithm: str, C: int, F: int, groups: int, window: Window, itemsize: int) -> str | None:
     """Why an algorithm cannot compute a convolution; None if it can."""
     if algorithm == "direct":
@@ -50,12 +54,14 @@ def refusal(algorithm: str, C: int, F: int, groups: int, window: Window, itemsiz
         if window.kernel_size[1] > MOST_COLUMNS:
             return f"it takes kernels of up to {MOST_COLUMNS} columns, got {window.kernel_size[1]}"
     elif algorithm.startswith("winograd"):
-        if window.kernel_size != (3, 3) or window.stride != (1, 1) or window.dilation != (1, 1) or groups != 1:
+        m = WINOGRAD_TILES.get(algorithm, 2)
+        taken = [(r, r) for r in WINOGRAD_KERNELS[m]]
+        if window.kernel_size not in taken or window.stride != (1, 1) or window.dilation != (1, 1) or groups != 1:
             return (
-                "it takes kernels of 3 x 3 with stride 1, dilation 1 and 1 group, "
-                f"got {' x '.join(map(str, window.kernel_size))}, {window.stride}, {window.dilation} and {groups}"
+                f"it takes kernels of {' or '.join(map(_by, taken))} with stride 1, dilation 1 and 1 group, "
+                f"got {_by(window.kernel_size)}, {window.stride}, {window.dilation} and {groups}"
             )
-        if not winograd_applies(window, groups, C, F, WINOGRAD_TILES.get(algorithm, 2), _DTYPES[itemsize]):
+        if not winograd_applies(window, groups, C, F, m, _DTYPES[itemsize]):
             return f"the transformed weights of {C} channels and {F} filters exceed their budget"
     elif algorithm == "implicit_gemm" and groups != 1:
         return f"it takes 1 group, got {groups}"
@@ -64,14 +70,21 @@ def refusal(algorithm: str, C: int, F: int, groups: int, window: Window, itemsiz
     return None
 
 
-def _tile_within_precision(direction: str, F: int) -> str:
-    """The larger tile where its rounding errors stay within 4 times im2col's, or are allowed to be larger.
+def within_precision(algorithm: str, direction: str, C: int, F: int, window: Window) -> bool:
+    """Whether the rounding errors of an algorithm that applies stay within 4 times im2col's, or may be larger.
 
-    Root mean squares against float64, on normal data (benchmarks/winograd_layers.py --error): at most 2.1 times
-    im2col's forward and 3.6 times for the weight's gradient; for the input's 4.9 times below 64 filters, where
-    im2col's own sums are short, and at most 3.8 from there on.
+    Root mean squares against float64, on normal data (benchmarks/winograd_layers.py --error). The tiles of 6 inputs
+    along an axis are at most 2.1 times im2col's forward. Those of 3x3 kernels: 3.6 times for the weight's gradient; for
+    the input's 4.9 times below 64 filters, where im2col's own sums are short, and at most 3.8 from there on. Those of
+    5x5 kernels: for the input's gradient 4.8 times below 96 filters, at most 3.5 from there on; for the weight's, whose
+    last transform has fourth powers, at most 4.0 for outputs of 13x13 and more from 96 filters on or with up to 64
+    channels, and up to 5.5 otherwise.
     """
-    return "winograd_4x4" if direction != "input" or F >= 64 or get_precision() == "fast" else "winograd_2x2"
+    if algorithm not in WINOGRAD_TILES or get_precision() == "fast" or direction == "forward":
+        return True
+    if window.kernel_size[0] == 5:
+        return F >= 96 if direction == "input" else (F >= 96 or C <= 64) and min(window.output_size) >= 13
+    return algorithm == "winograd_2x2" or direction == "weight" or F >= 64
 
 
 def chosen(direction: str, algorithm: str, N: int, C: int, F: int, groups: int, window: Window, itemsize: int) -> str:
@@ -79,8 +92,9 @@ def chosen(direction: str, algorithm: str, N: int, C: int, F: int, groups: int, 
     if algorithm == "auto":
         return _cheapest(direction, N, C, F, groups, window, itemsize, get_precision())
     if algorithm == "winograd":
-        larger = _tile_within_precision(direction, F)
-        return larger if refusal(larger, C, F, groups, window, itemsize) is None else "winograd_2x2"
+        larger = "winograd_4x4"
+        takes = refusal(larger, C, F, groups, window, itemsize) is None
+        return larger if takes and within_precision(larger, direction, C, F, window) else "winograd_2x2"
     return algorithm
 
 
@@ -88,12 +102,13 @@ def chosen(direction: str, algorithm: str, N: int, C: int, F: int, groups: int, 
 def _cheapest(
     direction: str, N: int, C: int, F: int, groups: int, window: Window, itemsize: int, precision: str
 ) -> str:
-    allowed = ["im2col", "implicit_gemm", "direct", "winograd_2x2"]
-    if window.taps >= _LARGE_KERNEL:
-        allowed.append("fft")
-    if _tile_within_precision(direction, F) == "winograd_4x4":
-        allowed.append("winograd_4x4")
-    applying = [name for name in allowed if refusal(name, C, F, groups, window, itemsize) is None]
+    applying = [
+        name
+        for name in COMPUTING
+        if (name != "fft" or window.taps >= _LARGE_KERNEL)
+        and refusal(name, C, F, groups, window, itemsize) is None
+        and within_precision(name, direction, C, F, window)
+    ]
     return min(applying, key=lambda name: cost(name, direction, N, C, F, groups, window, itemsize))
 
 
@@ -150,13 +165,17 @@ def cost(algorithm: str, direction: str, N: int, C: int, F: int, groups: int, wi
             rate *= 0.4
         return products / (rate * max(by_columns, by_samples)) + 0.3 * moved
     m = WINOGRAD_TILES[algorithm]
-    positions = (m + 2) ** 2
+    positions = (m + window.kernel_size[0] - 1) ** 2
     tall, wide = (OH, OW) if direction != "input" else (H, W)
     tiles = N * -(-tall // m) * -(-wide // m)
     # Lanes are channels, in groups of 16.
     lanes = (-(-C // 16) * 16) * (-(-F // 16) * 16)
     multiplied = tiles * positions * lanes / width / 0.75
     weights = positions * C * F
+    # Fitted apart: with 5 taps there are four times as many tiles to transform for as many outputs, which counts more.
+    by_number = 0.35 if window.kernel_size[0] == 3 else 0.6
+    if direction == "weight":
+        by_number += 0.3 if window.kernel_size[0] == 3 else 1.1
+    transformed = by_number * tiles * positions * (C + F)
     # Transformed weights that no cache holds are written and read at the memory's pace.
-    transformed = tiles * positions * (C + F) * 0.35 + weights * (1.0 if weights * itemsize < _CACHE_BYTES else 6.0)
-    return multiplied + transformed + (0.3 * tiles * positions * (C + F) if direction == "weight" else 0)
+    return multiplied + transformed + weights * (1.0 if weights * itemsize < _CACHE_BYTES else 6.0)

@@ -13,7 +13,7 @@ from typing import Any
 from minidl import _ext
 from minidl.errors import check_flag
 from minidl.geometry import Window
-from minidl.kernels.choice import COMPUTING, chosen, refusal
+from minidl.kernels.choice import COMPUTING, refusal, within_precision
 from minidl.runtime import get_num_threads
 
 __all__ = ["benchmark_algorithms", "is_measuring", "measured", "recall_algorithms", "remembered_algorithms"]
@@ -74,10 +74,11 @@ def measured(
         *window.dilation, *window.output_size, itemsize, _ext.instruction_set, get_num_threads(),
     )  # fmt: skip
     if key not in _Timing.found:
-        # Only the tile of Winograd's that the precision allows.
-        tile = chosen(direction, "winograd", N, C, F, groups, window, itemsize)
-        allowed = [name for name in COMPUTING if name == tile or name != "winograd_4x4"]
-        applying = [name for name in allowed if refusal(name, C, F, groups, window, itemsize) is None]
+        applying = [
+            name
+            for name in COMPUTING
+            if refusal(name, C, F, groups, window, itemsize) is None and within_precision(name, direction, C, F, window)
+        ]
         _Timing.found[key] = min(applying, key=lambda name: _seconds(run, name))
     return _Timing.found[key]
 

@@ -156,6 +156,8 @@ def convolutions() -> list[Case]:
         conv((2, 2, 5, 6), (3, 2, 3, 3), padding=1, bias=True),
         conv((1, 3, 6, 3), (2, 3, 3, 3), padding=(0, 2)),
         conv((1, 1, 3, 4), (1, 1, 3, 3), padding=Padding(2, 0, 3, 1), bias=True),
+        conv((2, 2, 7, 6), (3, 2, 5, 5), padding=2, bias=True),
+        conv((1, 2, 3, 4), (2, 2, 5, 5), padding=Padding(6, 0, 1, 3), bias=True),
         conv((1, 1, 2, 2), (1, 1, 2, 2), padding=4, dilation=4),
     ])  # fmt: skip
 
@@ -273,6 +275,7 @@ def large_convolutions() -> list[Case]:
         conv("narrow bands back", (2, 1, 33, 29), (6, 1, 5, 5), padding=2),
         conv("blocks", (37, 6, 11, 10), (16, 6, 5, 3), padding=(1, 0)),
         conv("tiles of 16 channels and more", (3, 18, 13, 9), (35, 18, 3, 3), padding=1),
+        conv("tiles of 16 channels and 5 x 5 taps", (3, 18, 13, 9), (35, 18, 5, 5), padding=2),
         conv("depthwise, 2 filters a channel", (3, 19, 17, 23), (38, 1, 3, 3), padding=1, groups=19),
         conv("depthwise and strides", (2, 33, 15, 18), (33, 1, 3, 3), stride=2, padding=1, groups=33),
         conv("depthwise, 5 x 5", (9, 6, 21, 20), (6, 1, 5, 5), padding=2, groups=6),

@@ -550,6 +550,14 @@ MUTANTS = [
     ),
     # The choice.
     Mutant(
+        "winograd-of-5-taps-for-few-filters",
+        "kernels/choice.py",
+        'return F >= 96 if direction == "input"',
+        'return True if direction == "input"',
+        "auto computes an input gradient with more rounding than it may",
+        (CHOICE,),
+    ),
+    Mutant(
         "choice-under-one-precision",
         "kernels/choice.py",
         "window, itemsize, get_precision())",
