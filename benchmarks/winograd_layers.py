@@ -1,4 +1,4 @@
-"""Winograd's convolution on 3x3 layers in float32: time beside im2col's and PyTorch's, or error beside im2col's.
+"""Winograd's convolution on 3x3 and 5x5 layers in float32: time beside other algorithms and PyTorch, or its error.
 
     python benchmarks/winograd_layers.py [--error] [--rounds 5] [--threads 2] [--layers 0,3]
 
@@ -12,39 +12,67 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import minidl
 from minidl import kernels
-from minidl.geometry import sliding_window
+from minidl.geometry import Window, sliding_window
 
-# Channels (in and out), height and width, batch.
-LAYERS = [(64, 56, 8), (128, 56, 8), (128, 28, 16), (256, 28, 8), (256, 14, 16), (512, 14, 16), (512, 28, 8)]
-ERROR_LAYERS = [(16, 28, 8), (32, 28, 8), (64, 28, 8), (128, 28, 8), (256, 14, 8), (512, 14, 8)]
+
+class Layer(NamedTuple):
+    """Channels in and out, taps along an axis, height and width, batch; the output is as large as the image."""
+
+    channels: int
+    filters: int
+    taps: int
+    size: int
+    batch: int
+
+    def __str__(self) -> str:
+        return f"{self.channels:3}->{self.filters:3} {self.taps}x{self.taps} @{self.size} N={self.batch:2}"
+
+    @property
+    def window(self) -> Window:
+        return sliding_window("benchmark", (self.size, self.size), self.taps, 1, self.taps // 2)
+
+
+def alike(taps: int, *layers: tuple[int, int, int]) -> list[Layer]:
+    """Layers of as many filters as channels, from channels, size and batch."""
+    return [Layer(channels, channels, taps, size, batch) for channels, size, batch in layers]
+
+
+# The 5x5 layers, from index 7 on, begin with AlexNet's second.
+LAYERS = [
+    *alike(3, (64, 56, 8), (128, 56, 8), (128, 28, 16), (256, 28, 8), (256, 14, 16), (512, 14, 16), (512, 28, 8)),
+    Layer(96, 256, 5, 27, 8), *alike(5, (64, 28, 8), (32, 28, 8)), Layer(16, 32, 5, 28, 8),
+]  # fmt: skip
+ERROR_LAYERS = [
+    *alike(3, (16, 28, 8), (32, 28, 8), (64, 28, 8), (128, 28, 8), (256, 14, 8), (512, 14, 8)),
+    *alike(5, (16, 28, 8), (32, 28, 8), (64, 28, 8), (128, 28, 8), (256, 14, 8)), Layer(96, 256, 5, 27, 8),
+]  # fmt: skip
 DIRECTIONS = ("forward", "input gradient", "weight gradient")
 
 
-def winograd(x: np.ndarray, weight: np.ndarray, grad: np.ndarray, window: Any, m: int) -> list[Callable[[], Any]]:
+def by(algorithm: str, x: np.ndarray, weight: np.ndarray, grad: np.ndarray, window: Window) -> list[Callable[[], Any]]:
     """The three directions."""
     return [
-        lambda: kernels.winograd_conv2d(x, weight, None, window, m),
-        lambda: kernels.winograd_input_gradient(grad, weight, window, m),
-        lambda: kernels.winograd_weight_gradient(x, grad, window, m),
+        lambda: kernels.conv2d(x, weight, None, window, 1, algorithm),
+        lambda: kernels.conv2d_input_gradient(grad, weight, window, 1, algorithm),
+        lambda: kernels.conv2d_weight_gradient(x, grad, window, 1, algorithm),
     ]
 
 
-def im2col(x: np.ndarray, weight: np.ndarray, grad: np.ndarray, window: Any) -> list[Callable[[], Any]]:
-    """The three directions."""
-    return [
-        lambda: kernels.conv2d(x, weight, None, window, 1),
-        lambda: kernels.conv2d_input_gradient(grad, weight, window, 1),
-        lambda: kernels.conv2d_weight_gradient(x, grad, window, 1),
-    ]
+def tiles(layer: Layer) -> list[str]:
+    """The algorithms with Winograd's tiles that take the layer's kernels."""
+    how = (layer.channels, layer.filters, 1, layer.window, 4)
+    return [name for name in ("winograd_4x4", "winograd_2x2") if kernels.refusal(name, *how) is None]
 
 
-def torch_calls(x: np.ndarray, weight: np.ndarray, grad: np.ndarray, threads: int) -> list[Callable[[], Any]]:
+def torch_calls(
+    x: np.ndarray, weight: np.ndarray, grad: np.ndarray, padding: int, threads: int
+) -> list[Callable[[], Any]]:
     """The three directions, without the graph around them."""
     import torch
 
@@ -53,13 +81,13 @@ def torch_calls(x: np.ndarray, weight: np.ndarray, grad: np.ndarray, threads: in
     def forward() -> None:
         torch.set_num_threads(threads)
         with torch.no_grad():
-            torch.nn.functional.conv2d(tensors[0], tensors[1], padding=1)
+            torch.nn.functional.conv2d(tensors[0], tensors[1], padding=padding)
 
     def backward(wanted: list[bool]) -> Callable[[], None]:
         def call() -> None:
             torch.set_num_threads(threads)
             torch.ops.aten.convolution_backward(
-                tensors[2], tensors[0], tensors[1], None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, wanted
+                tensors[2], tensors[0], tensors[1], None, [1, 1], [padding] * 2, [1, 1], False, [0, 0], 1, wanted
             )
 
         return call
@@ -67,27 +95,27 @@ def torch_calls(x: np.ndarray, weight: np.ndarray, grad: np.ndarray, threads: in
     return [forward, backward([True, False, False]), backward([False, True, False])]
 
 
-def arrays(channels: int, size: int, batch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def arrays(layer: Layer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Images, weights and the output's gradient."""
     rng = np.random.default_rng(0)
-    shapes = (batch, channels, size, size), (channels, channels, 3, 3), (batch, channels, size, size)
+    image = (layer.size, layer.size)
+    shapes = (
+        (layer.batch, layer.channels, *image),
+        (layer.filters, layer.channels, layer.taps, layer.taps),
+        (layer.batch, layer.filters, *image),
+    )
     x, weight, grad = (rng.normal(size=shape).astype(np.float32) for shape in shapes)
     return x, weight, grad
 
 
-def times(layers: list[tuple[int, int, int]], rounds: int, threads: int) -> None:
+def times(layers: list[Layer], rounds: int, threads: int) -> None:
     """Print a line for each layer and direction, and the geometric means."""
-    ratios: dict[str, list[float]] = {"m=2": [], "m=4": []}
-    for channels, size, batch in layers:
-        given = arrays(channels, size, batch)
-        window = sliding_window("benchmark", (size, size), 3, 1, 1)
-        calls = {
-            "m=4": winograd(*given, window, 4),
-            "m=2": winograd(*given, window, 2),
-            "im2col": im2col(*given, window),
-            f"torch({threads})": torch_calls(*given, threads),
-            "torch(1)": torch_calls(*given, 1),
-        }
+    ratios: dict[str, list[float]] = {}
+    for layer in layers:
+        given = arrays(layer)
+        calls = {name: by(name, *given, layer.window) for name in (*tiles(layer), "implicit_gemm", "im2col")}
+        calls[f"torch({threads})"] = torch_calls(*given, layer.taps // 2, threads)
+        calls["torch(1)"] = torch_calls(*given, layer.taps // 2, 1)
         for which, direction in enumerate(DIRECTIONS):
             measured: dict[str, list[float]] = {name: [] for name in calls}
             for turn in range(rounds + 1):
@@ -98,34 +126,30 @@ def times(layers: list[tuple[int, int, int]], rounds: int, threads: int) -> None
                         measured[name].append(1e3 * (time.perf_counter() - start))
             median = {name: statistics.median(values) for name, values in measured.items()}
             peer = min(value for name, value in median.items() if name.startswith("torch"))
-            for name in ratios:
-                ratios[name].append(peer / median[name])
+            for name in tiles(layer):
+                ratios.setdefault(f"{name} of {layer.taps}x{layer.taps}", []).append(peer / median[name])
             line = "  ".join(f"{name} {value:7.2f}" for name, value in median.items())
-            ours = "  ".join(f"{name} {values[-1]:.2f}" for name, values in ratios.items())
-            print(f"{channels:3}@{size} N={batch:2} {direction:15}  {line}  ratio {ours}", flush=True)
+            ours = "  ".join(f"{name} {peer / median[name]:.2f}" for name in tiles(layer))
+            print(f"{layer} {direction:15}  {line}  ratio {ours}", flush=True)
     for name, values in ratios.items():
         print(f"{name}: geometric mean {np.exp(np.mean(np.log(values))):.2f}, least {min(values):.2f}")
 
 
-def errors(layers: list[tuple[int, int, int]]) -> None:
+def errors(layers: list[Layer]) -> None:
     """Print a line for each layer and direction."""
-    for channels, size, batch in layers:
-        given = arrays(channels, size, batch)
-        window = sliding_window("benchmark", (size, size), 3, 1, 1)
-        exact = [call() for call in im2col(*(a.astype(np.float64) for a in given), window)]  # type: ignore[call-arg]
-        found = {
-            "im2col": im2col(*given, window),
-            "m=2": winograd(*given, window, 2),
-            "m=4": winograd(*given, window, 4),
-        }
+    for layer in layers:
+        given = arrays(layer)
+        doubles = [array.astype(np.float64) for array in given]
+        exact = [call() for call in by("im2col", *doubles, layer.window)]  # type: ignore[call-arg]
+        found = {name: by(name, *given, layer.window) for name in ("im2col", *tiles(layer))}
         for which, direction in enumerate(DIRECTIONS):
             off = {name: calls[which]() - exact[which] for name, calls in found.items()}
             size_of = {name: (np.sqrt(np.mean(e**2)), np.abs(e).max()) for name, e in off.items()}
             base = size_of["im2col"]
             line = "  ".join(
-                f"{name} {size_of[name][0] / base[0]:.2f} / {size_of[name][1] / base[1]:.2f}" for name in ("m=2", "m=4")
+                f"{name} {size_of[name][0] / base[0]:.2f} / {size_of[name][1] / base[1]:.2f}" for name in tiles(layer)
             )
-            print(f"{channels:3}@{size} N={batch:2} {direction:15}  {line}", flush=True)
+            print(f"{layer} {direction:15}  {line}", flush=True)
 
 
 def main() -> None:
