@@ -2,7 +2,7 @@
 """Train LeNet-5 on MNIST with minidl.
 
     python examples/lenet.py                    five epochs; the files go to runs/lenet
-    python examples/lenet.py --fast             two epochs of 51,200 images
+    python examples/lenet.py --fast             two epochs of 48,000 images
     python examples/lenet.py --resume           go on after Ctrl-C or a crash, as if it had not happened
 
 The digits are looked for in --data-dir, in MINIDL_DATA and in the user's cache, and else downloaded into that cache.
@@ -53,7 +53,7 @@ class Recipe:
 
 
 DEFAULT = Recipe()
-FAST = Recipe(epochs=2, batch_size=128, lr=1.6e-2, warm_up=0.2, anneal="linear", samples=51_200, fast=True)
+FAST = Recipe(epochs=2, batch_size=128, lr=1.6e-2, warm_up=0.2, anneal="linear", samples=48_000, fast=True)
 # One pass over scikit-learn's few digits is over in a moment.
 DIGITS_EPOCHS = {False: 30, True: 15}
 SGD_LR = 0.1
