@@ -73,7 +73,7 @@ def test_random_windows(seed: int, dtype: str, low_bands: None, threads_everywhe
 
 @every_dtype
 @pytest.mark.parametrize("parts", [1, 2, 3])
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(30))
 def test_parts_of_blocks(
     seed: int, parts: int, dtype: str, monkeypatch: pytest.MonkeyPatch, threads_everywhere: None
 ) -> None:

@@ -296,13 +296,13 @@ class TestWorkspace:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 class TestFork:
     @pytest.fixture
-    def parent(self, threads_everywhere: None) -> bytes:
+    def parent(self, threads_everywhere: None) -> str:
         minidl.set_num_threads(2)
         return work()
 
     @staticmethod
     def wait(child: int) -> int:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             done, status = os.waitpid(child, os.WNOHANG)
             if done:
@@ -322,21 +322,21 @@ class TestFork:
                 os._exit(code)
         return self.wait(child)
 
-    def test_a_child_works_on_one_thread(self, parent: bytes) -> None:
+    def test_a_child_works_on_one_thread(self, parent: str) -> None:
         assert self.fork(lambda: minidl.get_num_threads() == 1 and work() == parent) == 0
         assert minidl.get_num_threads() == 2 and work() == parent
 
-    def test_a_child_cannot_ask_for_more(self, parent: bytes) -> None:
+    def test_a_child_cannot_ask_for_more(self, parent: str) -> None:
         def child() -> bool:
             minidl.set_num_threads(2)
             return minidl.get_num_threads() == 1 and work() == parent
 
         assert self.fork(child) == 0
 
-    def test_a_grandchild(self, parent: bytes) -> None:
+    def test_a_grandchild(self, parent: str) -> None:
         assert self.fork(lambda: self.fork(lambda: work() == parent) == 0) == 0
 
-    def test_while_another_thread_is_inside(self, parent: bytes) -> None:
+    def test_while_another_thread_is_inside(self, parent: str) -> None:
         stop = threading.Event()
 
         def keep_busy() -> None:
@@ -352,7 +352,7 @@ class TestFork:
             worker.join()
         assert codes == [0] * 5
 
-    def test_multiprocessing(self, parent: bytes) -> None:
+    def test_multiprocessing(self, parent: str) -> None:
         context = multiprocessing.get_context("fork")
         queue = context.Queue()
         child = context.Process(target=lambda: queue.put((minidl.get_num_threads(), work())))

@@ -22,7 +22,7 @@ MUTANTS = [
         "return whole(window.OW) + (window.KW - 1) * window.DW // window.SW",
         "return whole(window.OW) + max((window.KW - 1) * window.DW // window.SW - 1, 0)",
         "the last column that rows of whole vectors see is missing",
-        (LARGE, DIRECT),
+        (DIRECT, LARGE),
         modules=("direct",),
     ),
     Mutant(
@@ -31,7 +31,7 @@ MUTANTS = [
         "if r < 0 or r >= window.OH:",
         "if r <= 0 or r >= window.OH:",
         "the first row of the output's gradient taken for its margin",
-        (LARGE, DIRECT),
+        (DIRECT, LARGE),
         modules=("direct",),
     ),
     Mutant(
@@ -40,7 +40,7 @@ MUTANTS = [
         "w = i * window.SW + phase - window.left",
         "w = i * window.SW - window.left",
         "every phase of a stride is copied from the first one's columns",
-        (LARGE, DIRECT),
+        (DIRECT, LARGE),
         modules=("direct",),
     ),
     Mutant(
@@ -49,7 +49,7 @@ MUTANTS = [
         "max((window.W - w + window.SW - 1) // window.SW, 0)",
         "max((window.W - w) // window.SW, 0)",
         "the last column of a phase that ends inside a step is lost",
-        (LARGE, DIRECT),
+        (DIRECT, LARGE),
         modules=("direct",),
     ),
     Mutant(
@@ -58,7 +58,7 @@ MUTANTS = [
         "columns[kw] = kw * window.DW % window.SW * length + kw * window.DW // window.SW",
         "columns[kw] = kw * window.DW % window.SW * length + kw // window.SW",
         "the dilation chooses the phase, but not the column",
-        (LARGE, DIRECT),
+        (DIRECT, LARGE),
         modules=("direct",),
     ),
     Mutant(
@@ -67,7 +67,7 @@ MUTANTS = [
         "weights, bias + f if bias != NULL else NULL,",
         "weights, bias,",
         "all groups of filters get the biases of the first",
-        (LARGE, DIRECT),
+        (DIRECT, LARGE),
         modules=("direct",),
     ),
     Mutant(
@@ -76,7 +76,7 @@ MUTANTS = [
         "steps.tail = window.OW % LANES",
         "steps.tail = 0",
         "lanes behind the last column count: zero times infinity",
-        (LARGE, DIRECT),
+        (DIRECT, LARGE),
         modules=("direct",),
     ),
     Mutant(
@@ -85,7 +85,7 @@ MUTANTS = [
         "kh = first_tap((h + window.top) % window.SH,",
         "kh = first_tap(h % window.SH,",
         "the padding above forgotten in a row's phase of the stride",
-        (LARGE, DIRECT),
+        (DIRECT, LARGE),
         modules=("direct",),
     ),
     Mutant(
@@ -94,7 +94,7 @@ MUTANTS = [
         "(window.H + band - 1) // band if band else 1",
         "max(window.H // band, 1) if band else 1",
         "the last rows, which fill no band, are not computed",
-        (LARGE, DIRECT),
+        (DIRECT, LARGE),
     ),
     Mutant(
         "direct-partial-sum-left-out",
@@ -102,7 +102,7 @@ MUTANTS = [
         "for chunk in range(chunks - 1):",
         "for chunk in range(chunks - 2):",
         "the last chunk's part of the weight gradient is left out",
-        (LARGE, DIRECT),
+        (DIRECT, LARGE),
     ),
     Mutant(
         "lanes-without-a-sample",
@@ -110,7 +110,7 @@ MUTANTS = [
         "lane < count ? rows[lane * row + i] : 0",
         "rows[(lane < count ? lane : 0) * row + i]",
         "what fills up the last block is the first sample again",
-        (LARGE, DIRECT),
+        (DIRECT, LARGE),
         modules=("direct",),
     ),
     Mutant(
@@ -119,7 +119,7 @@ MUTANTS = [
         "for i in range(margin + OW * LANES, row):",
         "for i in range(row, row):",
         "columns behind a block's gradient are what was there before",
-        (LARGE, DIRECT),
+        (DIRECT, LARGE),
     ),
     Mutant(
         "direct-sum-not-cleared",
@@ -127,7 +127,7 @@ MUTANTS = [
         "sums[i] = 0",
         "sums[i] *= 1",
         "the weight gradient adds to what the workspace held",
-        (LARGE, DIRECT),
+        (DIRECT, LARGE),
     ),
     Mutant(
         "direct-part-of-the-first-rows",
