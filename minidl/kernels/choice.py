@@ -127,6 +127,9 @@ def cost(algorithm: str, direction: str, N: int, C: int, F: int, groups: int, wi
         # Few rows or a short inner dimension leave BLAS's tiles partly empty.
         inner = C // groups * window.taps
         rows, depth = (F // groups, inner) if direction != "input" else (inner, F // groups)
+        if direction == "weight" and _WIDTH == 16:
+            # Its sums are over positions. (With narrower vectors this would bring in "direct", which is slower there.)
+            depth = min(depth, OH * OW)
         filled = min(rows / 16, 1) * depth / (depth + 16)
         return products / (0.75 * filled) + 0.35 * columns * (2 if direction == "input" else 1) + 0.1 * moved
     if algorithm == "implicit_gemm":
