@@ -70,7 +70,7 @@ cdef inline void run(
 
 
 cdef inline Py_ssize_t filters_at_once(Py_ssize_t filters, bint by_bands) noexcept nogil:
-    """How many filters go together: all up to 6, else 4; in bands, whose rows are short, 6 where that leaves none."""
+    """How many filters go together: all up to 6, else 4; in bands, whose rows are short, 6 where none are left over."""
     if filters <= MOST_FILTERS or (by_bands and filters % MOST_FILTERS == 0):
         return min(filters, <Py_ssize_t>MOST_FILTERS)
     return 4
