@@ -81,7 +81,7 @@ def test_parts_of_blocks(
     rng = np.random.default_rng(seed)
     minidl.set_num_threads(1 + seed % 4)
     monkeypatch.setattr(direct, "direct_plan", direct._by_blocks)
-    monkeypatch.setattr(direct, "_parts", lambda N, rows, window: min(parts, rows))
+    monkeypatch.setattr(direct, "parts_of", lambda N, rows, window: min(parts, rows))
     N, C, F = int(rng.choice([1, 9, 16, 19])), int(rng.integers(1, 5)), int(rng.integers(1, 10))
     assert_alike(random_window(rng), N, C, F, dtype, rng, bool(seed % 3))
 

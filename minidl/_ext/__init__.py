@@ -32,12 +32,12 @@ def _choose() -> str:
 
 instruction_set = _choose()
 (
-    pool, elementwise, loss, optim, norm, stack, dense, direct, winograd, depthwise, implicit_gemm,
+    pool, elementwise, loss, optim, norm, stack, dense, direct, winograd, row_winograd, depthwise, implicit_gemm,
 ) = (
     import_module(f"minidl._ext.{name}_{instruction_set}")
     for name in (
-        "pool", "elementwise", "loss", "optim", "norm", "stack", "dense", "direct", "winograd", "depthwise",
-        "implicit_gemm",
+        "pool", "elementwise", "loss", "optim", "norm", "stack", "dense", "direct", "winograd", "row_winograd",
+        "depthwise", "implicit_gemm",
     )
 )  # fmt: skip
 

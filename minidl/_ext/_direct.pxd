@@ -5,6 +5,7 @@ A block of images is [C, rows, columns, 16], with its padding written out (`Plan
 never looks beside it. Lanes beyond the batch hold zeros.
 """
 
+from minidl._ext._threads cimport slot_start
 from minidl._ext._transpose cimport to_lanes
 from minidl._ext._types cimport real
 from minidl._ext._window cimport Window
@@ -60,6 +61,43 @@ cdef inline Plane plane_of(const Window* window) noexcept nogil:
     return plane
 
 
+cdef struct Part:
+    # Which rows of the image and of the outputs it begins at, and the window over those that it has.
+    Py_ssize_t input, output
+    Window window
+    Plane plane
+
+
+cdef inline Part outputs_part(const Window* window, Py_ssize_t part, Py_ssize_t parts) noexcept nogil:
+    """Some rows of the outputs, and the rows of the image that these see."""
+    cdef Part cut
+    cdef Py_ssize_t seen
+    cut.window = window[0]
+    cut.output = slot_start(window.OH, part, parts)
+    seen = cut.output * window.SH - window.top
+    cut.input = min(max(seen, 0), window.H)
+    cut.window.top = max(-seen, 0)
+    cut.window.H = window.H - cut.input
+    cut.window.OH = slot_start(window.OH, part + 1, parts) - cut.output
+    cut.plane = plane_of(&cut.window)
+    return cut
+
+
+cdef inline Part inputs_part(const Window* window, Py_ssize_t part, Py_ssize_t parts) noexcept nogil:
+    """Some rows of the image, and the rows of the outputs that see these."""
+    cdef Part cut
+    cdef Py_ssize_t stop = slot_start(window.H, part + 1, parts), end
+    cut.window = window[0]
+    cut.input = slot_start(window.H, part, parts)
+    cut.output = min(max(cut.input + window.top - (window.KH - 1) * window.DH, 0) // window.SH, window.OH)
+    end = min((stop - 1 + window.top) // window.SH + 1, window.OH)
+    cut.window.H = stop - cut.input
+    cut.window.top = window.top + cut.input - cut.output * window.SH
+    cut.window.OH = max(end - cut.output, 0)
+    cut.plane = plane_of(&cut.window)
+    return cut
+
+
 cdef inline void run(
     const real* x, const real* w, const real* bias, real* y, Py_ssize_t count, int filters, const Run* steps,
 ) noexcept nogil:
@@ -67,6 +105,23 @@ cdef inline void run(
         direct_run_float(x, w, bias, y, count, filters, steps)
     else:
         direct_run_double(x, w, bias, y, count, filters, steps)
+
+
+cdef inline void direct_sum(
+    const real* x, const real* dy, real* dw, int filters, int taps, const Sum* sums,
+) noexcept nogil:
+    if real is float:
+        direct_sum_float(x, dy, dw, filters, taps, sums)
+    else:
+        direct_sum_double(x, dy, dw, filters, taps, sums)
+
+
+cdef inline real fold(const real* lanes) noexcept nogil:
+    """The sum of 16 lanes."""
+    if real is float:
+        return fold_float(lanes)
+    else:
+        return fold_double(lanes)
 
 
 cdef inline Py_ssize_t filters_at_once(Py_ssize_t filters, bint by_bands) noexcept nogil:
@@ -145,7 +200,6 @@ cdef inline void weight_gradient(
     cdef Py_ssize_t most_taps = window.KW if window.KW <= 7 else 5
     cdef Py_ssize_t most_filters
     cdef real lanes[4 * 7 * 16]
-    cdef real total
     steps.rows, steps.columns = window.OH, window.OW
     steps.x_row, steps.x_pixel = window.SH * plane.columns * LANES, window.SW * LANES
     for i in range(MOST_TAPS):
@@ -165,23 +219,13 @@ cdef inline void weight_gradient(
                     steps.dw_filter, steps.dw_tap = taps * LANES, LANES
                     for i in range(size * taps * LANES):
                         lanes[i] = 0
-                    if real is float:
-                        direct_sum_float(
-                            x + ((c * plane.rows + kh * window.DH) * plane.columns + kw * window.DW) * LANES,
-                            dy + (f * window.OH * plane.grad_columns + plane.margin) * LANES, lanes,
-                            <int>size, <int>taps, &steps)
-                    else:
-                        direct_sum_double(
-                            x + ((c * plane.rows + kh * window.DH) * plane.columns + kw * window.DW) * LANES,
-                            dy + (f * window.OH * plane.grad_columns + plane.margin) * LANES, lanes,
-                            <int>size, <int>taps, &steps)
+                    direct_sum(x + ((c * plane.rows + kh * window.DH) * plane.columns + kw * window.DW) * LANES,
+                               dy + (f * window.OH * plane.grad_columns + plane.margin) * LANES, lanes,
+                               <int>size, <int>taps, &steps)
                     for i in range(size):
                         for j in range(taps):
-                            if real is float:
-                                total = fold_float(&lanes[(i * taps + j) * LANES])
-                            else:
-                                total = fold_double(&lanes[(i * taps + j) * LANES])
-                            dw[((f + i) * channels + c) * window.KH * window.KW + kh * window.KW + kw + j] = total
+                            dw[((f + i) * channels + c) * window.KH * window.KW + kh * window.KW + kw + j] = fold(
+                                &lanes[(i * taps + j) * LANES])
                     kw += taps
         f += size
 

@@ -6,8 +6,7 @@ tiles are those of `_direct.pxd`: there a pixel is 16 samples, here 16 columns o
 """
 
 from minidl._ext._direct cimport (
-    LANES, MOST_COLUMNS, MOST_TAPS, Run, Sum, direct_sum_double, direct_sum_float, divisor, filters_from, first_tap,
-    fold_double, fold_float, run,
+    LANES, MOST_COLUMNS, MOST_TAPS, Run, Sum, direct_sum, divisor, filters_from, first_tap, fold, run,
 )
 from minidl._ext._types cimport real
 from minidl._ext._window cimport Window, copy_run
@@ -156,17 +155,10 @@ cdef inline void band_weight_gradient(
                 steps.dw_filter, steps.dw_tap = taps * LANES, LANES
                 for i in range(size * taps * LANES):
                     lanes[i] = 0
-                if real is float:
-                    direct_sum_float(here, dy + f * count * wide, lanes, <int>size, <int>taps, &steps)
-                else:
-                    direct_sum_double(here, dy + f * count * wide, lanes, <int>size, <int>taps, &steps)
+                direct_sum(here, dy + f * count * wide, lanes, <int>size, <int>taps, &steps)
                 for i in range(size):
                     for j in range(taps):
-                        if real is float:
-                            total = fold_float(&lanes[(i * taps + j) * LANES])
-                        else:
-                            total = fold_double(&lanes[(i * taps + j) * LANES])
-                        dw[((f + i) * channels + c) * all_taps + t + j] += total
+                        dw[((f + i) * channels + c) * all_taps + t + j] += fold(&lanes[(i * taps + j) * LANES])
                 t += taps
         f += size
 

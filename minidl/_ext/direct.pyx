@@ -12,7 +12,8 @@ some rows of its outputs (for the input's gradient, of its pixels): a part is a 
 from cython.parallel cimport prange
 
 from minidl._ext._direct cimport (
-    LANES, Plane, filters_from, forward_rows, input_gradient, load_images, pack, plane_of, weight_gradient,
+    LANES, Part, filters_from, forward_rows, input_gradient, inputs_part, load_images, outputs_part, pack,
+    weight_gradient,
 )
 from minidl._ext._rows cimport (
     GradBand, band_columns, band_forward, band_input_gradient, band_rows, band_weight_gradient, grad_band, is_narrow,
@@ -38,43 +39,6 @@ def band_sizes(const Py_ssize_t[::1] packed, Py_ssize_t count):
         whole(window.OW) * (count if is_narrow(whole(window.OW), 1) else 1),
         window.SW * band.wide * (count if is_narrow(band.wide, 1) else 1), whole(window.OW),
     )
-
-
-cdef struct Part:
-    # Which rows of the image and of the outputs it begins at, and the window over those that it has.
-    Py_ssize_t input, output
-    Window window
-    Plane plane
-
-
-cdef Part outputs_part(const Window* window, Py_ssize_t part, Py_ssize_t parts) noexcept nogil:
-    """Some rows of the outputs, and the rows of the image that these see."""
-    cdef Part cut
-    cdef Py_ssize_t seen
-    cut.window = window[0]
-    cut.output = slot_start(window.OH, part, parts)
-    seen = cut.output * window.SH - window.top
-    cut.input = min(max(seen, 0), window.H)
-    cut.window.top = max(-seen, 0)
-    cut.window.H = window.H - cut.input
-    cut.window.OH = slot_start(window.OH, part + 1, parts) - cut.output
-    cut.plane = plane_of(&cut.window)
-    return cut
-
-
-cdef Part inputs_part(const Window* window, Py_ssize_t part, Py_ssize_t parts) noexcept nogil:
-    """Some rows of the image, and the rows of the outputs that see these."""
-    cdef Part cut
-    cdef Py_ssize_t stop = slot_start(window.H, part + 1, parts), end
-    cut.window = window[0]
-    cut.input = slot_start(window.H, part, parts)
-    cut.output = min(max(cut.input + window.top - (window.KH - 1) * window.DH, 0) // window.SH, window.OH)
-    end = min((stop - 1 + window.top) // window.SH + 1, window.OH)
-    cut.window.H = stop - cut.input
-    cut.window.top = window.top + cut.input - cut.output * window.SH
-    cut.window.OH = max(end - cut.output, 0)
-    cut.plane = plane_of(&cut.window)
-    return cut
 
 
 cdef void forward_block(

@@ -5,37 +5,22 @@ L2 cache, and there is one parallel region for all of it, forward or backward. W
 input and where the maxima were; the outputs of the convolutions are never kept.
 
 A few samples, of which nothing is kept, go one by one: 16 filters are then the lanes (`sample_tiles.h`).
-
-Loop order within a stage: a group of filters, a row of pooled outputs, the rows of the convolution under it, tiles.
 """
 
 from cython.parallel cimport prange
 
-from minidl._ext._direct cimport (
-    LANES, MOST_COLUMNS, Plane, filters_from, forward_rows, input_gradient, load_images, pack, plane_of,
-    weight_gradient,
-)
+from minidl._ext._direct cimport LANES, MOST_COLUMNS, Plane, load_images, pack, plane_of
 from minidl._ext._lists cimport address
+from minidl._ext._row_winograd cimport pack_points
 from minidl._ext._rows cimport band_columns, band_rows, load_band
+from minidl._ext._stage cimport (
+    Stage, forward_stage, read, spread_double, spread_float, stage_input_gradient, stage_weight_gradient,
+    total_double, total_float,
+)
 from minidl._ext._threads cimport slot_start
 from minidl._ext._transpose cimport to_lanes, to_rows
 from minidl._ext._types cimport real
 from minidl._ext._window cimport Window, unpack
-
-
-cdef extern from "direct.h" nogil:
-    void pool_float "minidl_direct_pool_float" (
-        const float* y, Py_ssize_t y_row, int rows, int columns, int relu, Py_ssize_t count, float* out,
-        float* place)
-    void pool_double "minidl_direct_pool_double" (
-        const double* y, Py_ssize_t y_row, int rows, int columns, int relu, Py_ssize_t count, double* out,
-        double* place)
-    void spread_float "minidl_direct_spread_float" (
-        const float* grad, const float* place, int row, int columns, Py_ssize_t count, float* dy)
-    void spread_double "minidl_direct_spread_double" (
-        const double* grad, const double* place, int row, int columns, Py_ssize_t count, double* dy)
-    float total_float "minidl_direct_total_float" (const float* grad, const float* place, Py_ssize_t count)
-    double total_double "minidl_direct_total_double" (const double* grad, const double* place, Py_ssize_t count)
 
 
 cdef extern from "sample.h" nogil:
@@ -62,32 +47,6 @@ cdef enum:
     MOST_STAGES = 16
 
 
-cdef struct Stage:
-    Window window
-    Plane plane
-    Py_ssize_t C, F
-    # The pooling window, which is also its stride, and the size of what comes out.
-    Py_ssize_t PH, PW, QH, QW
-    int relu
-    # Where its part begins: in the weights and biases of all stages, in a block's images, in a block's indices.
-    Py_ssize_t weight, bias, x, index
-
-
-cdef Stage read(const Py_ssize_t[:, ::1] stages, Py_ssize_t s) noexcept nogil:
-    """What `minidl.kernels.stack` has packed."""
-    cdef Stage stage
-    cdef Window window
-    window.H, window.W, window.KH, window.KW = stages[s, 0], stages[s, 1], stages[s, 2], stages[s, 3]
-    window.SH, window.SW, window.DH, window.DW = stages[s, 4], stages[s, 5], stages[s, 6], stages[s, 7]
-    window.top, window.left, window.OH, window.OW = stages[s, 8], stages[s, 9], stages[s, 10], stages[s, 11]
-    stage.window, stage.plane = window, plane_of(&window)
-    stage.C, stage.F, stage.relu = stages[s, 12], stages[s, 13], <int>stages[s, 14]
-    stage.PH, stage.PW = stages[s, 15], stages[s, 16]
-    stage.QH, stage.QW = window.OH // stage.PH, window.OW // stage.PW
-    stage.weight, stage.bias, stage.x, stage.index = stages[s, 17], stages[s, 18], stages[s, 19], stages[s, 20]
-    return stage
-
-
 def sizes(const Py_ssize_t[::1] packed):
     """(rows, columns) of a window's padded image in a block, and (margin, columns) of its output's gradient."""
     cdef Window window = unpack(packed)
@@ -95,10 +54,14 @@ def sizes(const Py_ssize_t[::1] packed):
     return plane.rows, plane.columns, plane.margin, plane.grad_columns
 
 
-def pack_weight(const real[:, :, ::1] weight_fct, real[::1] packed, bint by_channel):
+def pack_weight(const real[:, :, ::1] weight_fct, real[::1] packed, bint by_channel, bint by_points):
     """Weights as the tiles read them: groups of filters side by side, or of channels for the input gradient."""
     cdef Py_ssize_t F = weight_fct.shape[0], C = weight_fct.shape[1], T = weight_fct.shape[2]
-    if by_channel:
+    if by_points and by_channel:
+        pack_points(&weight_fct[0, 0, 0], &packed[0], C, F, T // 5, T, C * T, True)
+    elif by_points:
+        pack_points(&weight_fct[0, 0, 0], &packed[0], F, C, T // 5, C * T, T, False)
+    elif by_channel:
         pack(&weight_fct[0, 0, 0], &packed[0], C, F, T, T, C * T, False)
     else:
         pack(&weight_fct[0, 0, 0], &packed[0], F, C, T, C * T, T, False)
@@ -106,24 +69,24 @@ def pack_weight(const real[:, :, ::1] weight_fct, real[::1] packed, bint by_chan
 
 cdef void forward_block(
     const real[:, :, :, ::1] image_nchw, const Py_ssize_t[:, ::1] stages, const real[::1] weights,
-    const real[::1] biases, real[:, ::1] images, real[:, ::1] index, real[:, ::1] scratch,
-    real[:, ::1] output_ni, Py_ssize_t block, Py_ssize_t kept, Py_ssize_t slot,
+    const real[::1] biases, real[:, ::1] images, real[:, ::1] index, real[:, ::1] scratch, Py_ssize_t work_at,
+    real[:, ::1] output_ni, bint keep, Py_ssize_t block, Py_ssize_t slot,
 ) noexcept nogil:
-    cdef Py_ssize_t n = block * LANES, s, f, q, i, size, rows, columns, offset, y_filter
+    cdef Py_ssize_t n = block * LANES, s, i, rows, columns, kept = block if keep else slot
     cdef Py_ssize_t count = min(<Py_ssize_t>LANES, image_nchw.shape[0] - n)
     cdef Py_ssize_t last = stages.shape[0] - 1
     cdef Stage stage = read(stages, 0), following
     cdef real* x = &images[kept, 0]
-    cdef real* y = &scratch[slot, 0]
     cdef real* target
     cdef Py_ssize_t target_row, target_filter
     load_images(&image_nchw[n, 0, 0, 0], stage.C * stage.window.H * stage.window.W, stage.window.H * stage.window.W,
                 count, stage.C, &stage.window, &stage.plane, x)
     for s in range(last + 1):
         stage = read(stages, s)
+        # Where nothing is kept, samples that go alone have the same bits.
+        stage.by_points = stage.by_points and keep
         x = &images[kept, stage.x]
-        y_filter = stage.PH * stage.window.OW * LANES
-        # What the next stage sees lies inside its padding; the last stage's goes behind the rows of this one.
+        # What the next stage sees lies inside its padding; the last stage's in the front of the scratch.
         if s < last:
             following = read(stages, s + 1)
             target = &images[kept, following.x]
@@ -135,40 +98,29 @@ cdef void forward_block(
             rows = min(stage.QH, following.plane.rows - following.window.top)
             columns = min(stage.QW, following.plane.columns - following.window.left)
         else:
-            target = y + 6 * y_filter
+            target = &scratch[slot, 0]
             target_row = stage.QW * LANES
             target_filter = stage.QH * target_row
             rows, columns = stage.QH, stage.QW
-        f = 0
-        while f < stage.F:
-            size = filters_from(f, stage.F, False)
-            for q in range(rows):
-                forward_rows(x, &weights[stage.weight + f * stage.C * stage.window.KH * stage.window.KW],
-                             &biases[stage.bias + f], y, q * stage.PH, (q + 1) * stage.PH, stage.C, size, y_filter,
-                             &stage.window, &stage.plane)
-                for i in range(size):
-                    offset = stage.index + (((f + i) * stage.QH + q) * stage.QW) * LANES
-                    if real is float:
-                        pool_float(y + i * y_filter, stage.window.OW * LANES, <int>stage.PH, <int>stage.PW, stage.relu,
-                                   columns, target + (f + i) * target_filter + q * target_row, &index[kept, offset])
-                    else:
-                        pool_double(y + i * y_filter, stage.window.OW * LANES, <int>stage.PH, <int>stage.PW, stage.relu,
-                                    columns, target + (f + i) * target_filter + q * target_row, &index[kept, offset])
-            f += size
+        forward_stage(x, &stage, &weights[stage.packed], &biases[stage.bias], &scratch[slot, work_at], rows, columns,
+                      target, target_filter, target_row, &index[kept, stage.index])
     to_rows(target, count, output_ni.shape[1], &output_ni[n, 0], output_ni.shape[1])
 
 
 def forward(
     const real[:, :, :, ::1] image_nchw, const Py_ssize_t[:, ::1] stages, const real[::1] weights,
-    const real[::1] biases, real[:, ::1] images, real[:, ::1] index, real[:, ::1] scratch,
+    const real[::1] biases, real[:, ::1] images, real[:, ::1] index, real[:, ::1] scratch, Py_ssize_t work_at,
     real[:, ::1] output_ni, bint keep, int threads,
 ):
-    """output = the stages one after the other; images and index hold a row for each block, or (not keep) each slot."""
+    """output = the stages one after the other; images and index hold a row for each block, or (not keep) each slot.
+
+    A slot's scratch has room for a block's outputs, and from work_at on for what a stage needs.
+    """
     cdef Py_ssize_t blocks = (image_nchw.shape[0] + LANES - 1) // LANES, slot, block
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
         for block in range(slot_start(blocks, slot, threads), slot_start(blocks, slot + 1, threads)):
-            forward_block(image_nchw, stages, weights, biases, images, index, scratch, output_ni, block,
-                          block if keep else slot, slot)
+            forward_block(image_nchw, stages, weights, biases, images, index, scratch, work_at, output_ni, keep,
+                          block, slot)
 
 
 def sample_size(const Py_ssize_t[::1] packed):
@@ -278,7 +230,7 @@ cdef void backward_block(
     const real[:, ::1] grad_ni, const Py_ssize_t[:, ::1] stages, const real[::1] weights_by_channel,
     const real[:, ::1] images, const real[:, ::1] index, real[:, ::1] scratch, real[:, ::1] partial,
     Py_ssize_t biases_at, real[:, :, :, ::1] grad_image_nchw, bint wants_image, Py_ssize_t block, Py_ssize_t slot,
-    Py_ssize_t dy_at,
+    Py_ssize_t dy_at, Py_ssize_t work_at,
 ) noexcept nogil:
     cdef Py_ssize_t n = block * LANES, s, f, q, r, i, row
     cdef Py_ssize_t count = min(<Py_ssize_t>LANES, grad_ni.shape[0] - n)
@@ -287,6 +239,7 @@ cdef void backward_block(
     # The gradient of what a stage gives, in the front; that of its convolution's outputs behind it.
     cdef real* grad = &scratch[slot, 0]
     cdef real* dy = &scratch[slot, dy_at]
+    cdef real* work = &scratch[slot, work_at]
     cdef real* to
     cdef const real* places
     to_lanes(&grad_ni[n, 0], grad_ni.shape[1], count, grad_ni.shape[1], grad)
@@ -320,27 +273,26 @@ cdef void backward_block(
                                   stage.QW, to)
                 for i in range(stage.QW * stage.PW * LANES, row - stage.plane.margin * LANES):
                     to[i] = 0
-        weight_gradient(&images[block, stage.x], dy, &partial[block, stage.weight], stage.C, stage.F, &stage.window,
-                        &stage.plane)
-        if s > 0 or wants_image:
-            input_gradient(dy, &weights_by_channel[stage.weight], grad, stage.C, stage.F, &stage.window, &stage.plane)
-    if wants_image:
-        pixels = grad_image_nchw.shape[1] * grad_image_nchw.shape[2] * grad_image_nchw.shape[3]
-        to_rows(grad, count, pixels, &grad_image_nchw[n, 0, 0, 0], pixels)
+        stage_weight_gradient(&images[block, stage.x], dy, &partial[block, stage.weight], &stage, work)
+        if s == 0 and not wants_image:
+            return
+        stage_input_gradient(dy, &weights_by_channel[stage.packed_by_channel], grad, &stage, work)
+    pixels = grad_image_nchw.shape[1] * grad_image_nchw.shape[2] * grad_image_nchw.shape[3]
+    to_rows(grad, count, pixels, &grad_image_nchw[n, 0, 0, 0], pixels)
 
 
 def backward(
     const real[:, ::1] grad_ni, const Py_ssize_t[:, ::1] stages, const real[::1] weights_by_channel,
     const real[:, ::1] images, const real[:, ::1] index, real[:, ::1] scratch, real[:, ::1] partial,
-    Py_ssize_t biases_at, Py_ssize_t dy_at, real[:, :, :, ::1] grad_image_nchw, bint wants_image, real[::1] total,
-    int threads,
+    Py_ssize_t biases_at, Py_ssize_t dy_at, Py_ssize_t work_at, real[:, :, :, ::1] grad_image_nchw,
+    bint wants_image, real[::1] total, int threads,
 ):
     """total = the gradients of all weights, then those of all biases (from biases_at on); sums over blocks in order."""
     cdef Py_ssize_t blocks = (grad_ni.shape[0] + LANES - 1) // LANES, slot, block, i
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
         for block in range(slot_start(blocks, slot, threads), slot_start(blocks, slot + 1, threads)):
             backward_block(grad_ni, stages, weights_by_channel, images, index, scratch, partial, biases_at,
-                           grad_image_nchw, wants_image, block, slot, dy_at)
+                           grad_image_nchw, wants_image, block, slot, dy_at, work_at)
     with nogil:
         for i in range(total.shape[0]):
             total[i] = 0

@@ -15,14 +15,17 @@ from minidl import _ext
 from minidl.geometry import Pair, Window
 from minidl.kernels.direct import MOST_COLUMNS
 from minidl.kernels.fft import fft_size
+from minidl.kernels.row_winograd import ROW_TAPS, row_winograd_applies
 from minidl.kernels.winograd import WINOGRAD_KERNELS, winograd_applies
 from minidl.runtime import get_precision
 
-__all__ = ["ALGORITHMS", "chosen", "cost", "refusal", "within_precision"]
+__all__ = ["ALGORITHMS", "by_rows", "chosen", "cost", "refusal", "within_precision"]
 
-ALGORITHMS = ("auto", "im2col", "implicit_gemm", "direct", "winograd", "winograd_2x2", "winograd_4x4", "fft")
+ALGORITHMS = (
+    "auto", "im2col", "implicit_gemm", "direct", "winograd", "winograd_2x2", "winograd_4x4", "winograd_rows", "fft",
+)  # fmt: skip
 # Those that compute something; "auto" and "winograd" stand for one of them.
-COMPUTING = ("im2col", "implicit_gemm", "direct", "winograd_2x2", "winograd_4x4", "fft")
+COMPUTING = ("im2col", "implicit_gemm", "direct", "winograd_2x2", "winograd_4x4", "winograd_rows", "fft")
 WINOGRAD_TILES = {"winograd_2x2": 2, "winograd_4x4": 4}
 _DTYPES: dict[int, np.dtype] = {4: np.dtype(np.float32), 8: np.dtype(np.float64)}
 
@@ -53,6 +56,12 @@ def refusal(algorithm: str, C: int, F: int, groups: int, window: Window, itemsiz
             return f"it takes 1 group, or one for each channel, got {groups} for {C} channels"
         if window.kernel_size[1] > MOST_COLUMNS:
             return f"it takes kernels of up to {MOST_COLUMNS} columns, got {window.kernel_size[1]}"
+    elif algorithm == "winograd_rows":
+        if not row_winograd_applies(window, groups):
+            return (
+                f"it takes kernels of {ROW_TAPS} columns with stride 1, dilation 1 and 1 group, "
+                f"got {_by(window.kernel_size)}, {window.stride}, {window.dilation} and {groups}"
+            )
     elif algorithm.startswith("winograd"):
         m = WINOGRAD_TILES.get(algorithm, 2)
         taken = [(r, r) for r in WINOGRAD_KERNELS[m]]
@@ -80,11 +89,33 @@ def within_precision(algorithm: str, direction: str, C: int, F: int, window: Win
     last transform has fourth powers, at most 4.0 for outputs of 13x13 and more from 96 filters on or with up to 64
     channels, and up to 5.5 otherwise.
     """
-    if algorithm not in WINOGRAD_TILES or get_precision() == "fast" or direction == "forward":
+    if get_precision() == "fast":
+        return True
+    if algorithm == "winograd_rows":
+        return _rows_within_precision(direction, C, F, window)
+    if algorithm not in WINOGRAD_TILES or direction == "forward":
         return True
     if window.kernel_size[0] == 5:
         return F >= 96 if direction == "input" else (F >= 96 or C <= 64) and min(window.output_size) >= 13
     return algorithm == "winograd_2x2" or direction == "weight" or F >= 64
+
+
+def _rows_within_precision(direction: str, C: int, F: int, window: Window) -> bool:
+    """The same for tiles along rows."""
+    rows, (OH, OW) = window.kernel_size[0], window.output_size
+    if direction == "weight":
+        return min(C, F) >= 6 or (F >= 6 and min(OH, OW) >= 20)
+    if direction == "input":
+        return F * rows <= 320
+    return 5 <= C * rows <= 160 and OH * OW >= 16
+
+
+def by_rows(direction: str, C: int, F: int, window: Window) -> bool:
+    """Whether blocks of samples side by side go by "winograd_rows", not by "direct"."""
+    if not row_winograd_applies(window, 1) or not within_precision("winograd_rows", direction, C, F, window):
+        return False
+    how = (direction, 16, C, F, 1, window, 4)
+    return cost("winograd_rows", *how) < cost("direct", *how)
 
 
 def chosen(direction: str, algorithm: str, N: int, C: int, F: int, groups: int, window: Window, itemsize: int) -> str:
@@ -167,6 +198,20 @@ def cost(algorithm: str, direction: str, N: int, C: int, F: int, groups: int, wi
             # Rows of one phase are short, and do not go together.
             rate *= 0.4
         return products / (rate * max(by_columns, by_samples)) + 0.3 * moved
+    if algorithm == "winograd_rows":
+        # Lanes are samples: 8 products for 4 outputs of 5 taps, for the input's gradient 6 for 2.
+        of_16, rows = -(-N // 16) * (16 / width), window.kernel_size[0]
+        tiles = -(-OW // 4) if direction != "input" else -(-OW // 2)
+        sums = F * C * rows * OH * tiles * of_16 * (8 if direction != "input" else 6)
+        if direction == "forward":
+            transformed = 30 * C * (OH + rows - 1) * tiles + 25 * F * OH * tiles
+        elif direction == "input":
+            transformed = 12 * F * OH * tiles + 40 * C * H * tiles
+        else:
+            transformed = 30 * C * (OH + rows - 1) * tiles + 20 * F * OH * tiles + 62 * F * C * rows
+        # A tile of outputs of one channel alone waits for its own sums.
+        rate = 0.65 if (F if direction != "input" else C) > 2 else 0.3
+        return sums / rate + transformed * of_16 + 0.3 * moved
     m = WINOGRAD_TILES[algorithm]
     positions = (m + window.kernel_size[0] - 1) ** 2
     tall, wide = (OH, OW) if direction != "input" else (H, W)

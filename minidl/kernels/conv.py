@@ -14,6 +14,11 @@ from minidl.kernels.implicit_gemm import (
     implicit_gemm_input_gradient,
     implicit_gemm_weight_gradient,
 )
+from minidl.kernels.row_winograd import (
+    row_winograd_conv2d,
+    row_winograd_input_gradient,
+    row_winograd_weight_gradient,
+)
 from minidl.kernels.timing import is_measuring, measured
 from minidl.kernels.winograd import winograd_conv2d, winograd_input_gradient, winograd_weight_gradient
 
@@ -34,6 +39,8 @@ def conv2d(x: Array, weight: Array, bias: Array | None, window: Window, groups: 
         return implicit_gemm_conv2d(x, weight, bias, window)
     if name in WINOGRAD_TILES:
         return winograd_conv2d(x, weight, bias, window, WINOGRAD_TILES[name])
+    if name == "winograd_rows":
+        return row_winograd_conv2d(x, weight, bias, window)
     return im2col_conv2d(x, weight, bias, window, groups)
 
 
@@ -55,6 +62,8 @@ def conv2d_input_gradient(grad: Array, weight: Array, window: Window, groups: in
         return implicit_gemm_input_gradient(grad, weight, window)
     if name in WINOGRAD_TILES:
         return winograd_input_gradient(grad, weight, window, WINOGRAD_TILES[name])
+    if name == "winograd_rows":
+        return row_winograd_input_gradient(grad, weight, window)
     return im2col_input_gradient(grad, weight, window, groups)
 
 
@@ -72,4 +81,6 @@ def conv2d_weight_gradient(x: Array, grad: Array, window: Window, groups: int, a
         return implicit_gemm_weight_gradient(x, grad, window)
     if name in WINOGRAD_TILES:
         return winograd_weight_gradient(x, grad, window, WINOGRAD_TILES[name])
+    if name == "winograd_rows":
+        return row_winograd_weight_gradient(x, grad, window)
     return im2col_weight_gradient(x, grad, window, groups)

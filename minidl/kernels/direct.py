@@ -13,8 +13,8 @@ from minidl.runtime import threads_for
 
 __all__ = ["MOST_COLUMNS", "direct_conv2d", "direct_input_gradient", "direct_weight_gradient"]
 
-_LANES = 16
-_MOST_FILTERS = 6
+LANES = 16
+MOST_FILTERS = 6
 # From so many blocks on, threads that have one more to do than others don't matter.
 _FEW_BLOCKS = 8
 # The kernel's offsets of columns are a small table.
@@ -24,7 +24,7 @@ _L2_BYTES = 512 * 1024
 # gradient are higher: each ends with a sum over lanes for every weight.
 _BAND_BYTES = {"forward": 128 * 1024, "input": 128 * 1024, "weight": 640 * 1024}
 # Without BLAS's calls and packing, so much more work is over before a second thread has woken up.
-_PACE = 8
+PACE = 8
 
 
 class _Cost(NamedTuple):
@@ -71,7 +71,7 @@ class DirectPlan(NamedTuple):
 
 
 def _lanes_filled(columns: int) -> float:
-    return columns / (-(-columns // _LANES) * _LANES)
+    return columns / (-(-columns // LANES) * LANES)
 
 
 def _band(rows: int, bytes_of: dict[int, int], most: int, N: int) -> int:
@@ -81,12 +81,12 @@ def _band(rows: int, bytes_of: dict[int, int], most: int, N: int) -> int:
     return -(-rows // pieces)
 
 
-def _parts(N: int, rows: int, window: Window) -> int:
+def parts_of(N: int, rows: int, window: Window) -> int:
     """In how many parts of their rows blocks are worked on: two where they are few and don't go in pairs.
 
     Not where the rows that both of them load would be many.
     """
-    blocks = -(-N // _LANES)
+    blocks = -(-N // LANES)
     return 2 if blocks % 2 and blocks < _FEW_BLOCKS and rows >= 2 * window.kernel_size[0] * window.dilation[0] else 1
 
 
@@ -94,17 +94,17 @@ def _by_blocks(direction: str, N: int, C: int, F: int, window: Window, itemsize:
     """Blocks of 16 samples, in parts where there are few."""
     (H, W), (OH, OW) = window.input_size, window.output_size
     _, columns, _, grad_columns = _ext.stack.sizes(window.packed)
-    size, parts = F * C * window.taps, _parts(N, OH if direction != "input" else H, window)
+    size, parts = F * C * window.taps, parts_of(N, OH if direction != "input" else H, window)
     # The rows of the largest part, and those of the outputs that it sees or is seen from.
     reach, stride, high = (window.kernel_size[0] - 1) * window.dilation[0], window.stride[0], -(-H // parts)
     most = -(-OH // parts) if direction != "input" else min((high - 1 + reach) // stride + 2, OH)
-    image, gradient = C * ((most - 1) * stride + reach + 1) * columns * _LANES, F * most * grad_columns * _LANES
+    image, gradient = C * ((most - 1) * stride + reach + 1) * columns * LANES, F * most * grad_columns * LANES
     scratch = {
-        "forward": image + _MOST_FILTERS * most * OW * _LANES,
-        "input": gradient + C * high * W * _LANES,
+        "forward": image + MOST_FILTERS * most * OW * LANES,
+        "input": gradient + C * high * W * LANES,
         "weight": image + gradient + size,
     }[direction]
-    chunks = _chunks(-(-N // _LANES) * parts, size, itemsize)
+    chunks = chunks_of(-(-N // LANES) * parts, size, itemsize)
     return DirectPlan(0, parts, scratch, scratch - size, chunks, N * size * window.positions)
 
 
@@ -115,9 +115,9 @@ def _by_bands(direction: str, N: int, C: int, F: int, window: Window, itemsize: 
         """Elements of what a band of so many rows copies, of its scratch, and the block's sum."""
         x, grad, forward, backward, wide = _ext.direct.band_sizes(window.packed, count)
         if direction == "forward":
-            return C * x, _MOST_FILTERS * forward, 0
+            return C * x, MOST_FILTERS * forward, 0
         if direction == "input":
-            return F * grad, _MOST_FILTERS * backward, 0
+            return F * grad, MOST_FILTERS * backward, 0
         return C * x + F * count * wide, 0, size
 
     size = F * C * window.taps
@@ -125,21 +125,21 @@ def _by_bands(direction: str, N: int, C: int, F: int, window: Window, itemsize: 
     candidates = {min(count, total) for i in range(12) for count in (2**i, 3 * 2**i)} | {total}
     band = _band(total, {count: needed(count)[0] * itemsize for count in candidates}, _BAND_BYTES[direction], N)
     used = needed(band)
-    chunks = _chunks(N * -(-total // band), size, itemsize)
+    chunks = chunks_of(N * -(-total // band), size, itemsize)
     return DirectPlan(band, 1, sum(used), used[0], chunks, N * size * window.positions)
 
 
 @lru_cache(maxsize=1024)
 def direct_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> DirectPlan:
     """For "forward", "input" or "weight"."""
-    if N >= _LANES // 2:
+    if N >= LANES // 2:
         (H, W), (OH, OW) = window.input_size, window.output_size
         products, cost = F * C * window.taps * window.positions, _COSTS[direction]
         # Of a sample: blocks have all lanes full but those without one, bands those beyond a row's end not.
         sizes = C * H * W, F * window.positions
         moved = sum([size * (1 if size * itemsize % _ALIASED else cost.aliased) for size in sizes])
         by_block = products + cost.moved * moved + cost.sample
-        by_block *= -(-N // _LANES) * _LANES / N
+        by_block *= -(-N // LANES) * LANES / N
         across = OW if direction != "input" else -(-W // window.stride[1])
         by_band = cost.pace * products / _lanes_filled(across)
         by_band += cost.pixel * C * H * W + cost.row * C * H + cost.output_row * F * OH + cost.image
@@ -150,7 +150,7 @@ def direct_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize
     return _by_bands(direction, N, C, F, window, itemsize)
 
 
-def _chunks(items: int, size: int, itemsize: int) -> int:
+def chunks_of(items: int, size: int, itemsize: int) -> int:
     return max(min(16, items, WORKSPACE_PER_THREAD // 2 // (size * itemsize)), 1)
 
 
@@ -164,7 +164,7 @@ def direct_conv2d(x: Array, weight: Array, bias: Array | None, window: Window) -
     N, C, F, dtype = x.shape[0], x.shape[1], weight.shape[0], x.dtype
     plan = direct_plan("forward", N, C, F, window, dtype.itemsize)
     output = new_array((N, F, *window.output_size), dtype)
-    threads = threads_for(plan.work // _PACE)
+    threads = threads_for(plan.work // PACE)
     if N:
         with workspace(threads, plan.scratch + weight.size, dtype) as scratch:
             _forward[dtype](
@@ -179,7 +179,7 @@ def direct_input_gradient(grad: Array, weight: Array, window: Window) -> Array:
     N, F, C, dtype = grad.shape[0], weight.shape[0], weight.shape[1], grad.dtype
     plan = direct_plan("input", N, C, F, window, dtype.itemsize)
     output = new_array((N, C, *window.input_size), dtype)
-    threads = threads_for(plan.work // _PACE)
+    threads = threads_for(plan.work // PACE)
     if N:
         with workspace(threads, plan.scratch + weight.size, dtype) as scratch:
             _input_gradient[dtype](
@@ -194,7 +194,7 @@ def direct_weight_gradient(x: Array, grad: Array, window: Window) -> Array:
     N, C, F, dtype = x.shape[0], x.shape[1], grad.shape[1], x.dtype
     plan = direct_plan("weight", N, C, F, window, dtype.itemsize)
     output = new_array((F, C, *window.kernel_size), dtype)
-    threads = threads_for(plan.work // _PACE)
+    threads = threads_for(plan.work // PACE)
     if N == 0:
         output.fill(0)
         return output

@@ -12,6 +12,8 @@ import numpy as np
 from minidl import _ext
 from minidl.geometry import Pair, Window
 from minidl.kernels._common import Array, all_contiguous, by_dtype, contiguous
+from minidl.kernels.choice import by_rows
+from minidl.kernels.row_winograd import ROW_POINTS, row_scratch, rows_together
 from minidl.memory import new_array, workspace
 from minidl.runtime import threads_for
 
@@ -42,14 +44,24 @@ class StackPlan(NamedTuple):
 
     stages: tuple[Stage, ...]
     packed: Array
+    # Of each stage, where its packed weights begin, and whether they are transformed.
+    forward: tuple[tuple[int, bool], ...]
+    by_channel: tuple[tuple[int, bool], ...]
     weights: int
     biases: int
+    # As the kernels read them, forward and for the inputs' gradients.
+    packed_weights: int
+    packed_by_channel: int
     # Of a block.
     images: int
     places: int
+    # Scratch, and where in it the stages' own begins: behind a block's outputs; behind the gradient of what a stage
+    # gives, which that of its convolution's outputs follows.
     scratch: int
-    gradient: int
+    work_at: int
     gradient_scratch: int
+    gradient: int
+    gradient_work_at: int
     work: int
     # Of a sample that goes alone: behind its padded input, where rows of a convolution's output begin, 16 filters'
     # pooled one, an image, weights and biases as such a sample reads them, and where they end.
@@ -58,14 +70,36 @@ class StackPlan(NamedTuple):
     output_shape: tuple[int, int, int]
 
 
-@lru_cache(maxsize=256)
+class _Methods(NamedTuple):
+    """Which directions of a stage go by "winograd_rows"; the others go directly."""
+
+    forward: bool
+    input: bool
+    weight: bool
+
+
 def stack_plan(stages: tuple[Stage, ...]) -> StackPlan:
     """Lay the stages out."""
-    packed = np.zeros((len(stages), 21), np.intp)
+    # Outside of the cache, since they depend on the precision that is asked for.
+    methods = [
+        _Methods(*(by_rows(direction, C, F, window) for direction in ("forward", "input", "weight")))
+        for window, C, F, _, _ in stages
+    ]
+    return _laid_out(stages, tuple(methods))
+
+
+@lru_cache(maxsize=256)
+def _laid_out(stages: tuple[Stage, ...], methods: tuple[_Methods, ...]) -> StackPlan:
+    packed = np.zeros((len(stages), 26), np.intp)
     sample = [0, 0, 0, 0]
-    weight = bias = x = index = scratch = gradient = dy = work = by_filters = 0
-    for i, (window, C, F, relu, pool) in enumerate(stages):
-        packed[i] = (*window.packed, C, F, relu, *pool, weight, bias, x, index)
+    weight = bias = x = index = scratch = gradient = dy = work = by_filters = forward = by_channel = 0
+    gradient_scratch = outputs = 0
+    for i, ((window, C, F, relu, pool), method) in enumerate(zip(stages, methods, strict=True)):
+        together = rows_together("input", window.output_size) if method.input else 0
+        packed[i] = (
+            *window.packed, C, F, relu, *pool, weight, bias, x, index, forward, by_channel, method.forward,
+            method.weight, together,
+        )  # fmt: skip
         rows, columns, _, grad_columns = _ext.stack.sizes(window.packed)
         OH, OW = window.output_size
         outputs = F * (OH // pool[0]) * (OW // pool[1])
@@ -73,8 +107,17 @@ def stack_plan(stages: tuple[Stage, ...]) -> StackPlan:
         bias += F
         x += C * rows * columns * LANES
         index += outputs * LANES
-        most = _MOST_FILTERS * pool[0] * OW * LANES
-        scratch = max(scratch, most + (outputs * LANES if i == len(stages) - 1 else 0))
+        of_rows = C, F, window.kernel_size[0], (OH, OW)
+        forward += F * C * window.kernel_size[0] * (ROW_POINTS["forward"] if method.forward else window.kernel_size[1])
+        by_channel += F * C * window.kernel_size[0] * (ROW_POINTS["input"] if method.input else window.kernel_size[1])
+        if method.forward:
+            scratch = max(scratch, row_scratch("forward", *of_rows, pool[0]) + pool[0] * OW * LANES)
+        else:
+            scratch = max(scratch, _MOST_FILTERS * pool[0] * OW * LANES)
+        if method.input:
+            gradient_scratch = max(gradient_scratch, row_scratch("input", *of_rows, together))
+        if method.weight:
+            gradient_scratch = max(gradient_scratch, row_scratch("weight", *of_rows, 0))
         gradient = max(gradient, outputs * LANES, C * window.input_size[0] * window.input_size[1] * LANES)
         dy = max(dy, F * OH * grad_columns * LANES)
         work += F * C * window.taps * window.positions
@@ -84,7 +127,9 @@ def stack_plan(stages: tuple[Stage, ...]) -> StackPlan:
         by_filters += -(-F // LANES) * LANES * (C * window.taps + 1)
     packed.setflags(write=False)
     return StackPlan(
-        stages, packed, weight, bias, x, index, scratch, gradient, gradient + dy, work,
+        stages, packed, tuple((int(row[21]), bool(row[23])) for row in packed),
+        tuple((int(row[22]), bool(row[25])) for row in packed), weight, bias, forward, by_channel, x, index,
+        outputs * LANES + scratch, outputs * LANES, gradient + dy + gradient_scratch, gradient, gradient + dy, work,
         tuple(accumulate((*sample, by_filters))), (stages[-1].filters, *stages[-1].output_size),
     )  # fmt: skip
 
@@ -95,21 +140,22 @@ _forward_samples = by_dtype(_ext.stack.forward_samples)
 _pack_weight = by_dtype(_ext.stack.pack_weight)
 
 
-def _packed_weights(weights: Sequence[Array], plan: StackPlan, by_channel: bool) -> Array:
+def _packed_weights(weights: Sequence[Array], plan: StackPlan, by_channel: bool, transformed: bool = True) -> Array:
     dtype = weights[0].dtype
-    packed = np.empty(plan.weights, dtype)
-    at = 0
-    for weight in weights:
+    packed = np.empty(plan.packed_by_channel if by_channel else plan.packed_weights, dtype)
+    for weight, (start, by_points) in zip(weights, plan.by_channel if by_channel else plan.forward, strict=True):
         F, C = weight.shape[:2]
-        _pack_weight[dtype](contiguous(weight).reshape(F, C, -1), packed[at : at + weight.size], by_channel)
-        at += weight.size
+        _pack_weight[dtype](contiguous(weight).reshape(F, C, -1), packed[start:], by_channel, by_points and transformed)
     return packed
 
 
 def conv_stack(
     x: Array, weights: Sequence[Array], biases: Sequence[Array | None], plan: StackPlan, keep: bool
 ) -> tuple[Array, Array | None, Array | None]:
-    """(N, C, H, W) through all stages, and (`keep`) what `conv_stack_gradients` needs: blocks of images, places."""
+    """(N, C, H, W) through all stages, and (`keep`) what `conv_stack_gradients` needs: blocks of images, places.
+
+    Without, no stage goes by Winograd's method, so that a sample's bits are those of `conv_stack_samples`.
+    """
     N, dtype = x.shape[0], x.dtype
     blocks = -(-N // LANES)
     threads = threads_for(N * plan.work)
@@ -125,8 +171,8 @@ def conv_stack(
     if N:
         with workspace(threads, plan.scratch, dtype) as scratch:
             _forward[dtype](
-                contiguous(x), plan.packed, _packed_weights(weights, plan, False), together, images, index, scratch,
-                output.reshape(N, -1), keep, min(threads, rows) if not keep else threads,
+                contiguous(x), plan.packed, _packed_weights(weights, plan, False, keep), together, images, index,
+                scratch, plan.work_at, output.reshape(N, -1), keep, min(threads, rows) if not keep else threads,
             )  # fmt: skip
     return (output, images, index) if keep else (output, None, None)
 
@@ -162,7 +208,8 @@ def conv_stack_gradients(
         ):
             _backward[dtype](
                 contiguous(grad).reshape(N, -1), plan.packed, _packed_weights(weights, plan, True), images, index,
-                scratch, partial, plan.weights, plan.gradient, image, wants_image, total, threads,
+                scratch, partial, plan.weights, plan.gradient, plan.gradient_work_at, image, wants_image, total,
+                threads,
             )  # fmt: skip
     grad_weights, grad_biases, at, bias_at = [], [], 0, plan.weights
     for weight, stage in zip(weights, plan.stages, strict=True):

@@ -25,6 +25,7 @@ from minidl.nn.pooling import MaxPool2d
 from minidl.nn.shapes import Flatten
 from minidl.ops._common import as_tensor
 from minidl.ops.stack import ConvStack, DenseStack
+from minidl.runtime import get_precision
 
 # Beyond these, im2col and BLAS are ahead, or a block does not stay in the cache.
 _MOST_CHANNELS = 16
@@ -138,7 +139,7 @@ class ConvRun(Run):
         x = input.data
         if x.ndim != 4 or x.dtype.kind != "f":
             return 0, None
-        key = (x.shape[1:], x.dtype.itemsize)
+        key = (x.shape[1:], x.dtype.itemsize, get_precision())
         found = self._plans.get(key)
         if found is None:
             found = self._plans[key] = self._plan(x.shape[1], x.shape[2:], x.dtype.itemsize)

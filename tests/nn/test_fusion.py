@@ -169,7 +169,8 @@ def test_nothing_is_kept_without_gradients(stacks: list[int]) -> None:
         y = net(x)
     assert stacks == [2]
     assert not y.requires_grad
-    assert np.array_equal(y.data, net(x).data)
+    # Recorded, convolutions with 5 columns may go by Winograd's method.
+    assert np.abs(y.data - net(x).data).max() < 1e-12
 
 
 def test_frozen_layers_get_no_gradients(stacks: list[int]) -> None:

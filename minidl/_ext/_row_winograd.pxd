@@ -1,0 +1,256 @@
+"""Winograd's convolution along the rows of blocks of 16 samples; what row_winograd.pyx and stack.pyx share.
+
+For kernels of 5 columns and any number of rows, with stride 1 and dilation 1. row_winograd_tiles.h has the method and
+the transforms: F(4, 5) for outputs and the weight's gradient, F(2, 5), of fewer points, for the input's.
+"""
+
+from minidl._ext._direct cimport LANES, MOST_TAPS, Plane, Run, Sum, direct_sum, filters_from, fold, run
+from minidl._ext._types cimport real
+from minidl._ext._window cimport Window
+
+cdef enum:
+    POINTS = 8
+    FEW_POINTS = 6
+    # Filters whose products with all points are summed at once for the weight's gradient.
+    FILTERS_SUMMED = 4
+    # Tiles after which a sum for the weight's gradient starts anew: shorter sums round less.
+    TILES_SUMMED = 32
+
+
+cdef extern from "row_winograd.h" nogil:
+    void pixels_float "minidl_row_pixels_float" (
+        const float* x, Py_ssize_t columns, Py_ssize_t tiles, float* v, Py_ssize_t point)
+    void pixels_double "minidl_row_pixels_double" (
+        const double* x, Py_ssize_t columns, Py_ssize_t tiles, double* v, Py_ssize_t point)
+    void outputs_float "minidl_row_outputs_float" (
+        const float* m, Py_ssize_t point, float bias, Py_ssize_t columns, float* y)
+    void outputs_double "minidl_row_outputs_double" (
+        const double* m, Py_ssize_t point, double bias, Py_ssize_t columns, double* y)
+    void gradients_float "minidl_row_gradients_float" (
+        const float* dy, Py_ssize_t columns, float* d, Py_ssize_t point)
+    void gradients_double "minidl_row_gradients_double" (
+        const double* dy, Py_ssize_t columns, double* d, Py_ssize_t point)
+    void few_gradients_float "minidl_row_few_gradients_float" (
+        const float* dy, Py_ssize_t columns, float* d, Py_ssize_t point)
+    void few_gradients_double "minidl_row_few_gradients_double" (
+        const double* dy, Py_ssize_t columns, double* d, Py_ssize_t point)
+    void weights_float "minidl_row_weights_float" (const float* w, float* u)
+    void weights_double "minidl_row_weights_double" (const double* w, double* u)
+    void few_weights_float "minidl_row_few_weights_float" (const float* w, float* u)
+    void few_weights_double "minidl_row_few_weights_double" (const double* w, double* u)
+    void weight_sums_float "minidl_row_weight_sums_float" (const float* s, Py_ssize_t point, float* dw)
+    void weight_sums_double "minidl_row_weight_sums_double" (const double* s, Py_ssize_t point, double* dw)
+    void pixel_gradients_float "minidl_row_pixel_gradients_float" (
+        const float* m, const float* rest, Py_ssize_t point, Py_ssize_t tiles, Py_ssize_t first, Py_ssize_t columns,
+        float* dx)
+    void pixel_gradients_double "minidl_row_pixel_gradients_double" (
+        const double* m, const double* rest, Py_ssize_t point, Py_ssize_t tiles, Py_ssize_t first, Py_ssize_t columns,
+        double* dx)
+
+
+cdef inline Py_ssize_t tiles_of(const Window* window) noexcept nogil:
+    """Of 4 outputs, in a row."""
+    return (window.OW + 3) // 4
+
+
+cdef inline Py_ssize_t few_tiles_of(const Window* window) noexcept nogil:
+    """Of 2 outputs, in a row: those of the input's gradient."""
+    return (window.OW + 1) // 2
+
+
+cdef inline void pack_points(
+    const real* weight, real* packed, Py_ssize_t filters, Py_ssize_t channels, Py_ssize_t rows, Py_ssize_t filter_step,
+    Py_ssize_t channel_step, bint few,
+) noexcept nogil:
+    """Transformed weights, a group's side by side: packed[group][point][channel][row][filter in group].
+
+    For the input's gradient (`few`) its filters are what sums are made for: the convolution's channels.
+    """
+    cdef Py_ssize_t start = 0, size, c, r, f, p, points = FEW_POINTS if few else POINTS
+    cdef real u[POINTS]
+    cdef real* to = packed
+    while start < filters:
+        size = filters_from(start, filters, False)
+        for c in range(channels):
+            for r in range(rows):
+                for f in range(size):
+                    if real is float:
+                        if few:
+                            few_weights_float(weight + (start + f) * filter_step + c * channel_step + r * 5, u)
+                        else:
+                            weights_float(weight + (start + f) * filter_step + c * channel_step + r * 5, u)
+                    else:
+                        if few:
+                            few_weights_double(weight + (start + f) * filter_step + c * channel_step + r * 5, u)
+                        else:
+                            weights_double(weight + (start + f) * filter_step + c * channel_step + r * 5, u)
+                    for p in range(points):
+                        to[((p * channels + c) * rows + r) * size + f] = u[p]
+        to += points * channels * rows * size
+        start += size
+
+
+cdef inline void pixel_points(
+    const real* x, real* v, Py_ssize_t channels, Py_ssize_t tiles, const Plane* plane,
+) noexcept nogil:
+    """v[point][channel][row][tile] of a block of padded images."""
+    cdef Py_ssize_t row
+    for row in range(channels * plane.rows):
+        if real is float:
+            pixels_float(x + row * plane.columns * LANES, plane.columns, tiles, v + row * tiles * LANES,
+                         channels * plane.rows * tiles * LANES)
+        else:
+            pixels_double(x + row * plane.columns * LANES, plane.columns, tiles, v + row * tiles * LANES,
+                          channels * plane.rows * tiles * LANES)
+
+
+cdef inline void gradient_points(
+    const real* dy, Py_ssize_t columns, real* d, Py_ssize_t point, bint few,
+) noexcept nogil:
+    """d[point][tile] of a row of outputs' gradients."""
+    if real is float:
+        if few:
+            few_gradients_float(dy, columns, d, point)
+        else:
+            gradients_float(dy, columns, d, point)
+    else:
+        if few:
+            few_gradients_double(dy, columns, d, point)
+        else:
+            gradients_double(dy, columns, d, point)
+
+
+cdef inline void output_row(
+    const real* m, Py_ssize_t point, real bias, Py_ssize_t columns, real* y,
+) noexcept nogil:
+    """A row of a filter's outputs from the sums at its first tile."""
+    if real is float:
+        outputs_float(m, point, bias, columns, y)
+    else:
+        outputs_double(m, point, bias, columns, y)
+
+
+cdef inline void output_points(
+    const real* v, const real* packed, real* m, Py_ssize_t first, Py_ssize_t count, Py_ssize_t channels,
+    Py_ssize_t filters, Py_ssize_t tiles, const Window* window, const Plane* plane,
+) noexcept nogil:
+    """m[point][filter][row - first][tile]: the sums for `count` rows of outputs."""
+    cdef Run steps
+    cdef Py_ssize_t f, p, size, taps = channels * window.KH
+    cdef Py_ssize_t column = 0
+    steps.channels, steps.rows, steps.columns, steps.x_columns = channels, window.KH, 1, &column
+    steps.x_channel, steps.x_row, steps.x_pixel = plane.rows * tiles * LANES, tiles * LANES, LANES
+    steps.y_filter, steps.y_pixel = count * tiles * LANES, LANES
+    for p in range(POINTS):
+        f = 0
+        while f < filters:
+            size = filters_from(f, filters, False)
+            steps.w_channel, steps.w_row, steps.w_column = window.KH * size, size, size
+            run(v + (p * channels * plane.rows + first) * tiles * LANES, packed + (f * POINTS + p * size) * taps, NULL,
+                m + (p * filters + f) * count * tiles * LANES, count * tiles, <int>size, &steps)
+            f += size
+
+
+cdef inline void weight_points(
+    const real* v, const real* d, real* dw, Py_ssize_t channels, Py_ssize_t filters, Py_ssize_t tiles,
+    const Window* window, const Plane* plane,
+) noexcept nogil:
+    """dw (filters, C, KH, 5) of one block and up to 4 filters, from v and from d[point][filter][row][tile].
+
+    Sums in registers over some rows, those added up, transformed back, then summed over the lanes.
+    """
+    cdef Sum steps
+    cdef Py_ssize_t x_taps[MOST_TAPS]
+    cdef real sums[POINTS * FILTERS_SUMMED * MOST_TAPS * LANES]
+    cdef real some[FILTERS_SUMMED * MOST_TAPS * LANES]
+    cdef real lanes[5 * LANES]
+    cdef Py_ssize_t c, kh, p, i, j, k, taps, point
+    cdef Py_ssize_t parts = (window.OH * tiles + TILES_SUMMED - 1) // TILES_SUMMED
+    cdef Py_ssize_t together = (window.OH + parts - 1) // parts, row
+    for i in range(MOST_TAPS):
+        x_taps[i] = i * tiles * LANES
+    steps.rows, steps.x_row, steps.x_pixel = 1, 0, LANES
+    steps.x_taps, steps.tail = x_taps, 0
+    steps.dy_filter, steps.dy_row, steps.dy_pixel = window.OH * tiles * LANES, 0, LANES
+    for c in range(channels):
+        kh = 0
+        while kh < window.KH:
+            taps = min(<Py_ssize_t>MOST_TAPS, window.KH - kh)
+            steps.dw_filter, steps.dw_tap, point = taps * LANES, LANES, filters * taps * LANES
+            for i in range(POINTS * point):
+                sums[i] = 0
+            for p in range(POINTS):
+                row = 0
+                while row < window.OH:
+                    steps.columns = min(together, window.OH - row) * tiles
+                    for i in range(point):
+                        some[i] = 0
+                    direct_sum(v + ((p * channels + c) * plane.rows + kh + row) * tiles * LANES,
+                               d + (p * filters * window.OH + row) * tiles * LANES, some, <int>filters, <int>taps,
+                               &steps)
+                    for i in range(point):
+                        sums[p * point + i] += some[i]
+                    row += together
+            for i in range(filters):
+                for j in range(taps):
+                    if real is float:
+                        weight_sums_float(sums + (i * taps + j) * LANES, point, lanes)
+                    else:
+                        weight_sums_double(sums + (i * taps + j) * LANES, point, lanes)
+                    for k in range(5):
+                        dw[((i * channels + c) * window.KH + kh + j) * 5 + k] = fold(lanes + k * LANES)
+            kh += taps
+
+
+cdef inline void input_points(
+    const real* d, const real* packed, real* m, real* dx, Py_ssize_t together, Py_ssize_t channels,
+    Py_ssize_t filters, Py_ssize_t tiles, const Window* window,
+) noexcept nogil:
+    """dx (C, H, W, 16) of one block, from d[point][filter][row][tile]; m has room for up to 6 channels' sums of
+    `together` rows, twice: the filters' two halves are summed apart, which rounds less.
+    """
+    cdef Run steps
+    cdef Py_ssize_t c = 0, h, p, i, r, size, part, count, first, taps, half, point, other
+    cdef Py_ssize_t column = 0, row = tiles * LANES, halves = 2 if filters > 1 else 1
+    steps.columns, steps.x_columns, steps.x_channel = 1, &column, window.OH * row
+    steps.x_row, steps.x_pixel, steps.y_pixel = -row, LANES, LANES
+    while c < channels:
+        size = filters_from(c, channels, False)
+        steps.w_channel, steps.w_row, steps.w_column = window.KH * size, size, size
+        h = 0
+        while h < window.H:
+            # The taps that see this row, and the rows below that are seen by all of them.
+            first = max(h + window.top - window.OH + 1, 0)
+            taps = max(min(window.KH - 1, h + window.top) - first + 1, 0)
+            count = 1
+            if taps == window.KH:
+                count = max(min(together, min(window.OH - window.top, window.H) - h), 1)
+            steps.rows, steps.y_filter = taps, count * row
+            point, other = size * count * row, FEW_POINTS * size * count * row
+            # Where there is little else to do at once, fewer channels keep more tiles in registers.
+            part = size if count * tiles > 6 or size < 4 else (size + 1) // 2
+            for half in range(halves):
+                steps.channels = filters // halves if half == 0 else filters - filters // halves
+                for p in range(FEW_POINTS):
+                    i = 0
+                    while i < size:
+                        run(d + ((p * filters + half * (filters // 2)) * window.OH
+                                 + (h + window.top - first if taps else 0)) * row,
+                            packed + ((p * filters + half * (filters // 2)) * window.KH + (first if taps else 0)) * size
+                            + i, NULL,
+                            m + half * other + p * point + i * count * row, count * tiles,
+                            <int>min(part, size - i), &steps)
+                        i += part
+            for i in range(size):
+                for r in range(count):
+                    if real is float:
+                        pixel_gradients_float(
+                            m + (i * count + r) * row, m + other + (i * count + r) * row if halves == 2 else NULL, point,
+                            tiles, window.left, window.W, dx + ((c + i) * window.H + h + r) * window.W * LANES)
+                    else:
+                        pixel_gradients_double(
+                            m + (i * count + r) * row, m + other + (i * count + r) * row if halves == 2 else NULL, point,
+                            tiles, window.left, window.W, dx + ((c + i) * window.H + h + r) * window.W * LANES)
+            h += count
+        packed += FEW_POINTS * filters * window.KH * size
+        c += size

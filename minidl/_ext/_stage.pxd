@@ -1,0 +1,175 @@
+"""One stage of `stack.pyx` on one block of 16 samples: convolution, bias, ReLU and max pooling, and its gradients.
+
+Loop order within a stage: a group of filters, a row of pooled outputs, the rows of the convolution under it, tiles. By
+Winograd's method (`_row_winograd.pxd`) the sums of all filters are made for such rows first.
+"""
+
+from minidl._ext._direct cimport (
+    LANES, Plane, filters_from, forward_rows, input_gradient, plane_of, weight_gradient,
+)
+from minidl._ext._row_winograd cimport (
+    FEW_POINTS, FILTERS_SUMMED, POINTS, few_tiles_of, gradient_points, input_points, output_points, output_row,
+    pixel_points, tiles_of, weight_points,
+)
+from minidl._ext._types cimport real
+from minidl._ext._window cimport Window
+
+
+cdef extern from "direct.h" nogil:
+    void pool_float "minidl_direct_pool_float" (
+        const float* y, Py_ssize_t y_row, int rows, int columns, int relu, Py_ssize_t count, float* out,
+        float* place)
+    void pool_double "minidl_direct_pool_double" (
+        const double* y, Py_ssize_t y_row, int rows, int columns, int relu, Py_ssize_t count, double* out,
+        double* place)
+    void spread_float "minidl_direct_spread_float" (
+        const float* grad, const float* place, int row, int columns, Py_ssize_t count, float* dy)
+    void spread_double "minidl_direct_spread_double" (
+        const double* grad, const double* place, int row, int columns, Py_ssize_t count, double* dy)
+    float total_float "minidl_direct_total_float" (const float* grad, const float* place, Py_ssize_t count)
+    double total_double "minidl_direct_total_double" (const double* grad, const double* place, Py_ssize_t count)
+
+
+cdef struct Stage:
+    Window window
+    Plane plane
+    Py_ssize_t C, F
+    # The pooling window, which is also its stride, and the size of what comes out.
+    Py_ssize_t PH, PW, QH, QW
+    int relu
+    # Where its part begins: in the weights and biases of all stages, in a block's images, in a block's indices.
+    Py_ssize_t weight, bias, x, index
+    # And in the packed weights of all stages, forward and for the inputs' gradients.
+    Py_ssize_t packed, packed_by_channel
+    # Which directions go by Winograd's method (_row_winograd.pxd), and how many rows of the input's gradient together.
+    bint by_points, weight_by_points
+    Py_ssize_t input_by_points
+
+
+cdef inline Stage read(const Py_ssize_t[:, ::1] stages, Py_ssize_t s) noexcept nogil:
+    """What `minidl.kernels.stack` has packed."""
+    cdef Stage stage
+    cdef Window window
+    window.H, window.W, window.KH, window.KW = stages[s, 0], stages[s, 1], stages[s, 2], stages[s, 3]
+    window.SH, window.SW, window.DH, window.DW = stages[s, 4], stages[s, 5], stages[s, 6], stages[s, 7]
+    window.top, window.left, window.OH, window.OW = stages[s, 8], stages[s, 9], stages[s, 10], stages[s, 11]
+    stage.window, stage.plane = window, plane_of(&window)
+    stage.C, stage.F, stage.relu = stages[s, 12], stages[s, 13], <int>stages[s, 14]
+    stage.PH, stage.PW = stages[s, 15], stages[s, 16]
+    stage.QH, stage.QW = window.OH // stage.PH, window.OW // stage.PW
+    stage.weight, stage.bias, stage.x, stage.index = stages[s, 17], stages[s, 18], stages[s, 19], stages[s, 20]
+    stage.packed, stage.packed_by_channel = stages[s, 21], stages[s, 22]
+    stage.by_points, stage.weight_by_points, stage.input_by_points = stages[s, 23], stages[s, 24], stages[s, 25]
+    return stage
+
+
+cdef inline void pool_row(
+    const real* y, const Stage* stage, Py_ssize_t columns, real* out, real* place,
+) noexcept nogil:
+    """A row of pooled outputs from the rows of a filter's that lie under it."""
+    if real is float:
+        pool_float(y, stage.window.OW * LANES, <int>stage.PH, <int>stage.PW, stage.relu, columns, out, place)
+    else:
+        pool_double(y, stage.window.OW * LANES, <int>stage.PH, <int>stage.PW, stage.relu, columns, out, place)
+
+
+cdef inline void forward_directly(
+    const real* x, const Stage* stage, const real* weights, const real* bias, real* y, Py_ssize_t rows,
+    Py_ssize_t columns, real* to, Py_ssize_t to_filter, Py_ssize_t to_row, real* places,
+) noexcept nogil:
+    """y is scratch for up to 6 filters' rows under a pooled one."""
+    cdef Py_ssize_t f = 0, q, i, size, y_filter = stage.PH * stage.window.OW * LANES
+    while f < stage.F:
+        size = filters_from(f, stage.F, False)
+        for q in range(rows):
+            forward_rows(x, weights + f * stage.C * stage.window.KH * stage.window.KW, bias + f, y, q * stage.PH,
+                         (q + 1) * stage.PH, stage.C, size, y_filter, &stage.window, &stage.plane)
+            for i in range(size):
+                pool_row(y + i * y_filter, stage, columns, to + (f + i) * to_filter + q * to_row,
+                         places + ((f + i) * stage.QH + q) * stage.QW * LANES)
+        f += size
+
+
+cdef inline void forward_by_points(
+    const real* x, const Stage* stage, const real* weights, const real* bias, real* scratch, Py_ssize_t rows,
+    Py_ssize_t columns, real* to, Py_ssize_t to_filter, Py_ssize_t to_row, real* places,
+) noexcept nogil:
+    cdef Py_ssize_t tiles = tiles_of(&stage.window), f, q, r, row = stage.window.OW * LANES
+    cdef Py_ssize_t of_filter = stage.PH * tiles * LANES
+    cdef real* m = scratch + POINTS * stage.C * stage.plane.rows * tiles * LANES
+    cdef real* y = m + POINTS * stage.F * of_filter
+    pixel_points(x, scratch, stage.C, tiles, &stage.plane)
+    for q in range(rows):
+        output_points(scratch, weights, m, q * stage.PH, stage.PH, stage.C, stage.F, tiles, &stage.window,
+                      &stage.plane)
+        for f in range(stage.F):
+            for r in range(stage.PH):
+                output_row(m + f * of_filter + r * tiles * LANES, stage.F * of_filter, bias[f], stage.window.OW,
+                           y + r * row)
+            pool_row(y, stage, columns, to + f * to_filter + q * to_row,
+                     places + (f * stage.QH + q) * stage.QW * LANES)
+
+
+cdef inline void forward_stage(
+    const real* x, const Stage* stage, const real* weights, const real* bias, real* scratch, Py_ssize_t rows,
+    Py_ssize_t columns, real* to, Py_ssize_t to_filter, Py_ssize_t to_row, real* places,
+) noexcept nogil:
+    """The first rows and columns of what a stage gives, and where its maxima stood."""
+    if stage.by_points:
+        forward_by_points(x, stage, weights, bias, scratch, rows, columns, to, to_filter, to_row, places)
+    else:
+        forward_directly(x, stage, weights, bias, scratch, rows, columns, to, to_filter, to_row, places)
+
+
+cdef inline void stage_gradient_points(
+    const real* dy, const Stage* stage, Py_ssize_t first, Py_ssize_t filters, Py_ssize_t tiles, bint few, real* d,
+) noexcept nogil:
+    """d[point][filter][row][tile] of some filters."""
+    cdef Py_ssize_t f, r, OH = stage.window.OH
+    for f in range(filters):
+        for r in range(OH):
+            gradient_points(dy + (((first + f) * OH + r) * stage.plane.grad_columns + stage.plane.margin) * LANES,
+                            stage.window.OW, d + (f * OH + r) * tiles * LANES, filters * OH * tiles * LANES, few)
+
+
+cdef inline void weight_by_points(
+    const real* x, const real* dy, real* dw, const Stage* stage, real* scratch,
+) noexcept nogil:
+    cdef Py_ssize_t tiles = tiles_of(&stage.window), f = 0, size
+    cdef real* d = scratch + POINTS * stage.C * stage.plane.rows * tiles * LANES
+    pixel_points(x, scratch, stage.C, tiles, &stage.plane)
+    while f < stage.F:
+        size = min(<Py_ssize_t>FILTERS_SUMMED, stage.F - f)
+        stage_gradient_points(dy, stage, f, size, tiles, False, d)
+        weight_points(scratch, d, dw + f * stage.C * stage.window.KH * stage.window.KW, stage.C, size, tiles,
+                      &stage.window, &stage.plane)
+        f += size
+
+
+cdef inline void input_by_points(
+    const real* dy, const real* packed, real* dx, const Stage* stage, real* scratch,
+) noexcept nogil:
+    cdef Py_ssize_t tiles = few_tiles_of(&stage.window)
+    stage_gradient_points(dy, stage, 0, stage.F, tiles, True, scratch)
+    input_points(scratch, packed, scratch + FEW_POINTS * stage.F * stage.window.OH * tiles * LANES, dx,
+                 stage.input_by_points, stage.C, stage.F, tiles, &stage.window)
+
+
+cdef inline void stage_weight_gradient(
+    const real* x, const real* dy, real* dw, const Stage* stage, real* scratch,
+) noexcept nogil:
+    """dw (F, C, KH, KW) of one block."""
+    if stage.weight_by_points:
+        weight_by_points(x, dy, dw, stage, scratch)
+    else:
+        weight_gradient(x, dy, dw, stage.C, stage.F, &stage.window, &stage.plane)
+
+
+cdef inline void stage_input_gradient(
+    const real* dy, const real* packed, real* dx, const Stage* stage, real* scratch,
+) noexcept nogil:
+    """dx (C, H, W, 16) of one block."""
+    if stage.input_by_points:
+        input_by_points(dy, packed, dx, stage, scratch)
+    else:
+        input_gradient(dy, packed, dx, stage.C, stage.F, &stage.window, &stage.plane)

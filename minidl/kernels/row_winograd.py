@@ -1,0 +1,150 @@
+"""Winograd's convolution along rows, for few channels and kernels of 5 columns: how it is cut.
+
+See `_ext/row_winograd.pyx`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from minidl import _ext
+from minidl.geometry import Pair, Window
+from minidl.kernels._common import NOTHING, Array, by_dtype, contiguous
+from minidl.kernels.direct import LANES, MOST_FILTERS, PACE, chunks_of, parts_of
+from minidl.memory import new_array, workspace
+from minidl.runtime import threads_for
+
+__all__ = [
+    "ROW_POINTS",
+    "ROW_TAPS",
+    "RowPlan",
+    "row_plan",
+    "row_scratch",
+    "row_winograd_applies",
+    "row_winograd_conv2d",
+    "row_winograd_input_gradient",
+    "row_winograd_weight_gradient",
+    "rows_together",
+]
+
+# Columns of the kernels that there are transforms for.
+ROW_TAPS = 5
+# What 5 taps become in each direction; the weight's gradient transforms outputs' gradients.
+ROW_POINTS = {"forward": 8, "input": 6, "weight": 0}
+_POINTS, _FEW_POINTS = 8, 6
+_FILTERS_SUMMED = 4
+_TILES_TOGETHER = 12
+
+
+class RowPlan(NamedTuple):
+    """How one direction is cut, and sizes in elements."""
+
+    # Rows whose sums exist at a time, and in how many parts a block's rows are worked on.
+    together: int
+    parts: int
+    scratch: int
+    transformed: int
+    # Where the weight gradient's sum of one part begins, and in how many chunks these are added up.
+    sum_at: int
+    chunks: int
+    work: int
+
+
+def row_scratch(direction: str, C: int, F: int, rows: int, outputs: Pair, together: int) -> int:
+    """Elements that the transformed numbers and the sums of a block take, for kernels of so many rows."""
+    OH, OW = outputs
+    tiles, few_tiles = -(-OW // 4), -(-OW // 2)
+    if direction == "input":
+        return _FEW_POINTS * few_tiles * LANES * (F * OH + 2 * MOST_FILTERS * together)
+    pixels = C * (OH + rows - 1)
+    sums = F * together if direction == "forward" else _FILTERS_SUMMED * OH
+    return _POINTS * tiles * LANES * (pixels + sums)
+
+
+def rows_together(direction: str, outputs: Pair) -> int:
+    """Rows whose sums are made and transformed back at a time: so many that the tiles find enough to do."""
+    tiles = -(-outputs[1] // 4) if direction != "input" else -(-outputs[1] // 2)
+    return max(-(-_TILES_TOGETHER // tiles), 1)
+
+
+@lru_cache(maxsize=1024)
+def row_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> RowPlan:
+    """For "forward", "input" or "weight"."""
+    (H, W), (OH, OW), rows = window.input_size, window.output_size, window.kernel_size[0]
+    parts = parts_of(N, OH if direction != "input" else H, window)
+    size, together = F * C * window.taps, rows_together(direction, window.output_size)
+    # The rows of the largest part.
+    high = -(-(OH if direction != "input" else H) // parts)
+    if direction == "input":
+        scratch = row_scratch("input", C, F, rows, (min(high + rows - 1, OH), OW), together)
+        scratch += (OW + C * high * W) * LANES
+    else:
+        scratch = row_scratch(direction, C, F, rows, (high, OW), together)
+        scratch += C * (high + rows - 1) * (OW + ROW_TAPS - 1) * LANES
+        scratch += together * OW * LANES if direction == "forward" else size
+    chunks = chunks_of(-(-N // LANES) * parts, size, itemsize)
+    transformed, work = ROW_POINTS[direction] * F * C * rows, N * size * window.positions // 2
+    return RowPlan(together, parts, scratch, transformed, scratch - size, chunks, work)
+
+
+def row_winograd_applies(window: Window, groups: int) -> bool:
+    """Whether the three functions below can compute a convolution."""
+    return (
+        window.kernel_size[1] == ROW_TAPS and window.stride == (1, 1) and window.dilation == (1, 1) and groups == 1
+    )
+
+
+_forward = by_dtype(_ext.row_winograd.forward)
+_input_gradient = by_dtype(_ext.row_winograd.gradient_of_input)
+_weight_gradient = by_dtype(_ext.row_winograd.gradient_of_weight)
+
+
+def row_winograd_conv2d(x: Array, weight: Array, bias: Array | None, window: Window) -> Array:
+    """(N, C, H, W) and (F, C, KH, 5) to (N, F, OH, OW)."""
+    N, C, F, dtype = x.shape[0], x.shape[1], weight.shape[0], x.dtype
+    plan = row_plan("forward", N, C, F, window, dtype.itemsize)
+    output = new_array((N, F, *window.output_size), dtype)
+    threads = threads_for(plan.work // PACE)
+    if N:
+        with workspace(threads, plan.scratch + plan.transformed, dtype) as scratch:
+            _forward[dtype](
+                contiguous(x), contiguous(weight), NOTHING[dtype] if bias is None else contiguous(bias),
+                window.packed, output, scratch, plan.scratch, plan.together, plan.parts, threads,
+            )  # fmt: skip
+    return output
+
+
+def row_winograd_input_gradient(grad: Array, weight: Array, window: Window) -> Array:
+    """(N, F, OH, OW) and (F, C, KH, 5) to (N, C, H, W)."""
+    N, F, C, dtype = grad.shape[0], weight.shape[0], weight.shape[1], grad.dtype
+    plan = row_plan("input", N, C, F, window, dtype.itemsize)
+    output = new_array((N, C, *window.input_size), dtype)
+    threads = threads_for(plan.work // PACE)
+    if N:
+        with workspace(threads, plan.scratch + plan.transformed, dtype) as scratch:
+            _input_gradient[dtype](
+                contiguous(grad), contiguous(weight), window.packed, output, scratch, plan.scratch, plan.together,
+                plan.parts, threads,
+            )  # fmt: skip
+    return output
+
+
+def row_winograd_weight_gradient(x: Array, grad: Array, window: Window) -> Array:
+    """(N, C, H, W) and (N, F, OH, OW) to (F, C, KH, 5)."""
+    N, C, F, dtype = x.shape[0], x.shape[1], grad.shape[1], x.dtype
+    plan = row_plan("weight", N, C, F, window, dtype.itemsize)
+    output = new_array((F, C, *window.kernel_size), dtype)
+    threads = threads_for(plan.work // PACE)
+    if N == 0:
+        output.fill(0)
+        return output
+    with (
+        workspace(threads, plan.scratch, dtype) as scratch,
+        workspace(1, (plan.chunks - 1) * output.size, dtype) as sums,
+    ):
+        _weight_gradient[dtype](
+            contiguous(x), contiguous(grad), window.packed, output, sums[0], scratch, plan.chunks, plan.sum_at,
+            plan.parts, threads,
+        )  # fmt: skip
+    return output
