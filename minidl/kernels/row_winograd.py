@@ -90,9 +90,7 @@ def row_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize: i
 
 def row_winograd_applies(window: Window, groups: int) -> bool:
     """Whether the three functions below can compute a convolution."""
-    return (
-        window.kernel_size[1] == ROW_TAPS and window.stride == (1, 1) and window.dilation == (1, 1) and groups == 1
-    )
+    return window.kernel_size[1] == ROW_TAPS and window.stride == (1, 1) and window.dilation == (1, 1) and groups == 1
 
 
 _forward = by_dtype(_ext.row_winograd.forward)
