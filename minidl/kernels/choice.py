@@ -204,14 +204,14 @@ def cost(algorithm: str, direction: str, N: int, C: int, F: int, groups: int, wi
         tiles = -(-OW // 4) if direction != "input" else -(-OW // 2)
         sums = F * C * rows * OH * tiles * of_16 * (8 if direction != "input" else 6)
         if direction == "forward":
-            transformed = 30 * C * (OH + rows - 1) * tiles + 25 * F * OH * tiles
+            moves = 30 * C * (OH + rows - 1) * tiles + 25 * F * OH * tiles
         elif direction == "input":
-            transformed = 12 * F * OH * tiles + 40 * C * H * tiles
+            moves = 12 * F * OH * tiles + 40 * C * H * tiles
         else:
-            transformed = 30 * C * (OH + rows - 1) * tiles + 20 * F * OH * tiles + 62 * F * C * rows
+            moves = 30 * C * (OH + rows - 1) * tiles + 20 * F * OH * tiles + 62 * F * C * rows
         # A tile of outputs of one channel alone waits for its own sums.
-        rate = 0.65 if (F if direction != "input" else C) > 2 else 0.3
-        return sums / rate + transformed * of_16 + 0.3 * moved
+        of_sums = 0.65 if (F if direction != "input" else C) > 2 else 0.3
+        return sums / of_sums + moves * of_16 + 0.3 * moved
     m = WINOGRAD_TILES[algorithm]
     positions = (m + window.kernel_size[0] - 1) ** 2
     tall, wide = (OH, OW) if direction != "input" else (H, W)
