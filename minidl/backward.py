@@ -38,18 +38,20 @@ def _start_gradient(op: str, output: TensorBase, gradient: Any) -> Array | Tenso
     return given
 
 
-def _leading(roots: Iterable[Op], targets: Iterable[Op | TensorBase]) -> dict[int, tuple[bool, ...]]:
+def _leading(roots: list[Op], targets: Iterable[Op | TensorBase]) -> dict[int, tuple[bool, ...]]:
     """For each op through which a target is reached, by its id: which of its inputs lead to one."""
+    wanted = set(map(id, targets))
     reached: dict[int, Op] = {}
-    waiting = list(roots)
+    waiting = roots
     while waiting:
         op = waiting.pop()
         if op.order not in reached:
             reached[op.order] = op
-            waiting += [edge for edge in op.edges if isinstance(edge, Op)]
-    wanted = {id(target) for target in targets}
+            for edge in op.edges:
+                if isinstance(edge, Op):
+                    waiting.append(edge)
     leading = {}
-    for order in sorted(reached):
+    for order in sorted(reached) if len(reached) > 1 else reached:
         op = reached[order]
         needs = tuple([id(edge) in wanted for edge in op.edges])
         if True in needs:
@@ -128,8 +130,9 @@ def run_backward(
         for i, target in enumerate(targets):
             if not isinstance(target, TensorBase) or not target._requires_grad:
                 raise GraphError(f"{name}: inputs[{i}] does not require gradients")
-        target_keys = {id(t._op or t) for t in targets}
-        leading = _leading([o._op for o in outputs if o._op is not None], [t._op or t for t in targets])
+        ends = [t._op or t for t in targets]
+        target_keys = set(map(id, ends))
+        leading = _leading([o._op for o in outputs if o._op is not None], ends)
 
     before = state.recording
     state.recording = create_graph

@@ -24,7 +24,8 @@ class Padding(NamedTuple):
     right: int
 
 
-@dataclass(frozen=True, slots=True)
+# Compared and hashed by identity, since every call looks plans up by it: equal windows are one object (`_packed`).
+@dataclass(frozen=True, slots=True, eq=False)
 class Window:
     """A window of kernel_size (KH, KW) that slides over an image of input_size (H, W), in positions.
 
@@ -39,7 +40,7 @@ class Window:
     padding: Padding
     dilation: Pair
     output_size: Pair
-    packed: np.ndarray = field(compare=False, repr=False)
+    packed: np.ndarray = field(repr=False)
 
     @property
     def taps(self) -> int:
@@ -198,6 +199,7 @@ def _window(
     return _packed((height, width), kernel, step, around, spread, output)
 
 
+@lru_cache(maxsize=8192)
 def _packed(size: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, output: Pair) -> Window:
     packed = np.array((*size, *kernel, *stride, *dilation, padding.top, padding.left, *output), np.intp)
     packed.setflags(write=False)

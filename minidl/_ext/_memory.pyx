@@ -44,11 +44,6 @@ cdef class Block:
     With `row` they are rows of so many bytes, of which the first `used` may be: AddressSanitizer reports the others.
     """
 
-    cdef void* memory
-    cdef Py_ssize_t size
-    cdef Py_ssize_t rounded
-    cdef Py_ssize_t chain
-
     def __cinit__(self, Py_ssize_t size, Py_ssize_t row=0, Py_ssize_t used=0):
         global kept
         cdef Py_ssize_t start

@@ -202,6 +202,16 @@ cdef inline void weight_points(
             kh += taps
 
 
+cdef inline void pixel_row(
+    const real* m, const real* rest, Py_ssize_t point, Py_ssize_t tiles, const Window* window, real* dx,
+) noexcept nogil:
+    """A row of a channel's pixels' gradients from the sums at its first tile, which two halves may have."""
+    if real is float:
+        pixel_gradients_float(m, rest, point, tiles, window.left, window.W, dx)
+    else:
+        pixel_gradients_double(m, rest, point, tiles, window.left, window.W, dx)
+
+
 cdef inline void input_points(
     const real* d, const real* packed, real* m, real* dx, Py_ssize_t together, Py_ssize_t channels,
     Py_ssize_t filters, Py_ssize_t tiles, const Window* window,
@@ -210,8 +220,9 @@ cdef inline void input_points(
     `together` rows, twice: the filters' two halves are summed apart, which rounds less.
     """
     cdef Run steps
-    cdef Py_ssize_t c = 0, h, p, i, r, size, part, count, first, taps, half, point, other
+    cdef Py_ssize_t c = 0, h, p, i, r, size, part, count, first, taps, half, point, other, at
     cdef Py_ssize_t column = 0, row = tiles * LANES, halves = 2 if filters > 1 else 1
+    cdef real* to
     steps.columns, steps.x_columns, steps.x_channel = 1, &column, window.OH * row
     steps.x_row, steps.x_pixel, steps.y_pixel = -row, LANES, LANES
     while c < channels:
@@ -243,14 +254,9 @@ cdef inline void input_points(
                         i += part
             for i in range(size):
                 for r in range(count):
-                    if real is float:
-                        pixel_gradients_float(
-                            m + (i * count + r) * row, m + other + (i * count + r) * row if halves == 2 else NULL, point,
-                            tiles, window.left, window.W, dx + ((c + i) * window.H + h + r) * window.W * LANES)
-                    else:
-                        pixel_gradients_double(
-                            m + (i * count + r) * row, m + other + (i * count + r) * row if halves == 2 else NULL, point,
-                            tiles, window.left, window.W, dx + ((c + i) * window.H + h + r) * window.W * LANES)
+                    at = (i * count + r) * row
+                    to = dx + ((c + i) * window.H + h + r) * window.W * LANES
+                    pixel_row(m + at, m + other + at if halves == 2 else NULL, point, tiles, window, to)
             h += count
         packed += FEW_POINTS * filters * window.KH * size
         c += size

@@ -131,7 +131,6 @@ cdef inline void band_weight_gradient(
     cdef Py_ssize_t length = band_columns(window), rows = band_rows(count, window), wide = whole(window.OW)
     cdef Py_ssize_t x_taps[MOST_TAPS]
     cdef real lanes[4 * 7 * 16]
-    cdef real total
     cdef Py_ssize_t all_taps = window.KH * window.KW, f = 0, c, t, i, j, taps, size, kh, kw
     cdef Py_ssize_t most_taps = all_taps if all_taps <= 7 else 5 if all_taps % 5 == 0 else 6
     cdef const real* here

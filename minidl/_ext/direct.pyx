@@ -15,6 +15,8 @@ from minidl._ext._direct cimport (
     LANES, Part, filters_from, forward_rows, input_gradient, inputs_part, load_images, outputs_part, pack,
     weight_gradient,
 )
+from minidl._ext._lists cimport address
+from minidl._ext._memory cimport Block, rows_of
 from minidl._ext._rows cimport (
     GradBand, band_columns, band_forward, band_input_gradient, band_rows, band_weight_gradient, grad_band, is_narrow,
     load_band, load_grad, whole,
@@ -41,171 +43,201 @@ def band_sizes(const Py_ssize_t[::1] packed, Py_ssize_t count):
     )
 
 
+cdef class Job:
+    """One direction of a convolution of given shapes, and how it is cut: all that calls of it have in common.
+
+    By bands of `band` rows, or (0) by `parts` of blocks; `scratch` numbers for each slot. The weight gradient's sum of
+    one part begins at `sum_at`, and items are added up in so many `chunks`.
+    """
+
+    cdef Window window
+    cdef Py_ssize_t N, C, F, taps, items, bands, band, parts, scratch, sum_at, chunks
+
+    def __cinit__(
+        self, const Py_ssize_t[::1] packed_window, Py_ssize_t N, Py_ssize_t C, Py_ssize_t F, Py_ssize_t band,
+        Py_ssize_t parts, Py_ssize_t scratch, Py_ssize_t sum_at, Py_ssize_t chunks, bint of_inputs,
+    ):
+        self.window = unpack(packed_window)
+        self.N, self.C, self.F, self.taps = N, C, F, self.window.KH * self.window.KW
+        self.band, self.parts, self.scratch, self.sum_at, self.chunks = band, parts, scratch, sum_at, chunks
+        self.bands = ((self.window.H if of_inputs else self.window.OH) + band - 1) // band if band else 1
+        self.items = N * self.bands if band else (N + LANES - 1) // LANES * parts
+
+
 cdef void forward_block(
-    const real[:, :, :, ::1] x_nchw, const real* packed, const real* bias, const Window* window,
-    real[:, :, :, ::1] y_nfij, real* scratch, Py_ssize_t block, Py_ssize_t part, Py_ssize_t parts,
+    const real* x, const real* packed, const real* bias, Job job, real* y_nfij, real* scratch, Py_ssize_t item,
 ) noexcept nogil:
-    cdef Part cut = outputs_part(window, part, parts)
-    cdef Py_ssize_t n = block * LANES, C = x_nchw.shape[1], F = y_nfij.shape[1], f = 0
+    cdef const Window* window = &job.window
+    cdef Part cut = outputs_part(window, item % job.parts, job.parts)
+    cdef Py_ssize_t n = item // job.parts * LANES, C = job.C, F = job.F, f = 0
     cdef Py_ssize_t pixels = window.H * window.W, P = cut.window.OH * window.OW, size, i
-    cdef Py_ssize_t count = min(<Py_ssize_t>LANES, x_nchw.shape[0] - n)
+    cdef Py_ssize_t outputs = window.OH * window.OW, count = min(<Py_ssize_t>LANES, job.N - n)
     cdef real* y = scratch + C * cut.plane.rows * cut.plane.columns * LANES
-    load_images(&x_nchw[n, 0, 0, 0] + cut.input * window.W, C * pixels, pixels, count, C, &cut.window, &cut.plane,
+    load_images(x + n * C * pixels + cut.input * window.W, C * pixels, pixels, count, C, &cut.window, &cut.plane,
                 scratch)
     while f < F:
         size = filters_from(f, F, False)
-        forward_rows(scratch, packed + f * C * window.KH * window.KW, bias + f if bias != NULL else NULL, y, 0,
-                     cut.window.OH, C, size, P * LANES, &cut.window, &cut.plane)
+        forward_rows(scratch, packed + f * C * job.taps, bias + f if bias != NULL else NULL, y, 0, cut.window.OH, C,
+                     size, P * LANES, &cut.window, &cut.plane)
         for i in range(size):
-            to_rows(y + i * P * LANES, count, P, &y_nfij[n, f + i, cut.output, 0], F * window.OH * window.OW)
+            to_rows(y + i * P * LANES, count, P, y_nfij + (n * F + f + i) * outputs + cut.output * window.OW,
+                    F * outputs)
         f += size
 
 
-def forward(
-    const real[:, :, :, ::1] x_nchw, const real[:, :, :, ::1] weight_fckl, const real[::1] bias_f,
-    const Py_ssize_t[::1] packed_window, real[:, :, :, ::1] y_nfij, real[:, ::1] scratch, Py_ssize_t packed_at,
-    Py_ssize_t band, Py_ssize_t parts, int threads,
-):
-    """y = x convolved with the weight, plus the bias; by bands of so many rows, or (band 0) `parts` of blocks.
+cdef void forward_band(
+    const real* x, const real* packed, const real* bias, Job job, real* y_nfij, real* scratch, Py_ssize_t item,
+) noexcept nogil:
+    cdef const Window* window = &job.window
+    cdef Py_ssize_t n = item // job.bands, first = item % job.bands * job.band
+    cdef Py_ssize_t count = min(job.band, window.OH - first)
+    load_band(x + n * job.C * window.H * window.W, job.C, first, count, window, scratch)
+    band_forward(scratch, packed, bias, y_nfij + n * job.F * window.OH * window.OW, job.C, job.F, first, count, window,
+                 scratch + job.C * band_rows(job.band, window) * window.SW * band_columns(window))
 
-    From packed_at on, the first slot's scratch has room for the weights in another order.
-    """
-    cdef Window window = unpack(packed_window)
-    cdef Py_ssize_t N = x_nchw.shape[0], C = x_nchw.shape[1], F = y_nfij.shape[1], T = window.KH * window.KW
-    cdef Py_ssize_t bands = (window.OH + band - 1) // band if band else 1
-    cdef Py_ssize_t items = N * bands if band else (N + LANES - 1) // LANES * parts
-    cdef Py_ssize_t slot, item, first, count
-    cdef const real* bias = &bias_f[0] if bias_f.shape[0] else NULL
-    cdef Py_ssize_t in_band = C * band_rows(band, &window) * window.SW * band_columns(&window)
-    cdef real* packed = &scratch[0, packed_at]
+
+def forward(Job job, object x, object weight, object bias, real[:, :, :, ::1] y_nfij, int threads):
+    """y = x convolved with the weight, plus the bias (or None)."""
+    cdef const real* images = address(x, job.N * job.C * job.window.H * job.window.W, <const real*>NULL)
+    cdef const real* weights = address(weight, job.F * job.C * job.taps, <const real*>NULL)
+    cdef const real* biases = NULL
+    cdef Py_ssize_t row = 0, slot, item
+    cdef Block block = rows_of(threads, job.scratch + job.F * job.C * job.taps, sizeof(real), &row)
+    cdef real* scratch = <real*>block.memory
+    # The first slot's scratch has room for the weights in another order.
+    cdef real* packed = scratch + job.scratch
+    cdef real* y = &y_nfij[0, 0, 0, 0]
+    if bias is not None:
+        biases = address(bias, job.F, <const real*>NULL)
     with nogil:
-        pack(&weight_fckl[0, 0, 0, 0], packed, F, C, T, C * T, T, band > 0)
+        pack(weights, packed, job.F, job.C, job.taps, job.C * job.taps, job.taps, job.band > 0)
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        for item in range(slot_start(items, slot, threads), slot_start(items, slot + 1, threads)):
-            if band == 0:
-                forward_block(x_nchw, packed, bias, &window, y_nfij, &scratch[slot, 0], item // parts, item % parts,
-                              parts)
+        for item in range(slot_start(job.items, slot, threads), slot_start(job.items, slot + 1, threads)):
+            if job.band:
+                forward_band(images, packed, biases, job, y, scratch + slot * row, item)
             else:
-                first = item % bands * band
-                count = min(band, window.OH - first)
-                load_band(&x_nchw[item // bands, 0, 0, 0], C, first, count, &window, &scratch[slot, 0])
-                band_forward(&scratch[slot, 0], packed, bias, &y_nfij[item // bands, 0, 0, 0], C, F, first, count,
-                             &window, &scratch[slot, in_band])
+                forward_block(images, packed, biases, job, y, scratch + slot * row, item)
 
 
 cdef void load_grad_block(
-    const real[:, :, :, ::1] dy_nfij, Py_ssize_t n, Py_ssize_t count, const Part* cut, real* dy,
+    const real* dy_nfij, Job job, Py_ssize_t n, Py_ssize_t count, const Part* cut, real* dy,
 ) noexcept nogil:
     """A part of a block of the output's gradient with its margins of zeros."""
     cdef Py_ssize_t f, r, i, row = cut.plane.grad_columns * LANES, margin = cut.plane.margin * LANES
-    cdef Py_ssize_t OH = cut.window.OH, OW = cut.window.OW
+    cdef Py_ssize_t OH = cut.window.OH, OW = cut.window.OW, outputs = job.window.OH * OW
     cdef real* to
-    for f in range(dy_nfij.shape[1]):
+    for f in range(job.F):
         for r in range(OH):
             to = dy + (f * OH + r) * row
             for i in range(margin):
                 to[i] = 0
-            to_lanes(&dy_nfij[n, f, cut.output + r, 0], dy_nfij.shape[1] * dy_nfij.shape[2] * OW, count, OW,
+            to_lanes(dy_nfij + (n * job.F + f) * outputs + (cut.output + r) * OW, job.F * outputs, count, OW,
                      to + margin)
             for i in range(margin + OW * LANES, row):
                 to[i] = 0
 
 
 cdef void input_block(
-    const real[:, :, :, ::1] dy_nfij, const real* packed, const Window* window, real[:, :, :, ::1] dx_nchw,
-    real* scratch, Py_ssize_t block, Py_ssize_t part, Py_ssize_t parts,
+    const real* dy_nfij, const real* packed, Job job, real* dx_nchw, real* scratch, Py_ssize_t item,
 ) noexcept nogil:
-    cdef Part cut = inputs_part(window, part, parts)
-    cdef Py_ssize_t n = block * LANES, C = dx_nchw.shape[1], F = dy_nfij.shape[1], c
-    cdef Py_ssize_t pixels = cut.window.H * window.W, count = min(<Py_ssize_t>LANES, dy_nfij.shape[0] - n)
-    cdef real* dx = scratch + F * cut.window.OH * cut.plane.grad_columns * LANES
-    load_grad_block(dy_nfij, n, count, &cut, scratch)
-    input_gradient(scratch, packed, dx, C, F, &cut.window, &cut.plane)
+    cdef const Window* window = &job.window
+    cdef Part cut = inputs_part(window, item % job.parts, job.parts)
+    cdef Py_ssize_t n = item // job.parts * LANES, C = job.C, c
+    cdef Py_ssize_t pixels = cut.window.H * window.W, count = min(<Py_ssize_t>LANES, job.N - n)
+    cdef real* dx = scratch + job.F * cut.window.OH * cut.plane.grad_columns * LANES
+    load_grad_block(dy_nfij, job, n, count, &cut, scratch)
+    input_gradient(scratch, packed, dx, C, job.F, &cut.window, &cut.plane)
     for c in range(C):
-        to_rows(dx + c * pixels * LANES, count, pixels, &dx_nchw[n, c, cut.input, 0], C * window.H * window.W)
+        to_rows(dx + c * pixels * LANES, count, pixels,
+                dx_nchw + ((n * C + c) * window.H + cut.input) * window.W, C * window.H * window.W)
 
 
-def gradient_of_input(
-    const real[:, :, :, ::1] dy_nfij, const real[:, :, :, ::1] weight_fckl, const Py_ssize_t[::1] packed_window,
-    real[:, :, :, ::1] dx_nchw, real[:, ::1] scratch, Py_ssize_t packed_at, Py_ssize_t band, Py_ssize_t parts,
-    int threads,
-):
-    """dx, by bands of so many of its rows, or (band 0) `parts` of blocks of samples."""
-    cdef Window window = unpack(packed_window)
-    cdef GradBand around
-    cdef Py_ssize_t N = dx_nchw.shape[0], C = dx_nchw.shape[1], F = dy_nfij.shape[1], T = window.KH * window.KW
-    cdef Py_ssize_t bands = (window.H + band - 1) // band if band else 1
-    cdef Py_ssize_t items = N * bands if band else (N + LANES - 1) // LANES * parts
-    cdef Py_ssize_t slot, item, first, count
-    cdef real* packed = &scratch[0, packed_at]
-    with nogil:
-        pack(&weight_fckl[0, 0, 0, 0], packed, C, F, T, T, C * T, band > 0)
-    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        for item in range(slot_start(items, slot, threads), slot_start(items, slot + 1, threads)):
-            if band == 0:
-                input_block(dy_nfij, packed, &window, dx_nchw, &scratch[slot, 0], item // parts, item % parts, parts)
-            else:
-                first = item % bands * band
-                count = min(band, window.H - first)
-                around = grad_band(first, count, &window)
-                load_grad(&dy_nfij[item // bands, 0, 0, 0], F, around.first, around.rows, around.margin, around.length,
-                          &window, &scratch[slot, 0])
-                band_input_gradient(&scratch[slot, 0], packed, &dx_nchw[item // bands, 0, 0, 0], C, F, first,
-                                    count, &window, &scratch[slot, F * around.rows * around.length])
-
-
-cdef void weight_item(
-    const real[:, :, :, ::1] x_nchw, const real[:, :, :, ::1] dy_nfij, const Window* window, real* scratch,
-    real* block_sum, real* dw, Py_ssize_t band, Py_ssize_t bands, Py_ssize_t parts, Py_ssize_t item,
+cdef void input_band(
+    const real* dy_nfij, const real* packed, Job job, real* dx_nchw, real* scratch, Py_ssize_t item,
 ) noexcept nogil:
-    """Add to dw what a band gives, or a part of a block."""
-    cdef Py_ssize_t C = x_nchw.shape[1], F = dy_nfij.shape[1], pixels = window.H * window.W, n, count, first, i
-    cdef Part cut
-    cdef real* dy
-    if band:
-        n, first = item // bands, item % bands * band
-        count = min(band, window.OH - first)
-        dy = scratch + C * band_rows(band, window) * window.SW * band_columns(window)
-        load_band(&x_nchw[n, 0, 0, 0], C, first, count, window, scratch)
-        load_grad(&dy_nfij[n, 0, 0, 0], F, first, count, 0, whole(window.OW), window, dy)
-        band_weight_gradient(scratch, dy, dw, C, F, count, window)
-        return
-    cut = outputs_part(window, item % parts, parts)
-    n = item // parts * LANES
-    count = min(<Py_ssize_t>LANES, x_nchw.shape[0] - n)
-    dy = scratch + C * cut.plane.rows * cut.plane.columns * LANES
-    load_images(&x_nchw[n, 0, 0, 0] + cut.input * window.W, C * pixels, pixels, count, C, &cut.window, &cut.plane,
+    cdef const Window* window = &job.window
+    cdef Py_ssize_t n = item // job.bands, first = item % job.bands * job.band
+    cdef Py_ssize_t count = min(job.band, window.H - first)
+    cdef GradBand around = grad_band(first, count, window)
+    load_grad(dy_nfij + n * job.F * window.OH * window.OW, job.F, around.first, around.rows, around.margin,
+              around.length, window, scratch)
+    band_input_gradient(scratch, packed, dx_nchw + n * job.C * window.H * window.W, job.C, job.F, first, count, window,
+                        scratch + job.F * around.rows * around.length)
+
+
+def gradient_of_input(Job job, object grad, object weight, real[:, :, :, ::1] dx_nchw, int threads):
+    """dx."""
+    cdef const real* grads = address(grad, job.N * job.F * job.window.OH * job.window.OW, <const real*>NULL)
+    cdef const real* weights = address(weight, job.F * job.C * job.taps, <const real*>NULL)
+    cdef Py_ssize_t row = 0, slot, item
+    cdef Block block = rows_of(threads, job.scratch + job.F * job.C * job.taps, sizeof(real), &row)
+    cdef real* scratch = <real*>block.memory
+    cdef real* packed = scratch + job.scratch
+    cdef real* dx = &dx_nchw[0, 0, 0, 0]
+    with nogil:
+        pack(weights, packed, job.C, job.F, job.taps, job.taps, job.C * job.taps, job.band > 0)
+    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
+        for item in range(slot_start(job.items, slot, threads), slot_start(job.items, slot + 1, threads)):
+            if job.band:
+                input_band(grads, packed, job, dx, scratch + slot * row, item)
+            else:
+                input_block(grads, packed, job, dx, scratch + slot * row, item)
+
+
+cdef void weight_block(
+    const real* x, const real* dy_nfij, Job job, real* scratch, real* dw, Py_ssize_t item,
+) noexcept nogil:
+    """Add to dw what a part of a block gives."""
+    cdef const Window* window = &job.window
+    cdef Part cut = outputs_part(window, item % job.parts, job.parts)
+    cdef Py_ssize_t n = item // job.parts * LANES, C = job.C, pixels = window.H * window.W, i
+    cdef Py_ssize_t count = min(<Py_ssize_t>LANES, job.N - n)
+    cdef real* dy = scratch + C * cut.plane.rows * cut.plane.columns * LANES
+    cdef real* part_sum = scratch + job.sum_at
+    load_images(x + n * C * pixels + cut.input * window.W, C * pixels, pixels, count, C, &cut.window, &cut.plane,
                 scratch)
-    load_grad_block(dy_nfij, n, count, &cut, dy)
-    weight_gradient(scratch, dy, block_sum, C, F, &cut.window, &cut.plane)
-    for i in range(F * C * window.KH * window.KW):
-        dw[i] += block_sum[i]
+    load_grad_block(dy_nfij, job, n, count, &cut, dy)
+    weight_gradient(scratch, dy, part_sum, C, job.F, &cut.window, &cut.plane)
+    for i in range(job.F * C * job.taps):
+        dw[i] += part_sum[i]
 
 
-def gradient_of_weight(
-    const real[:, :, :, ::1] x_nchw, const real[:, :, :, ::1] dy_nfij, const Py_ssize_t[::1] packed_window,
-    real[:, :, :, ::1] dw_fckl, real[::1] partial, real[:, ::1] scratch, Py_ssize_t chunks, Py_ssize_t sum_at,
-    Py_ssize_t band, Py_ssize_t parts, int threads,
-):
-    """dw, summed over chunks of items; partial has room for the sums of all but the first, scratch (from sum_at on)
-    for a block's."""
-    cdef Window window = unpack(packed_window)
-    cdef Py_ssize_t N = x_nchw.shape[0], size = dw_fckl.shape[0] * dw_fckl.shape[1] * window.KH * window.KW
-    cdef Py_ssize_t bands = (window.OH + band - 1) // band if band else 1
-    cdef Py_ssize_t items = N * bands if band else (N + LANES - 1) // LANES * parts
-    cdef Py_ssize_t slot, chunk, item, i
+cdef void weight_band(
+    const real* x, const real* dy_nfij, Job job, real* scratch, real* dw, Py_ssize_t item,
+) noexcept nogil:
+    """Add to dw what a band gives."""
+    cdef const Window* window = &job.window
+    cdef Py_ssize_t n = item // job.bands, first = item % job.bands * job.band
+    cdef Py_ssize_t count = min(job.band, window.OH - first)
+    cdef real* dy = scratch + job.C * band_rows(job.band, window) * window.SW * band_columns(window)
+    load_band(x + n * job.C * window.H * window.W, job.C, first, count, window, scratch)
+    load_grad(dy_nfij + n * job.F * window.OH * window.OW, job.F, first, count, 0, whole(window.OW), window, dy)
+    band_weight_gradient(scratch, dy, dw, job.C, job.F, count, window)
+
+
+def gradient_of_weight(Job job, object x, object grad, real[:, :, :, ::1] dw_fckl, int threads):
+    """dw, summed over chunks of items."""
+    cdef const real* images = address(x, job.N * job.C * job.window.H * job.window.W, <const real*>NULL)
+    cdef const real* grads = address(grad, job.N * job.F * job.window.OH * job.window.OW, <const real*>NULL)
+    cdef Py_ssize_t size = job.F * job.C * job.taps, row = 0, unused = 0, slot, chunk, item, i
+    cdef Block block = rows_of(threads, job.scratch, sizeof(real), &row)
+    # The sums of all chunks but the first.
+    cdef Block partial = rows_of(1, (job.chunks - 1) * size, sizeof(real), &unused) if job.chunks > 1 else None
+    cdef real* scratch = <real*>block.memory
     cdef real* dw = &dw_fckl[0, 0, 0, 0]
-    cdef real* others = &partial[0] if chunks > 1 else NULL
+    cdef real* others = <real*>partial.memory if partial is not None else NULL
     cdef real* sums
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        for chunk in range(slot_start(chunks, slot, threads), slot_start(chunks, slot + 1, threads)):
+        for chunk in range(slot_start(job.chunks, slot, threads), slot_start(job.chunks, slot + 1, threads)):
             sums = dw if chunk == 0 else others + (chunk - 1) * size
             for i in range(size):
                 sums[i] = 0
-            for item in range(slot_start(items, chunk, chunks), slot_start(items, chunk + 1, chunks)):
-                weight_item(x_nchw, dy_nfij, &window, &scratch[slot, 0], &scratch[slot, sum_at], sums, band, bands,
-                            parts, item)
+            for item in range(slot_start(job.items, chunk, job.chunks), slot_start(job.items, chunk + 1, job.chunks)):
+                if job.band:
+                    weight_band(images, grads, job, scratch + slot * row, sums, item)
+                else:
+                    weight_block(images, grads, job, scratch + slot * row, sums, item)
     with nogil:
-        for chunk in range(chunks - 1):
+        for chunk in range(job.chunks - 1):
             for i in range(size):
                 dw[i] += others[chunk * size + i]

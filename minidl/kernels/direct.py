@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minidl import _ext
 from minidl.geometry import Window
-from minidl.kernels._common import NOTHING, Array, by_dtype, contiguous
-from minidl.memory import WORKSPACE_PER_THREAD, new_array, workspace
+from minidl.kernels._common import Array, by_dtype, contiguous
+from minidl.memory import WORKSPACE_PER_THREAD, new_array
 from minidl.runtime import threads_for
 
 __all__ = ["MOST_COLUMNS", "direct_conv2d", "direct_input_gradient", "direct_weight_gradient"]
@@ -64,10 +64,11 @@ class DirectPlan(NamedTuple):
     band: int
     parts: int
     scratch: int
-    # Where the weight gradient's sum of one block begins, and in how many chunks it is added up.
-    sum_at: int
     chunks: int
+    # As `threads_for` counts it.
     work: int
+    # The same for the kernels.
+    job: Any
 
 
 def _lanes_filled(columns: int) -> float:
@@ -105,7 +106,8 @@ def _by_blocks(direction: str, N: int, C: int, F: int, window: Window, itemsize:
         "weight": image + gradient + size,
     }[direction]
     chunks = chunks_of(-(-N // LANES) * parts, size, itemsize)
-    return DirectPlan(0, parts, scratch, scratch - size, chunks, N * size * window.positions)
+    job = _ext.direct.Job(window.packed, N, C, F, 0, parts, scratch, scratch - size, chunks, direction == "input")
+    return DirectPlan(0, parts, scratch, chunks, N * size * window.positions // PACE, job)
 
 
 def _by_bands(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> DirectPlan:
@@ -126,7 +128,8 @@ def _by_bands(direction: str, N: int, C: int, F: int, window: Window, itemsize: 
     band = _band(total, {count: needed(count)[0] * itemsize for count in candidates}, _BAND_BYTES[direction], N)
     used = needed(band)
     chunks = chunks_of(N * -(-total // band), size, itemsize)
-    return DirectPlan(band, 1, sum(used), used[0], chunks, N * size * window.positions)
+    job = _ext.direct.Job(window.packed, N, C, F, band, 1, sum(used), used[0], chunks, direction == "input")
+    return DirectPlan(band, 1, sum(used), chunks, N * size * window.positions // PACE, job)
 
 
 @lru_cache(maxsize=1024)
@@ -164,13 +167,9 @@ def direct_conv2d(x: Array, weight: Array, bias: Array | None, window: Window) -
     N, C, F, dtype = x.shape[0], x.shape[1], weight.shape[0], x.dtype
     plan = direct_plan("forward", N, C, F, window, dtype.itemsize)
     output = new_array((N, F, *window.output_size), dtype)
-    threads = threads_for(plan.work // PACE)
     if N:
-        with workspace(threads, plan.scratch + weight.size, dtype) as scratch:
-            _forward[dtype](
-                contiguous(x), contiguous(weight), NOTHING[dtype] if bias is None else contiguous(bias),
-                window.packed, output, scratch, plan.scratch, plan.band, plan.parts, threads,
-            )  # fmt: skip
+        more = None if bias is None else contiguous(bias)
+        _forward[dtype](plan.job, contiguous(x), contiguous(weight), more, output, threads_for(plan.work))
     return output
 
 
@@ -179,13 +178,8 @@ def direct_input_gradient(grad: Array, weight: Array, window: Window) -> Array:
     N, F, C, dtype = grad.shape[0], weight.shape[0], weight.shape[1], grad.dtype
     plan = direct_plan("input", N, C, F, window, dtype.itemsize)
     output = new_array((N, C, *window.input_size), dtype)
-    threads = threads_for(plan.work // PACE)
     if N:
-        with workspace(threads, plan.scratch + weight.size, dtype) as scratch:
-            _input_gradient[dtype](
-                contiguous(grad), contiguous(weight), window.packed, output, scratch, plan.scratch, plan.band,
-                plan.parts, threads,
-            )  # fmt: skip
+        _input_gradient[dtype](plan.job, contiguous(grad), contiguous(weight), output, threads_for(plan.work))
     return output
 
 
@@ -194,15 +188,8 @@ def direct_weight_gradient(x: Array, grad: Array, window: Window) -> Array:
     N, C, F, dtype = x.shape[0], x.shape[1], grad.shape[1], x.dtype
     plan = direct_plan("weight", N, C, F, window, dtype.itemsize)
     output = new_array((F, C, *window.kernel_size), dtype)
-    threads = threads_for(plan.work // PACE)
-    if N == 0:
+    if N:
+        _weight_gradient[dtype](plan.job, contiguous(x), contiguous(grad), output, threads_for(plan.work))
+    else:
         output.fill(0)
-        return output
-    arrays, cut = (contiguous(x), contiguous(grad), window.packed, output), (plan.sum_at, plan.band, plan.parts)
-    with workspace(threads, plan.scratch, dtype) as scratch:
-        if plan.chunks == 1:
-            _weight_gradient[dtype](*arrays, NOTHING[dtype], scratch, 1, *cut, threads)
-        else:
-            with workspace(1, (plan.chunks - 1) * output.size, dtype) as sums:
-                _weight_gradient[dtype](*arrays, sums[0], scratch, plan.chunks, *cut, threads)
     return output
