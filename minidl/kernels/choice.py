@@ -15,7 +15,7 @@ from minidl import _ext
 from minidl.geometry import Pair, Window
 from minidl.kernels.direct import MOST_COLUMNS
 from minidl.kernels.fft import fft_size
-from minidl.kernels.row_winograd import ROW_TAPS, row_winograd_applies
+from minidl.kernels.row_winograd import ROW_TAPS, row_plan, row_winograd_applies
 from minidl.kernels.winograd import WINOGRAD_KERNELS, winograd_applies
 from minidl.runtime import get_precision
 
@@ -211,7 +211,11 @@ def cost(algorithm: str, direction: str, N: int, C: int, F: int, groups: int, wi
             moves = 30 * C * (OH + rows - 1) * tiles + 20 * F * OH * tiles + 62 * F * C * rows
         # A tile of outputs of one channel alone waits for its own sums.
         of_sums = 0.65 if (F if direction != "input" else C) > 2 else 0.3
-        return sums / of_sums + moves * of_16 + 0.3 * moved
+        # Of large images few rows stay in the cache, and parts of so few rows see many of the same ones.
+        cut = OH if direction != "input" else H
+        high = -(-cut // row_plan(direction, N, C, F, window, itemsize).parts)
+        overlap = (high + rows - 1) / high if high < cut else 1.0
+        return (sums / of_sums + moves * of_16) * overlap**0.5 + 0.3 * moved
     m = WINOGRAD_TILES[algorithm]
     positions = (m + window.kernel_size[0] - 1) ** 2
     tall, wide = (OH, OW) if direction != "input" else (H, W)

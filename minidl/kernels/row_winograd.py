@@ -35,6 +35,8 @@ ROW_POINTS = {"forward": 8, "input": 6, "weight": 0}
 _POINTS, _FEW_POINTS = 8, 6
 _FILTERS_SUMMED = 4
 _TILES_TOGETHER = 12
+# Larger images are worked on in parts, so that a part's scratch stays in the cache.
+_MOST_SCRATCH = 2 * 1024**2
 
 
 class RowPlan(NamedTuple):
@@ -72,17 +74,22 @@ def rows_together(direction: str, outputs: Pair) -> int:
 def row_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> RowPlan:
     """For "forward", "input" or "weight"."""
     (H, W), (OH, OW), rows = window.input_size, window.output_size, window.kernel_size[0]
-    parts = parts_of(N, OH if direction != "input" else H, window)
     size, together = F * C * window.taps, rows_together(direction, window.output_size)
-    # The rows of the largest part.
-    high = -(-(OH if direction != "input" else H) // parts)
-    if direction == "input":
-        scratch = row_scratch("input", C, F, rows, (min(high + rows - 1, OH), OW), together)
-        scratch += (OW + C * high * W) * LANES
-    else:
-        scratch = row_scratch(direction, C, F, rows, (high, OW), together)
-        scratch += C * (high + rows - 1) * (OW + ROW_TAPS - 1) * LANES
-        scratch += together * OW * LANES if direction == "forward" else size
+
+    def scratch_for(high: int) -> int:
+        """Of a part of so many rows."""
+        if direction == "input":
+            found = row_scratch("input", C, F, rows, (min(high + rows - 1, OH), OW), together)
+            return found + (OW + C * high * W) * LANES
+        found = row_scratch(direction, C, F, rows, (high, OW), together)
+        found += C * (high + rows - 1) * (OW + ROW_TAPS - 1) * LANES
+        return found + (together * OW * LANES if direction == "forward" else size)
+
+    cut = OH if direction != "input" else H
+    parts = parts_of(N, cut, window)
+    while parts < cut and scratch_for(-(-cut // parts)) * itemsize > _MOST_SCRATCH:
+        parts += 1
+    scratch = scratch_for(-(-cut // parts))
     chunks = chunks_of(-(-N // LANES) * parts, size, itemsize)
     transformed, work = ROW_POINTS[direction] * F * C * rows, N * size * window.positions // 2
     return RowPlan(together, parts, scratch, transformed, scratch - size, chunks, work)
