@@ -1,9 +1,9 @@
 """Dense layers and their activations, several one behind the other, on blocks of 16 samples that stay in the cache.
 
-Forward, a block goes through all layers before the next one starts. Backward, blocks first carry the gradient down
-through the layers; then the gradients of the weights are computed, a few rows at a time, each over the whole batch, so
-that no sum is split. Both are one parallel region. Fewer than 8 samples go one by one, with vectors along the rows of
-the weights.
+Forward, a block goes through all layers before the next one starts; or two together, for which a weight is loaded
+once. Backward, blocks first carry the gradient down through the layers; then the gradients of the weights are computed,
+a few rows at a time, each over the whole batch, so that no sum is split. Both are one parallel region. Fewer than 8
+samples go one by one, with vectors along the rows of the weights.
 
 What backward needs of a layer is its value, twice: as [feature][16] for the activation's slope, as rows for the next
 layer's weight gradient.
@@ -19,10 +19,10 @@ from minidl._ext._types cimport real
 cdef extern from "dense.h" nogil:
     void product_float "minidl_dense_product_float" (
         const float* x, const float* w, const float* bias, float* y, Py_ssize_t outputs, Py_ssize_t inputs,
-        Py_ssize_t w_output, Py_ssize_t w_input)
+        Py_ssize_t w_output, Py_ssize_t w_input, int blocks, Py_ssize_t x_block, Py_ssize_t y_block)
     void product_double "minidl_dense_product_double" (
         const double* x, const double* w, const double* bias, double* y, Py_ssize_t outputs, Py_ssize_t inputs,
-        Py_ssize_t w_output, Py_ssize_t w_input)
+        Py_ssize_t w_output, Py_ssize_t w_input, int blocks, Py_ssize_t x_block, Py_ssize_t y_block)
     void row_float "minidl_dense_row_float" (
         const float* x, const float* w, const float* bias, float* y, Py_ssize_t outputs, Py_ssize_t inputs)
     void row_double "minidl_dense_row_double" (
@@ -83,12 +83,12 @@ cdef Py_ssize_t read(
 
 cdef inline void product(
     const real* x, const real* w, const real* bias, real* y, Py_ssize_t outputs, Py_ssize_t inputs,
-    Py_ssize_t w_output, Py_ssize_t w_input,
+    Py_ssize_t w_output, Py_ssize_t w_input, int blocks, Py_ssize_t x_block, Py_ssize_t y_block,
 ) noexcept nogil:
     if real is float:
-        product_float(x, w, bias, y, outputs, inputs, w_output, w_input)
+        product_float(x, w, bias, y, outputs, inputs, w_output, w_input, blocks, x_block, y_block)
     else:
-        product_double(x, w, bias, y, outputs, inputs, w_output, w_input)
+        product_double(x, w, bias, y, outputs, inputs, w_output, w_input, blocks, x_block, y_block)
 
 
 cdef inline void activate(real* y, Py_ssize_t count, int activation) noexcept nogil:
@@ -98,25 +98,32 @@ cdef inline void activate(real* y, Py_ssize_t count, int activation) noexcept no
         activate_double(y, count, activation)
 
 
-cdef void forward_block(
-    const real* x, const Layer* layers, Py_ssize_t depth, Py_ssize_t N, Py_ssize_t n, real* lanes, real* rows,
-    real* scratch, real* output, bint keep,
+cdef void forward_blocks(
+    const real* x, const Layer* layers, Py_ssize_t depth, Py_ssize_t N, Py_ssize_t n, int blocks, real* lanes,
+    Py_ssize_t step, real* rows, real* scratch, real* output, bint keep,
 ) noexcept nogil:
-    """16 samples from n on; lanes is this block's part, or (not keep) the slot's."""
-    cdef Py_ssize_t i, count = min(<Py_ssize_t>LANES, N - n)
+    """16 samples from n on, or 32; lanes is the first block's part, or (not keep) the slot's, the other's a step on."""
+    cdef Py_ssize_t i, b, count, first, seen_step = layers[0].inputs * LANES
     cdef const Layer* layer
     cdef const real* seen = scratch
-    to_lanes(x + n * layers[0].inputs, layers[0].inputs, count, layers[0].inputs, scratch)
+    for b in range(blocks):
+        first = n + b * LANES
+        to_lanes(x + first * layers[0].inputs, layers[0].inputs, min(<Py_ssize_t>LANES, N - first), layers[0].inputs,
+                 scratch + b * seen_step)
     for i in range(depth):
         layer = &layers[i]
         product(seen, <const real*>layer.weight, <const real*>layer.bias, lanes + layer.lanes, layer.outputs,
-                layer.inputs, layer.inputs, 1)
-        activate(lanes + layer.lanes, layer.outputs * LANES, layer.activation)
-        seen = lanes + layer.lanes
-        if i == depth - 1:
-            to_rows(seen, count, layer.outputs, output + n * layer.outputs, layer.outputs)
-        elif keep:
-            to_rows(seen, count, layer.outputs, rows + N * layer.rows + n * layer.outputs, layer.outputs)
+                layer.inputs, layer.inputs, 1, blocks, seen_step, step)
+        seen, seen_step = lanes + layer.lanes, step
+        for b in range(blocks):
+            first = n + b * LANES
+            count = min(<Py_ssize_t>LANES, N - first)
+            activate(lanes + layer.lanes + b * step, layer.outputs * LANES, layer.activation)
+            if i == depth - 1:
+                to_rows(seen + b * step, count, layer.outputs, output + first * layer.outputs, layer.outputs)
+            elif keep:
+                to_rows(seen + b * step, count, layer.outputs, rows + N * layer.rows + first * layer.outputs,
+                        layer.outputs)
 
 
 cdef void forward_sample(
@@ -141,9 +148,10 @@ def forward(
     const real[:, ::1] x_ni, list weights, list biases, const Py_ssize_t[:, ::1] packed, real[:, ::1] lanes,
     real[::1] rows, real[:, ::1] scratch, real[:, ::1] output_nj, bint keep, int threads,
 ):
-    """output = the layers one after the other; lanes has a row for each block, or (not keep) each slot."""
+    """output = the layers one after the other; lanes has a row for each block, or (not keep) two for each slot."""
     cdef Layer layers[MOST_LAYERS]
     cdef Py_ssize_t N = x_ni.shape[0], depth = len(weights), blocks = (N + LANES - 1) // LANES, slot, block, i, n
+    cdef Py_ssize_t step
     read(weights, biases, packed, layers, &rows[0])
     if N < FEW:
         with nogil:
@@ -154,34 +162,48 @@ def forward(
                     to_lanes(&output_nj[0, 0] if i == depth - 1 else &rows[0] + N * layers[i].rows, layers[i].outputs,
                              N, layers[i].outputs, &lanes[0, layers[i].lanes])
         return
+    step = lanes.shape[1]
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        for block in range(slot_start(blocks, slot, threads), slot_start(blocks, slot + 1, threads)):
-            forward_block(&x_ni[0, 0], layers, depth, N, block * LANES, &lanes[block if keep else slot, 0], &rows[0],
-                          &scratch[slot, 0], &output_nj[0, 0], keep)
+        for block in range(slot_start(blocks, slot, threads), slot_start(blocks, slot + 1, threads), 2):
+            forward_blocks(&x_ni[0, 0], layers, depth, N, block * LANES,
+                           <int>min(slot_start(blocks, slot + 1, threads) - block, 2),
+                           &lanes[block if keep else 2 * slot, 0], step, &rows[0], &scratch[slot, 0],
+                           &output_nj[0, 0], keep)
 
 
-cdef void backward_block(
-    const real* grad, const Layer* layers, Py_ssize_t depth, Py_ssize_t N, Py_ssize_t n, const real* lanes,
-    real* grads, real* scratch, real* grad_input, bint wants_input,
+cdef void backward_blocks(
+    const real* grad, const Layer* layers, Py_ssize_t depth, Py_ssize_t N, Py_ssize_t n, int blocks,
+    const real* lanes, real* grads, Py_ssize_t lanes_step, Py_ssize_t step, real* scratch, real* grad_input,
+    bint wants_input,
 ) noexcept nogil:
-    cdef Py_ssize_t i, count = min(<Py_ssize_t>LANES, N - n)
+    """16 samples from n on, or 32, whose second block lies a step further."""
+    cdef Py_ssize_t i, b, first
     cdef const Layer* layer = &layers[depth - 1]
     cdef real* here
-    to_lanes(grad + n * layer.outputs, layer.outputs, count, layer.outputs, grads + layer.lanes)
+    for b in range(blocks):
+        first = n + b * LANES
+        to_lanes(grad + first * layer.outputs, layer.outputs, min(<Py_ssize_t>LANES, N - first), layer.outputs,
+                 grads + layer.lanes + b * step)
     for i in range(depth - 1, -1, -1):
         layer = &layers[i]
         here = grads + layer.lanes
-        if real is float:
-            slope_float(lanes + layer.lanes, here, layer.outputs * LANES, layer.activation)
-        else:
-            slope_double(lanes + layer.lanes, here, layer.outputs * LANES, layer.activation)
+        for b in range(blocks):
+            if real is float:
+                slope_float(lanes + layer.lanes + b * lanes_step, here + b * step, layer.outputs * LANES,
+                            layer.activation)
+            else:
+                slope_double(lanes + layer.lanes + b * lanes_step, here + b * step, layer.outputs * LANES,
+                             layer.activation)
         if i > 0:
             product(here, <const real*>layer.weight, <const real*>NULL, grads + layers[i - 1].lanes, layer.inputs,
-                    layer.outputs, 1, layer.inputs)
+                    layer.outputs, 1, layer.inputs, blocks, step, step)
         elif wants_input:
             product(here, <const real*>layer.weight, <const real*>NULL, scratch, layer.inputs, layer.outputs, 1,
-                    layer.inputs)
-            to_rows(scratch, count, layer.inputs, grad_input + n * layer.inputs, layer.inputs)
+                    layer.inputs, blocks, step, layer.inputs * LANES)
+            for b in range(blocks):
+                first = n + b * LANES
+                to_rows(scratch + b * layer.inputs * LANES, min(<Py_ssize_t>LANES, N - first), layer.inputs,
+                        grad_input + first * layer.inputs, layer.inputs)
 
 
 cdef void update_group(
@@ -217,9 +239,11 @@ def backward(
     cdef real* input = &grad_input_ni[0, 0] if wants_input else NULL
     with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
         for slot in prange(threads, schedule="static"):
-            for block in range(slot_start(blocks, slot, threads), slot_start(blocks, slot + 1, threads)):
-                backward_block(&grad_nj[0, 0], layers, depth, N, block * LANES, &lanes[block, 0], &grads[block, 0],
-                               &scratch[slot, 0], input, wants_input)
+            for block in range(slot_start(blocks, slot, threads), slot_start(blocks, slot + 1, threads), 2):
+                backward_blocks(&grad_nj[0, 0], layers, depth, N, block * LANES,
+                                <int>min(slot_start(blocks, slot + 1, threads) - block, 2), &lanes[block, 0],
+                                &grads[block, 0], lanes.shape[1], grads.shape[1], &scratch[slot, 0], input,
+                                wants_input)
         team_barrier()
         # Layers differ in size: in turn, so that each thread gets some of every layer.
         for group in prange(groups, schedule="static", chunksize=1):

@@ -22,44 +22,64 @@ typedef REAL SHORT __attribute__((vector_size(16), aligned(sizeof(REAL)), may_al
 /* Outputs at once: 8 where there are 32 registers, else what leaves a few of 16. */
 #define MOST (MINIDL_VECTOR_BYTES == 64 ? 8 : 12 / PARTS > 0 ? 12 / PARTS : 1)
 
-/* y[j] = bias[j] + the sum over i of w[j, i] x[i], for JB neighbouring outputs. */
-#define PRODUCT(JB)                                                                                                    \
-    static void NAME(product_##JB)(const REAL *x, const REAL *w, const REAL *bias, REAL *y, ptrdiff_t inputs,          \
-                                   ptrdiff_t w_output, ptrdiff_t w_input) {                                            \
-        VECTOR sum[JB][PARTS];                                                                                         \
+/* y[j] = bias[j] + the sum over i of w[j, i] x[i], for JB neighbouring outputs of one block, or of two that lie x_block
+ * and y_block apart: each weight is loaded once for both. */
+#define PRODUCT(JB, BLOCKS)                                                                                            \
+    static void NAME(product_##JB##_##BLOCKS)(const REAL *x, const REAL *w, const REAL *bias, REAL *y,                 \
+                                              ptrdiff_t inputs, ptrdiff_t w_output, ptrdiff_t w_input,                 \
+                                              ptrdiff_t x_block, ptrdiff_t y_block) {                                  \
+        VECTOR sum[JB][BLOCKS * PARTS];                                                                                \
         for (int j = 0; j < JB; j++)                                                                                   \
-            for (int p = 0; p < PARTS; p++) sum[j][p] = (VECTOR){0};                                                   \
+            for (int p = 0; p < BLOCKS * PARTS; p++) sum[j][p] = (VECTOR){0};                                          \
         for (ptrdiff_t i = 0; i < inputs; i++, x += MINIDL_LANES, w += w_input) {                                      \
-            VECTOR seen[PARTS];                                                                                        \
-            for (int p = 0; p < PARTS; p++) seen[p] = *(const VECTOR *)(x + p * WIDTH);                                \
+            VECTOR seen[BLOCKS * PARTS];                                                                               \
+            for (int p = 0; p < BLOCKS * PARTS; p++)                                                                   \
+                seen[p] = *(const VECTOR *)(x + p / PARTS * x_block + p % PARTS * WIDTH);                              \
             for (int j = 0; j < JB; j++) {                                                                             \
                 const VECTOR weight = (VECTOR){0} + w[j * w_output];                                                   \
-                for (int p = 0; p < PARTS; p++) sum[j][p] += weight * seen[p];                                         \
+                for (int p = 0; p < BLOCKS * PARTS; p++) sum[j][p] += weight * seen[p];                                \
             }                                                                                                          \
         }                                                                                                              \
         for (int j = 0; j < JB; j++)                                                                                   \
-            for (int p = 0; p < PARTS; p++)                                                                            \
-                *(VECTOR *)(y + j * MINIDL_LANES + p * WIDTH) = sum[j][p] + (bias ? bias[j] : 0);                      \
+            for (int p = 0; p < BLOCKS * PARTS; p++)                                                                   \
+                *(VECTOR *)(y + j * MINIDL_LANES + p / PARTS * y_block + p % PARTS * WIDTH) =                          \
+                    sum[j][p] + (bias ? bias[j] : 0);                                                                  \
     }
-PRODUCT(1) PRODUCT(2) PRODUCT(3) PRODUCT(4) PRODUCT(5) PRODUCT(6) PRODUCT(7) PRODUCT(8)
+#define PRODUCTS(BLOCKS)                                                                                               \
+    PRODUCT(1, BLOCKS) PRODUCT(2, BLOCKS) PRODUCT(3, BLOCKS) PRODUCT(4, BLOCKS)                                        \
+    PRODUCT(5, BLOCKS) PRODUCT(6, BLOCKS) PRODUCT(7, BLOCKS) PRODUCT(8, BLOCKS)                                        \
+    static inline void NAME(dense_products_##BLOCKS)(const REAL *x, const REAL *w, const REAL *bias, REAL *y,          \
+                                                     ptrdiff_t outputs, ptrdiff_t inputs, ptrdiff_t w_output,          \
+                                                     ptrdiff_t w_input, ptrdiff_t x_block, ptrdiff_t y_block) {        \
+        while (outputs > 0) {                                                                                          \
+            const int now = outputs >= MOST ? MOST : (int)outputs;                                                     \
+            switch (now) {                                                                                             \
+            case 1: NAME(product_1_##BLOCKS)(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;       \
+            case 2: NAME(product_2_##BLOCKS)(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;       \
+            case 3: NAME(product_3_##BLOCKS)(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;       \
+            case 4: NAME(product_4_##BLOCKS)(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;       \
+            case 5: NAME(product_5_##BLOCKS)(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;       \
+            case 6: NAME(product_6_##BLOCKS)(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;       \
+            case 7: NAME(product_7_##BLOCKS)(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;       \
+            default: NAME(product_8_##BLOCKS)(x, w, bias, y, inputs, w_output, w_input, x_block, y_block);             \
+            }                                                                                                          \
+            w += now * w_output, y += now * MINIDL_LANES, outputs -= now;                                              \
+            if (bias) bias += now;                                                                                     \
+        }                                                                                                              \
+    }
+PRODUCTS(1)
+PRODUCTS(2)
 
+/* The same for 1 or 2 blocks; together where the registers hold the sums of both. */
 static inline void NAME(dense_product)(const REAL *x, const REAL *w, const REAL *bias, REAL *y, ptrdiff_t outputs,
-                                       ptrdiff_t inputs, ptrdiff_t w_output, ptrdiff_t w_input) {
-    while (outputs > 0) {
-        const int now = outputs >= MOST ? MOST : (int)outputs;
-        switch (now) {
-        case 1: NAME(product_1)(x, w, bias, y, inputs, w_output, w_input); break;
-        case 2: NAME(product_2)(x, w, bias, y, inputs, w_output, w_input); break;
-        case 3: NAME(product_3)(x, w, bias, y, inputs, w_output, w_input); break;
-        case 4: NAME(product_4)(x, w, bias, y, inputs, w_output, w_input); break;
-        case 5: NAME(product_5)(x, w, bias, y, inputs, w_output, w_input); break;
-        case 6: NAME(product_6)(x, w, bias, y, inputs, w_output, w_input); break;
-        case 7: NAME(product_7)(x, w, bias, y, inputs, w_output, w_input); break;
-        default: NAME(product_8)(x, w, bias, y, inputs, w_output, w_input);
-        }
-        w += now * w_output, y += now * MINIDL_LANES, outputs -= now;
-        if (bias) bias += now;
+                                       ptrdiff_t inputs, ptrdiff_t w_output, ptrdiff_t w_input, int blocks,
+                                       ptrdiff_t x_block, ptrdiff_t y_block) {
+    if (blocks == 2 && MINIDL_VECTOR_BYTES == 64 && PARTS == 1) {
+        NAME(dense_products_2)(x, w, bias, y, outputs, inputs, w_output, w_input, x_block, y_block);
+        return;
     }
+    for (int b = 0; b < blocks; b++)
+        NAME(dense_products_1)(x + b * x_block, w, bias, y + b * y_block, outputs, inputs, w_output, w_input, 0, 0);
 }
 
 static inline REAL NAME(dense_fold)(VECTOR sum) {
@@ -182,6 +202,7 @@ static inline void NAME(dense_slope)(const REAL *y, REAL *grad, ptrdiff_t count,
 }
 
 #undef PRODUCT
+#undef PRODUCTS
 #undef ROW
 #undef UPDATE
 #undef UPDATES

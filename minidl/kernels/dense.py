@@ -75,9 +75,9 @@ def dense_stack(
     blocks = -(-N // _LANES)
     threads = threads_for(N * plan.weights // _PACE)
     rows = new_array((max(N * plan.rows, 1),), dtype)
-    lanes = new_array((blocks if keep else min(threads, blocks), plan.outputs * _LANES), dtype)
+    lanes = new_array((blocks if keep else 2 * min(threads, blocks), plan.outputs * _LANES), dtype)
     if N:
-        with workspace(threads, plan.sizes[0] * _LANES, dtype) as scratch:
+        with workspace(threads, 2 * plan.sizes[0] * _LANES, dtype) as scratch:
             _forward[dtype](
                 x, *arrays, plan.packed, lanes, rows, scratch, output, keep, threads if keep else min(threads, blocks),
             )  # fmt: skip
@@ -95,7 +95,7 @@ def dense_stack_gradients(
     total = new_array((plan.weights + plan.outputs,), dtype)
     if N:
         with (
-            workspace(threads, plan.sizes[0] * _LANES, dtype) as scratch,
+            workspace(threads, 2 * plan.sizes[0] * _LANES, dtype) as scratch,
             workspace(state.lanes.shape[0], plan.outputs * _LANES, dtype) as grads,
         ):
             _backward[dtype](
