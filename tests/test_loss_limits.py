@@ -231,11 +231,13 @@ def test_the_fused_kernels_equal_their_twins(seed: int, dtype: str, threads_ever
     spread = rng.uniform(0, 0.2, classes).astype(dtype) if seed % 3 else None
     scale = rng.uniform(0.5, 2, rows).astype(dtype)
     tolerance = 2e-5 if dtype == "float32" else 1e-12
-    found = kernels.cross_entropy(x, target, -7, share, spread)
+    *found, total, kept = kernels.cross_entropy(x, target, -7, share, spread)
     expected = reference.cross_entropy(x, target, -7, share, spread)
     for f, e in zip(found, expected, strict=True):
         assert f.dtype == dtype
         assert_close(f, e, tolerance)
+    assert total == pytest.approx(found[0].sum(dtype=np.float64))
+    assert kept == np.count_nonzero(target != -7)
     gradients = (
         module.cross_entropy_gradient(expected[1], target, -7, scale, share, spread) for module in (kernels, reference)
     )

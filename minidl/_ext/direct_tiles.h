@@ -174,11 +174,43 @@ static inline void NAME(direct_sum)(const REAL *x, const REAL *dy, REAL *dw, int
     default: SUM_CASE(4)
     }
 }
+/* The larger of two values and where it stood, the first of equal ones; NaN over everything. */
+#define LARGER(a, a_place, b, b_place, best, place)                                                                    \
+    do {                                                                                                               \
+        const MASK wins = ((b) > (a)) | ((b) != (b));                                                                  \
+        best = CHOOSE(wins, b, a), place = CHOOSE(wins, b_place, a_place);                                             \
+    } while (0)
+
+/* `direct_pool` for windows of 2 x 2, in pairs that don't wait for each other. */
+static inline void NAME(pool_by_two)(const REAL *y, ptrdiff_t y_row, int relu, ptrdiff_t count, REAL *out, REAL *place) {
+    const VECTOR zero = {0}, one = zero + 1, two = zero + 2, three = zero + 3;
+    for (ptrdiff_t q = 0; q < count; q++, y += 2 * MINIDL_LANES, out += MINIDL_LANES, place += MINIDL_LANES)
+        for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
+            const REAL *from = y + part;
+            const VECTOR a = *(const VECTOR *)from, b = *(const VECTOR *)(from + MINIDL_LANES);
+            const VECTOR c = *(const VECTOR *)(from + y_row), d = *(const VECTOR *)(from + y_row + MINIDL_LANES);
+            VECTOR above, below, best, above_place, below_place, where;
+            LARGER(a, zero, b, one, above, above_place);
+            LARGER(c, two, d, three, below, below_place);
+            LARGER(above, above_place, below, below_place, best, where);
+            if (relu) {
+                const MASK cut = best <= zero;
+                best = CHOOSE(cut, zero, best), where = CHOOSE(cut, zero - 1, where);
+            }
+            *(VECTOR *)(out + part) = best;
+            *(VECTOR *)(place + part) = where;
+        }
+}
+
 /* One row of pooled outputs: of `rows` x `columns` neighbouring values the largest, the first of equal ones, NaN over
  * everything; 0 where it is not positive and `relu` is set. place is where it stood in the window, as a number of the
  * same width, so that comparing needs no conversion; -1 where relu cut it. */
 static inline void NAME(direct_pool)(const REAL *y, ptrdiff_t y_row, int rows, int columns, int relu, ptrdiff_t count,
                                      REAL *out, REAL *place) {
+    if (rows == 2 && columns == 2) {
+        NAME(pool_by_two)(y, y_row, relu, count, out, place);
+        return;
+    }
     for (ptrdiff_t q = 0; q < count; q++, y += columns * MINIDL_LANES, out += MINIDL_LANES, place += MINIDL_LANES)
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
             VECTOR best = *(const VECTOR *)(y + part), where = (VECTOR){0};
@@ -202,6 +234,16 @@ static inline void NAME(direct_pool)(const REAL *y, ptrdiff_t y_row, int rows, i
 /* One row of the gradient before pooling: row `row` of the windows, zeros where another place was chosen. */
 static inline void NAME(direct_spread)(const REAL *grad, const REAL *place, int row, int columns, ptrdiff_t count,
                                        REAL *dy) {
+    if (columns == 2) {
+        const VECTOR zero = {0}, left = zero + (REAL)(2 * row), right = left + 1;
+        for (ptrdiff_t q = 0; q < count; q++, grad += MINIDL_LANES, place += MINIDL_LANES, dy += 2 * MINIDL_LANES)
+            for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
+                const VECTOR where = *(const VECTOR *)(place + part), value = *(const VECTOR *)(grad + part);
+                *(VECTOR *)(dy + part) = CHOOSE(where == left, value, zero);
+                *(VECTOR *)(dy + part + MINIDL_LANES) = CHOOSE(where == right, value, zero);
+            }
+        return;
+    }
     for (ptrdiff_t q = 0; q < count; q++, grad += MINIDL_LANES, place += MINIDL_LANES, dy += columns * MINIDL_LANES)
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
             const VECTOR where = *(const VECTOR *)(place + part), value = *(const VECTOR *)(grad + part);
@@ -239,6 +281,7 @@ static inline REAL NAME(direct_total)(const REAL *grad, const REAL *place, ptrdi
 #undef SUM_TILE
 #undef SUM_TILES
 #undef SUM_CASE
+#undef LARGER
 #undef VECTOR
 #undef MASK
 #undef CHOOSE

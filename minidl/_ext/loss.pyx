@@ -50,10 +50,11 @@ def cross_entropy(
 ):
     """l = log_softmax(x), which is log_probability; loss[r] = -share[r] l[r, target[r]] - sum(spread l[r]).
 
-    Without entries, share is 1 and spread 0. The loss of ignored rows is 0.
+    Without entries, share is 1 and spread 0. The loss of ignored rows is 0. Returns the losses' sum, and how many rows
+    are not ignored.
     """
-    cdef Py_ssize_t R = x_rc.shape[0], r, c
-    cdef double total
+    cdef Py_ssize_t R = x_rc.shape[0], r, c, kept = 0
+    cdef double total, all_rows = 0
     log_softmax(x_rc, log_probability_rc, threads)
     with nogil:
         for r in range(R):
@@ -66,6 +67,9 @@ def cross_entropy(
             for c in range(spread_c.shape[0]):
                 total = total + spread_c[c] * log_probability_rc[r, c]
             loss_r[r] = <real>-total
+            all_rows += loss_r[r]
+            kept += 1
+    return all_rows, kept
 
 
 def cross_entropy_gradient(

@@ -124,6 +124,11 @@ def read_classes(op: str, x: Any, target: Any, ignore_index: int | None = None) 
         each = "row" if len(shape) <= 2 else "position"
         raise ShapeError(f"{op}: target must have shape {wanted}, one a {each} of input {shape}, got {t.shape}")
     classes = shape[min(1, len(shape) - 1)]
+    # A copy, so that nothing can change it before the backward pass.
+    numbers = t.astype(np.longlong)
+    # Read without a sign, negative numbers are large.
+    if numbers.size == 0 or numbers.view(np.ulonglong).max() < classes:
+        return numbers
     wrong = (t < 0) | (t >= classes)
     if ignore_index is not None and wrong.any():
         wrong &= t != ignore_index
@@ -131,8 +136,7 @@ def read_classes(op: str, x: Any, target: Any, ignore_index: int | None = None) 
         at = ", ".join(map(str, np.argwhere(wrong)[0])) or "0"
         value = t[wrong].flat[0]
         raise OutOfRangeError(f"{op}: target[{at}] is {value}, input has the classes 0 to {classes - 1}")
-    # A copy, so that nothing can change it before the backward pass.
-    return t.astype(np.longlong)
+    return numbers
 
 
 def read_scores(op: str, input: Any, spatial: bool = True) -> Any:

@@ -33,19 +33,21 @@ def log_softmax(x: Array) -> Array:
 
 def cross_entropy(
     x: Array, target: Array, ignore_index: int, share: Array | None = None, spread: Array | None = None
-) -> tuple[Array, Array]:
-    """The losses (R,) of logits (R, C) for class numbers (R,), and the log-probabilities (R, C).
+) -> tuple[Array, Array, float, int]:
+    """The losses (R,) of logits (R, C) for class numbers (R,), the log-probabilities (R, C), the losses' sum, and how
+    many rows are not ignored.
 
     A loss is -share[r] of the target's log-probability less the sum of spread (C,) times all of the row's; share is 1
     and spread 0 by default. Class weights and label smoothing are no more than these two.
     """
     log_probability, loss = new_array(x.shape, x.dtype), np.empty(x.shape[0], x.dtype)
+    total, kept = 0.0, 0
     if x.size:
-        _cross_entropy[x.dtype](
+        total, kept = _cross_entropy[x.dtype](
             contiguous(x), target, ignore_index, *_given(x.dtype, share, spread), log_probability, loss,
             threads_for(x.size * 8),
         )  # fmt: skip
-    return loss, log_probability
+    return loss, log_probability, total, kept
 
 
 def cross_entropy_gradient(

@@ -212,24 +212,26 @@ class CrossEntropy(Op):
 
     def forward(self, x):
         self.save(x)
-        if self.weight is None and not self.smoothing:
-            total = float(np.count_nonzero(self.target != self.ignore_index))
-        else:
+        divisor = None
+        if self.weight is not None or self.smoothing:
             kept = self.target != self.ignore_index
             weight = np.ones(x.shape[1], x.dtype) if self.weight is None else self.weight
             # Any class does for the rows that are ignored.
             own = weight[np.where(kept, self.target, 0)]
-            total = float(own[kept].sum())
+            divisor = float(own[kept].sum())
             self.share = own * x.dtype.type(1 - self.smoothing)
             self.spread = weight * x.dtype.type(self.smoothing / x.shape[1]) if self.smoothing else None
-        loss, self.log_probability = kernels.cross_entropy(x, self.target, self.ignore_index, self.share, self.spread)
+        loss, self.log_probability, total, count = kernels.cross_entropy(
+            x, self.target, self.ignore_index, self.share, self.spread
+        )
         if self.reduction == "none":
             return loss
         if self.reduction == "mean":
             # Where weights sum to 0, smoothing leaves nothing but NaN in PyTorch, and no smoothing infinity too.
-            self.factor = 1 / total if total else nan if self.smoothing else inf
+            divisor = count if divisor is None else divisor
+            self.factor = 1 / divisor if divisor else nan if self.smoothing else inf
         with np.errstate(all="ignore"):
-            return np.asarray(float(loss.sum()) * self.factor, x.dtype)
+            return np.asarray(total * self.factor, x.dtype)
 
     def backward(self, grad):
         (x,) = self.saved

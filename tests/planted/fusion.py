@@ -45,9 +45,25 @@ MUTANTS = [
     Mutant(
         "dense-slope-of-the-layer-below",
         "_ext/dense.pyx",
-        "slope_double(lanes + layer.lanes, here, layer.outputs * LANES, layer.activation)",
-        "slope_double(lanes + layer.lanes, here, layer.outputs * LANES, layers[max(i - 1, 0)].activation)",
+        "here + b * step, layer.outputs * LANES,\n                             layer.activation)",
+        "here + b * step, layer.outputs * LANES,\n                             layers[max(i - 1, 0)].activation)",
         "the slope is that of the activation below",
+        (DENSE,),
+    ),
+    Mutant(
+        "dense-second-block-sees-the-first",
+        "_ext/dense_tiles.h",
+        "seen[p] = *(const VECTOR *)(x + p / PARTS * x_block + p % PARTS * WIDTH);",
+        "seen[p] = *(const VECTOR *)(x + p % PARTS * WIDTH);",
+        "the second of two blocks is computed from the first one's inputs",
+        (DENSE,),
+    ),
+    Mutant(
+        "dense-second-block-without-a-slope",
+        "_ext/dense.pyx",
+        "slope_float(lanes + layer.lanes + b * lanes_step, here + b * step,",
+        "slope_float(lanes + layer.lanes, here + b * step,",
+        "the second of two blocks takes its slopes from the first one's values",
         (DENSE,),
     ),
     Mutant(
