@@ -101,13 +101,16 @@ def within_precision(algorithm: str, direction: str, C: int, F: int, window: Win
 
 
 def _rows_within_precision(direction: str, C: int, F: int, window: Window) -> bool:
-    """The same for tiles along rows."""
-    rows, (OH, OW) = window.kernel_size[0], window.output_size
-    if direction == "weight":
-        return min(C, F) >= 6 or (F >= 6 and min(OH, OW) >= 20)
+    """The same for tiles along rows; the figures are `within_precision`'s."""
+    summed, weights, (OH, OW) = C * window.kernel_size[0], F * C * window.taps, window.output_size
+    least = min(OH, OW)
+    if direction == "forward":
+        return 7 <= summed <= 160 and least >= 6 or 5 <= summed < 7 and F > 1 and least >= 10
     if direction == "input":
-        return F * rows <= 320
-    return 5 <= C * rows <= 160 and OH * OW >= 16
+        return F * window.kernel_size[0] <= (320 if OW >= 10 else 120) and OW >= 3
+    if weights >= 1250:
+        return least >= 5
+    return F >= 6 and weights < 900 and least >= 24 or F >= 8 and least >= 28
 
 
 def by_rows(direction: str, C: int, F: int, window: Window) -> bool:

@@ -13,5 +13,6 @@ from minidl.reference.norm import *
 from minidl.reference.optim import *
 from minidl.reference.pooling import *
 from minidl.reference.resample import *
+from minidl.reference.row_winograd import *
 from minidl.reference.toeplitz import *
 from minidl.reference.winograd import *
