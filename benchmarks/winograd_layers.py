@@ -2,8 +2,11 @@
 
     python benchmarks/winograd_layers.py [--error] [--rounds 5] [--threads 2] [--layers 0,3]
 
+With --error, layers of few channels follow, whose 5x5 kernels go along rows ("winograd_rows").
+
 Times are medians in milliseconds of calls that take turns in one process; `ratio` is the better one of PyTorch's times
-on one thread and on `--threads` over ours. Errors are against float64 and over im2col's: root mean square / largest.
+on one thread and on `--threads` over ours. Errors are against float64 and over im2col's: root mean square / largest;
+of few channels over 8 draws, since they have few numbers.
 """
 
 from __future__ import annotations
@@ -22,20 +25,23 @@ from minidl.geometry import Window, sliding_window
 
 
 class Layer(NamedTuple):
-    """Channels in and out, taps along an axis, height and width, batch; the output is as large as the image."""
+    """Channels in and out, taps along an axis, height and width, batch, and whether the output is as large as that."""
 
     channels: int
     filters: int
     taps: int
     size: int
     batch: int
+    padded: bool = True
 
     def __str__(self) -> str:
-        return f"{self.channels:3}->{self.filters:3} {self.taps}x{self.taps} @{self.size} N={self.batch:2}"
+        text = f"{self.channels:3}->{self.filters:3} {self.taps}x{self.taps} @{self.size} N={self.batch:2}"
+        return text if self.padded else f"{text} unpadded"
 
     @property
     def window(self) -> Window:
-        return sliding_window("benchmark", (self.size, self.size), self.taps, 1, self.taps // 2)
+        padding = self.taps // 2 if self.padded else 0
+        return sliding_window("benchmark", (self.size, self.size), self.taps, 1, padding)
 
 
 def alike(taps: int, *layers: tuple[int, int, int]) -> list[Layer]:
@@ -52,6 +58,16 @@ ERROR_LAYERS = [
     *alike(3, (16, 28, 8), (32, 28, 8), (64, 28, 8), (128, 28, 8), (256, 14, 8), (512, 14, 8)),
     *alike(5, (16, 28, 8), (32, 28, 8), (64, 28, 8), (128, 28, 8), (256, 14, 8)), Layer(96, 256, 5, 27, 8),
 ]  # fmt: skip
+# Of few channels, the first two as in LeNet.
+ROW_LAYERS = [
+    Layer(channels, filters, 5, size, batch, padded)
+    for channels, filters, size, padded in [
+        (1, 6, 28, True), (6, 16, 14, False), (3, 16, 28, True), (16, 16, 14, True), (16, 6, 14, True),
+        (3, 16, 64, True),
+    ]
+    for batch in (16, 64)
+]  # fmt: skip
+DRAWS = 8
 DIRECTIONS = ("forward", "input gradient", "weight gradient")
 
 
@@ -66,6 +82,8 @@ def by(algorithm: str, x: np.ndarray, weight: np.ndarray, grad: np.ndarray, wind
 
 def tiles(layer: Layer) -> list[str]:
     """The algorithms with Winograd's tiles that take the layer's kernels."""
+    if layer in ROW_LAYERS:
+        return ["winograd_rows"]
     how = (layer.channels, layer.filters, 1, layer.window, 4)
     return [name for name in ("winograd_4x4", "winograd_2x2") if kernels.refusal(name, *how) is None]
 
@@ -95,14 +113,13 @@ def torch_calls(
     return [forward, backward([True, False, False]), backward([False, True, False])]
 
 
-def arrays(layer: Layer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def arrays(layer: Layer, draw: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Images, weights and the output's gradient."""
-    rng = np.random.default_rng(0)
-    image = (layer.size, layer.size)
+    rng = np.random.default_rng(draw)
     shapes = (
-        (layer.batch, layer.channels, *image),
+        (layer.batch, layer.channels, layer.size, layer.size),
         (layer.filters, layer.channels, layer.taps, layer.taps),
-        (layer.batch, layer.filters, *image),
+        (layer.batch, layer.filters, *layer.window.output_size),
     )
     x, weight, grad = (rng.normal(size=shape).astype(np.float32) for shape in shapes)
     return x, weight, grad
@@ -135,15 +152,21 @@ def times(layers: list[Layer], rounds: int, threads: int) -> None:
         print(f"{name}: geometric mean {np.exp(np.mean(np.log(values))):.2f}, least {min(values):.2f}")
 
 
+def differences(layer: Layer, draw: int) -> list[dict[str, np.ndarray]]:
+    """For each direction, by how much every algorithm's numbers are off."""
+    given = arrays(layer, draw)
+    doubles = [array.astype(np.float64) for array in given]
+    exact = [call() for call in by("im2col", *doubles, layer.window)]  # type: ignore[call-arg]
+    found = {name: by(name, *given, layer.window) for name in ("im2col", *tiles(layer))}
+    return [{name: calls[which]() - exact[which] for name, calls in found.items()} for which in range(len(DIRECTIONS))]
+
+
 def errors(layers: list[Layer]) -> None:
     """Print a line for each layer and direction."""
     for layer in layers:
-        given = arrays(layer)
-        doubles = [array.astype(np.float64) for array in given]
-        exact = [call() for call in by("im2col", *doubles, layer.window)]  # type: ignore[call-arg]
-        found = {name: by(name, *given, layer.window) for name in ("im2col", *tiles(layer))}
+        draws = [differences(layer, draw) for draw in range(DRAWS if layer in ROW_LAYERS else 1)]
         for which, direction in enumerate(DIRECTIONS):
-            off = {name: calls[which]() - exact[which] for name, calls in found.items()}
+            off = {name: np.array([draw[which][name] for draw in draws]) for name in ("im2col", *tiles(layer))}
             size_of = {name: (np.sqrt(np.mean(e**2)), np.abs(e).max()) for name, e in off.items()}
             base = size_of["im2col"]
             line = "  ".join(
@@ -161,7 +184,7 @@ def main() -> None:
     parser.add_argument("--layers", default="")
     options = parser.parse_args()
     minidl.set_num_threads(options.threads)
-    layers = ERROR_LAYERS if options.error else LAYERS
+    layers = ERROR_LAYERS + ROW_LAYERS if options.error else LAYERS
     if options.layers:
         layers = [layers[int(i)] for i in options.layers.split(",")]
     if options.error:

@@ -88,6 +88,13 @@ def within_precision(algorithm: str, direction: str, C: int, F: int, window: Win
     5x5 kernels: for the input's gradient 4.8 times below 96 filters, at most 3.5 from there on; for the weight's, whose
     last transform has fourth powers, at most 4.0 for outputs of 13x13 and more from 96 filters on or with up to 64
     channels, and up to 5.5 otherwise.
+
+    Tiles along rows (`_rows_within_precision` has the limits), beside BLAS with AVX-512: forward, where errors grow as
+    terms get fewer, 4.9 times with 3 (channels times rows of the kernel) and at most 3.9 where it is allowed; for the
+    input's gradient, where they grow with the terms, at most 3.9; for the weight's, whose sums over positions im2col
+    makes in shorter runs where there are few weights, 4.0, and 3.9 with 1250 weights and more. Narrower outputs have up
+    to 8. LeNet's first layer has 3.7 forward and 3.6 for its weight; the second, unpadded, 2.4, 3.0 and 2.6. Beside
+    BLAS with AVX2, whose products of some numbers of filters round less, or without fused products, it is up to 4.6.
     """
     if get_precision() == "fast":
         return True
