@@ -140,6 +140,8 @@ def conv_rows() -> list[Case]:
         ((2, 1, 7, 8), True, [(2, 2, (2, 3), 1, (3, 2), True, plain)]),
         ((2, 1, 7, 6), True, [(3, 2, 1, 1, 1, True, (2, 2)), (2, (1, 2), 1, (0, 1), 1, True, (1, 3))]),
         ((1, 1, 9, 8), True, [(2, 3, 1, 0, 1, True, (3, 2)), (7, 2, 1, 1, 1, False, plain)]),
+        # The gradient of the input goes by Winograd's method along rows.
+        ((1, 3, 3, 8), True, [(6, (3, 5), 1, (1, 2), 1, True, (2, 3))]),
     ]:
         stages = stages_of(shape[1], shape[2:], layers)
         inputs: list[Array | None] = [normal(*shape)]
@@ -157,6 +159,8 @@ def conv_rows() -> list[Case]:
     for shape, layers in [
         ((33, 1, 28, 27), [(6, 5, 1, 2, 1, True, (2, 2)), (16, 5, 1, 0, 1, True, (2, 2))]),
         ((17, 9, 12, 11), [(21, (3, 7), 1, 1, 1, False, plain)]),
+        # By Winograd's method along rows, with rows and columns left over by pooling.
+        ((18, 4, 13, 12), [(16, (7, 5), 1, (3, 2), 1, True, (3, 2)), (17, (3, 5), 1, (1, 2), 1, True, (1, 2))]),
         ((16, 3, 19, 30), [(5, (11, 9), (4, 2), 2, 1, True, plain), (8, 3, 1, 1, 1, True, plain)]),
     ]:
         stages = stages_of(shape[1], shape[2:], layers)
