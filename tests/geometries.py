@@ -1,8 +1,8 @@
 """Geometries of sliding windows, generated: sizes, strides, four paddings, dilations, groups; never square.
 
-Everything that two axes have (size, kernel, stride, dilation) differs between them, and the four paddings of a
-convolution are four different numbers, so that whatever is exchanged anywhere shows. What fits is counted by brute
-force, not by the code that is tested.
+Everything that two axes have (size, kernel, stride, dilation) differs between them, but for strides and dilations where
+there are to be none, and the four paddings of a convolution are four different numbers, so that whatever is exchanged
+anywhere shows. What fits is counted by brute force, not by the code that is tested.
 """
 
 from __future__ import annotations
@@ -186,6 +186,24 @@ def convolutions(draw: Any, spatial: int = 2) -> Geometry:
         draw(batches), groups * channels, size, tuple(a.kernel for a in axes), stride, padding_of(axes),
         tuple(a.dilation for a in axes), groups * filters, groups,
     )  # fmt: skip
+
+
+@st.composite
+def dense_convolutions(draw: Any) -> Geometry:
+    """Convolutions with stride 1, dilation 1 and one group, which some algorithms want; most of them of 5 columns."""
+    size = distinct(draw, 1, LARGEST, 2)
+    rows, columns = ([axis for axis in convolution_axes(n, 1) if axis.dilation == 1] for n in size)
+    if draw(st.sampled_from([True, True, False])):
+        columns = [axis for axis in columns if axis.kernel == 5]
+
+    def share(a: Axis, b: Axis) -> bool:
+        return a.kernel == b.kernel or not {a.before, a.after}.isdisjoint(b[2:])
+
+    axes = drawn_axes(draw, [rows, columns], share)
+    channels, filters = distinct(draw, 1, 7, 2)
+    return Geometry(
+        draw(batches), channels, size, tuple(a.kernel for a in axes), (1, 1), padding_of(axes), (1, 1), filters
+    )
 
 
 @st.composite

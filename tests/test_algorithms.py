@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +102,42 @@ def test_kernels_that_a_tile_does_not_take_are_refused() -> None:
             reason = f"'{algorithm}' does not apply: it takes kernels of 3 x 3 or 5 x 5 with .*got {rows} x {columns},"
             with pytest.raises(ArgumentError, match=reason):
                 F.conv2d(x, weight, algorithm=algorithm)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "kwargs", "got"),
+    [
+        ((5, 3), {}, r"5 x 3, \(1, 1\), \(1, 1\) and 1$"),
+        ((3, 5), {"stride": (1, 2)}, r"3 x 5, \(1, 2\), \(1, 1\) and 1$"),
+        ((3, 5), {"stride": (2, 1)}, r"3 x 5, \(2, 1\), \(1, 1\) and 1$"),
+        ((3, 5), {"dilation": (2, 1)}, r"3 x 5, \(1, 1\), \(2, 1\) and 1$"),
+        ((3, 5), {"dilation": (1, 2)}, r"3 x 5, \(1, 1\), \(1, 2\) and 1$"),
+        ((3, 5), {"groups": 2}, r"3 x 5, \(1, 1\), \(1, 1\) and 2$"),
+    ],
+)
+def test_rows_are_refused_what_they_do_not_take(kernel: tuple[int, int], kwargs: dict[str, Any], got: str) -> None:
+    x, weight = minidl.ones(1, 4, 9, 9), minidl.ones(4, 4 // kwargs.get("groups", 1), *kernel)
+    reason = "it takes kernels of 5 columns with stride 1, dilation 1 and 1 group, got"
+    with pytest.raises(ArgumentError, match=f"conv2d: algorithm 'winograd_rows' does not apply: {reason} {got}"):
+        F.conv2d(x, weight, algorithm="winograd_rows", **kwargs)
+    assert F.conv2d(x, minidl.ones(4, 4, 3, 5), algorithm="winograd_rows").shape == (1, 4, 7, 5)
+
+
+def test_precision_decides_on_tiles_along_rows() -> None:
+    def allowed(C: int, F: int, size: int, rows: int = 5) -> list[bool]:
+        window = sliding_window("conv2d", (size, size), (rows, 5), 1, (rows // 2, 2))
+        return [choice.within_precision("winograd_rows", direction, C, F, window) for direction in DIRECTIONS]
+
+    assert allowed(1, 6, 28) == allowed(6, 16, 14) == allowed(3, 16, 64) == [True, True, True]
+    # Too few terms forward, too few weights for so small an image, too many terms back.
+    assert allowed(1, 6, 28, 3) == [False, True, True]
+    assert allowed(2, 6, 14) == [True, True, False]
+    assert allowed(16, 70, 14) == [True, False, True]
+    assert allowed(16, 16, 4) == [False, True, False]
+    assert chosen("weight", (64, 2, 14, 14), (6, 2, 5, 5)) == "direct"
+    minidl.set_precision("fast")
+    assert allowed(1, 6, 28, 3) == allowed(2, 6, 14) == allowed(16, 70, 14) == [True, True, True]
+    assert chosen("weight", (64, 2, 14, 14), (6, 2, 5, 5)) == "winograd_rows"
 
 
 def test_the_algorithm_asked_for_computes_all_three_directions(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,15 @@ import numpy as np
 import parity
 import pytest
 from bits import bits
-from geometries import EXAMPLES, Geometry, convolutions, poolings, transposed_convolutions, values
+from geometries import (
+    EXAMPLES,
+    Geometry,
+    convolutions,
+    dense_convolutions,
+    poolings,
+    transposed_convolutions,
+    values,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from parity import TOLERANCE, assert_close
@@ -84,9 +92,11 @@ def check(
 def note(name: str, geometry: Geometry) -> None:
     """Count an example, and see that it is what the strategies promise."""
     g = geometry
-    for pair in (g.size, g.kernel_size, g.stride):
+    for pair in (g.size, g.kernel_size, *([] if g.stride == (1, 1) else [g.stride])):
         assert len(set(pair)) == g.spatial, "square"
     examples[name.split(" by ")[0]] += 1
+    if " by " in name:
+        kinds[name] += 1
     kinds["an empty batch"] += g.batch == 0
     kinds["one image"] += g.batch is None
     kinds["groups"] += g.groups > 1
@@ -160,6 +170,11 @@ def check_convolution(geometry: Geometry, torch: Any) -> None:
 
 @given(convolutions())
 def test_convolution(peer: Any, geometry: Geometry) -> None:
+    check_convolution(geometry, peer)
+
+
+@given(dense_convolutions())
+def test_dense_convolution(peer: Any, geometry: Geometry) -> None:
     check_convolution(geometry, peer)
 
 

@@ -158,6 +158,7 @@ def convolutions() -> list[Case]:
         conv((1, 1, 3, 4), (1, 1, 3, 3), padding=Padding(2, 0, 3, 1), bias=True),
         conv((2, 2, 7, 6), (3, 2, 5, 5), padding=2, bias=True),
         conv((1, 2, 3, 4), (2, 2, 5, 5), padding=Padding(6, 0, 1, 3), bias=True),
+        conv((2, 2, 4, 6), (3, 2, 2, 5), padding=Padding(0, 1, 3, 0), bias=True),
         conv((1, 1, 2, 2), (1, 1, 2, 2), padding=4, dilation=4),
     ])  # fmt: skip
 
