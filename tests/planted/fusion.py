@@ -160,10 +160,18 @@ MUTANTS = [
     Mutant(
         "fusion-plan-for-other-channels",
         "nn/_fusion.py",
-        "key = (x.shape[1:], x.dtype.itemsize)",
-        "key = (x.shape[2:], x.dtype.itemsize)",
+        "key = (x.shape[1:], x.dtype.itemsize, get_precision())",
+        "key = (x.shape[2:], x.dtype.itemsize, get_precision())",
         "a plan is remembered by the image's size alone",
         (FUSION,),
+    ),
+    Mutant(
+        "fusion-plan-for-another-precision",
+        "nn/_fusion.py",
+        "key = (x.shape[1:], x.dtype.itemsize, get_precision())",
+        "key = (x.shape[1:], x.dtype.itemsize)",
+        "a model keeps the plan of the precision that it ran with first",
+        ("test_kernels_stack_rows.py -k precision",),
     ),
     Mutant(
         "fusion-few-samples-with-gradients",
