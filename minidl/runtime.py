@@ -105,8 +105,9 @@ def set_precision(precision: str) -> None:
     Parameters
     ----------
     precision : {"default", "fast"}
-        By default Winograd's algorithm computes a 3 x 3 convolution in larger tiles only where its rounding errors
-        stay within about 4 times those of im2col (root mean square, against float64); "fast" lets it do so everywhere.
+        By default Winograd's algorithm computes a convolution in larger tiles, or in tiles along rows, only where its
+        rounding errors stay within about 4 times those of im2col (root mean square, against float64); "fast" lets it
+        do so everywhere.
 
     Raises
     ------

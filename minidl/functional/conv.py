@@ -98,9 +98,9 @@ def conv2d(
     groups : int
         Input and output channels are split into this many groups, each convolved by itself.
     algorithm : str
-        How this convolution and its gradients are computed, one of `minidl.kernels.ALGORITHMS`; "auto" takes what a
-        model of their costs says is fastest for these shapes, this dtype and this processor. See
-        docs/convolution.md.
+        How this convolution and its gradients are computed: "im2col", "implicit_gemm", "direct", "winograd",
+        "winograd_2x2", "winograd_4x4", "winograd_rows" or "fft". "auto" takes what a model of their costs says is
+        fastest for these shapes, this dtype and this processor. docs/convolution.md says what each applies to.
 
     Returns
     -------

@@ -93,7 +93,7 @@ def within_precision(algorithm: str, direction: str, C: int, F: int, window: Win
     terms get fewer, 4.9 times with 3 (channels times rows of the kernel) and at most 3.9 where it is allowed; for the
     input's gradient, where they grow with the terms, at most 3.9; for the weight's, whose sums over positions im2col
     makes in shorter runs where there are few weights, 4.0, and 3.9 with 1250 weights and more. Narrower outputs have up
-    to 8. LeNet's first layer has 3.7 forward and 3.6 for its weight; the second, unpadded, 2.4, 3.0 and 2.6. Beside
+    to 8.7. LeNet's first layer has 3.7 forward and 3.6 for its weight; the second, unpadded, 2.4, 3.0 and 2.6. Beside
     BLAS with AVX2, whose products of some numbers of filters round less, or without fused products, it is up to 4.6.
     """
     if get_precision() == "fast":
