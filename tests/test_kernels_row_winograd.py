@@ -133,6 +133,15 @@ def test_sums_over_many_tiles(size: tuple[int, int], dtype: str, cut: Any) -> No
 
 
 @every_dtype
+def test_more_blocks_than_chunks(dtype: str) -> None:
+    """Some chunks of the weight's gradient have several blocks."""
+    case = Case(280, 2, 3, sliding_window("test", (3, 6), (2, 5), 1, 1), dtype)
+    plan = row_winograd.row_plan("weight", 280, 2, 3, case.window, case.x.itemsize)
+    assert plan.chunks < 18 * plan.parts
+    check(case)
+
+
+@every_dtype
 def test_the_bits_are_the_same_for_any_number_of_threads(dtype: str, threads_everywhere: None) -> None:
     cases = [random_case(seed, dtype) for seed in range(4)]
     # One block in two parts, several blocks, more of them than chunks.

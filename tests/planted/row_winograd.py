@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from planted._mutant import Mutant
 
+CHUNKS = "test_kernels_row_winograd.py -k more_blocks"
 MATRICES = "test_kernels_row_winograd.py -k matrices"
 EDGES = "test_kernels_row_winograd.py -k rows_below or remainder_of_tiles"
 WIDTHS = "test_kernels_row_winograd.py -k remainder_of_tiles"
@@ -14,7 +15,6 @@ PARTS = "test_kernels_row_winograd.py -k parts_of_blocks"
 STACK = "test_kernels_stack_rows.py"
 REFUSED = "test_algorithms.py -k rows"
 DECIDED = "test_kernels_stack_rows.py -k decided or precision"
-ROUNDING = "test_kernels_row_winograd.py -k rounding"
 
 MUTANTS = [
     Mutant(
@@ -139,7 +139,7 @@ MUTANTS = [
         "dw[i] += part_sum[i]",
         "dw[i] = part_sum[i]",
         "of a chunk's items only the last one counts",
-        (PARTS,),
+        (CHUNKS,),
     ),
     Mutant(
         "along-rows-of-pooled-outputs",
@@ -176,12 +176,12 @@ MUTANTS = [
         (STACK,),
     ),
     Mutant(
-        "along-rows-scratch-of-a-direction",
+        "along-rows-directions-exchanged",
         "kernels/stack.py",
-        "method.weight, together,",
-        "method.forward, together,",
-        "the weight's gradient goes the way of the forward pass",
-        (STACK,),
+        'for direction in ("forward", "input", "weight")',
+        'for direction in ("forward", "weight", "input")',
+        "the gradients of input and weight go each other's way",
+        (DECIDED,),
     ),
     Mutant(
         "along-rows-dilation",
@@ -208,11 +208,11 @@ MUTANTS = [
         (REFUSED,),
     ),
     Mutant(
-        "along-rows-narrow",
+        "along-rows-few-terms",
         "kernels/choice.py",
         "7 <= summed <= 160 and least >= 6",
-        "4 <= summed <= 160 and least >= 6",
-        "too few terms on too small an image",
-        (ROUNDING,),
+        "3 <= summed <= 160 and least >= 6",
+        "so few terms that the transforms' own errors stand out",
+        (REFUSED,),
     ),
 ]
