@@ -33,6 +33,12 @@ MUTANTS = [
         "rows of the workspace are one number short, and only the next row would be hurt", (WINDOWS,), WRITE,
     ),
     Mutant(
+        "along-rows-scratch-of-one-half", "kernels/row_winograd.py",
+        "(F * OH + 2 * MOST_FILTERS * together)", "(F * OH + MOST_FILTERS * together)",
+        "scratch for the sums of one half of the filters, where there are two",
+        ("test_kernels_row_winograd.py -k group_of_channels",), WRITE,
+    ),
+    Mutant(
         "blas-reads-beyond", "_ext/matmul.pyx",
         "m_stop - m_start, n_stop - n_start, K,", "m_stop - m_start, n_stop - n_start, K + 1,",
         "BLAS, which is not instrumented, is told of a column that is not there",
