@@ -15,7 +15,7 @@ unexport PYTHONPATH PYTHONHOME
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUN := $(BIN)/python
 
-.PHONY: help build lenet test test-all parity mutants sanitize lint bench dist clean
+.PHONY: help build lenet test test-half test-rest test-isa test-all parity mutants sanitize lint bench dist clean
 
 help:
 	@echo "make lenet      train LeNet-5 on MNIST (LENET='--fast ...' passes options on)"
@@ -70,23 +70,38 @@ parity: build
 lenet: build
 	@$(RUN) examples/lenet.py $(LENET)
 
-test: build $(if $(PARITY),parity)
-	MINIDL_PARITY=$(PARITY) $(RUN) -m pytest -q -m "not slow" tests
-	$(RUN) -m pytest -q --doctest-modules minidl
-
+# Tests that take about half of the time. Those that count what was met count what their own file met.
+HALF := test_ops.py $(notdir $(wildcard tests/test_parity_*.py))
 # What no kernel takes part in, or none that other tests don't call too.
 ANY_ISA := data examples testing test_benchmarks.py test_docs.py test_gradcheck_cases.py test_plot.py
+test: build $(if $(PARITY),parity)
+	@echo "The tests run in two processes at a time, which print when they are done, after about five minutes."
+	@$(MAKE) --no-print-directory --output-sync=target -j2 test-half test-rest
+	$(RUN) -m pytest -q --doctest-modules minidl
+
+test-half:
+	MINIDL_PARITY=$(PARITY) $(RUN) -m pytest -q -m "not slow" $(addprefix tests/,$(HALF))
+
+test-rest:
+	MINIDL_PARITY=$(PARITY) $(RUN) -m pytest -q -m "not slow" tests $(addprefix --ignore=tests/,$(HALF))
+
+ISAS := debug v2 v3
 test-all: build $(if $(PARITY),parity)
 	MINIDL_PARITY=$(PARITY) $(RUN) -m pytest -q -m slow tests
-	@$(MAKE) --no-print-directory --output-sync=target -j2 test-isa-debug test-isa-v2 test-isa-v3
+	@$(MAKE) --no-print-directory --output-sync=target -j2 $(ISAS:%=test-isa-half-%) $(ISAS:%=test-isa-rest-%)
 	@$(MAKE) --no-print-directory sanitize $(if $(PARITY),mutants)
 
-# Two at a time, since most tests are a single thread's work.
-test-isa-%:
-	@echo "MINIDL_ISA=$*"
-	@if MINIDL_ISA=$* $(RUN) -c 'import minidl' 2>/dev/null; then \
-	  MINIDL_PARITY=$(PARITY) MINIDL_ISA=$* $(RUN) -m pytest -q -m "not slow" tests $(addprefix --ignore=tests/,$(ANY_ISA)); \
-	else echo "this processor has no $*"; fi
+test-isa-half-%:
+	@$(MAKE) --no-print-directory test-isa ISA=$* TESTS="$(addprefix tests/,$(HALF))"
+
+test-isa-rest-%:
+	@$(MAKE) --no-print-directory test-isa ISA=$* TESTS="tests $(addprefix --ignore=tests/,$(HALF) $(ANY_ISA))"
+
+test-isa:
+	@echo "MINIDL_ISA=$(ISA) $(TESTS)"
+	@if MINIDL_ISA=$(ISA) $(RUN) -c 'import minidl' 2>/dev/null; then \
+	  MINIDL_PARITY=$(PARITY) MINIDL_ISA=$(ISA) $(RUN) -m pytest -q -m "not slow" $(TESTS); \
+	else echo "this processor has no $(ISA)"; fi
 
 lint: build
 	@$(RUN) tools/requirements.py lint > $(VENV)/requirements-lint.txt
