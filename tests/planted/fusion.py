@@ -53,8 +53,8 @@ MUTANTS = [
     Mutant(
         "dense-second-block-sees-the-first",
         "_ext/dense_tiles.h",
-        "seen[p] = *(const VECTOR *)(x + p / PARTS * x_block + p % PARTS * WIDTH);",
-        "seen[p] = *(const VECTOR *)(x + p % PARTS * WIDTH);",
+        "NAME(dense_products_1)(x + b * x_block, w, bias, y + b * y_block,",
+        "NAME(dense_products_1)(x, w, bias, y + b * y_block,",
         "the second of two blocks is computed from the first one's inputs",
         (DENSE,),
     ),
