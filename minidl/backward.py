@@ -38,11 +38,11 @@ def _start_gradient(op: str, output: TensorBase, gradient: Any) -> Array | Tenso
     return given
 
 
-def _leading(roots: list[Op], targets: Iterable[Op | TensorBase]) -> dict[int, tuple[bool, ...]]:
+def _leading(roots: Iterable[Op], targets: Iterable[Op | TensorBase]) -> dict[int, tuple[bool, ...]]:
     """For each op through which a target is reached, by its id: which of its inputs lead to one."""
     wanted = set(map(id, targets))
     reached: dict[int, Op] = {}
-    waiting = roots
+    waiting = list(roots)
     while waiting:
         op = waiting.pop()
         if op.order not in reached:
@@ -51,7 +51,7 @@ def _leading(roots: list[Op], targets: Iterable[Op | TensorBase]) -> dict[int, t
                 if isinstance(edge, Op):
                     waiting.append(edge)
     leading = {}
-    for order in sorted(reached) if len(reached) > 1 else reached:
+    for order in sorted(reached):
         op = reached[order]
         needs = tuple([id(edge) in wanted for edge in op.edges])
         if True in needs:

@@ -259,8 +259,16 @@ class TestWorkspace:
             result = getattr(module, f"{algorithm}_{name}")(*given, window)
             # Blocks that died: all but the result, each up to a quarter larger than what was asked for.
             leased = memory.held_bytes()
-            allowed = 2 * memory.WORKSPACE_PER_THREAD + 16 * weight.nbytes
-            assert 0 < leased <= 1.25 * allowed, (N, C, H, W)
+            plan = getattr(module, {"direct": "direct_plan", "row_winograd": "row_plan"}[algorithm])(
+                direction, N, C, filters, window, x.itemsize
+            )
+            sum_of_weights = weight.size if direction == "weight" else 0
+            assert (plan.scratch - sum_of_weights) * x.itemsize <= memory.WORKSPACE_PER_THREAD, (N, C, H, W)
+            packed = getattr(plan, "transformed", weight.size) if direction != "weight" else 0
+            sums = (plan.chunks - 1) * weight.size if direction == "weight" else 0
+            # And the ends of rows, for as many threads as it takes.
+            asked = [(threads * (plan.scratch + packed) + sums) * x.itemsize + 1024 for threads in (1, 2)]
+            assert asked[0] - 1024 <= leased <= 1.25 * asked[1], (N, C, H, W)
             del result
         minidl.set_num_threads(before)
 

@@ -33,7 +33,9 @@ ROW_TAPS = 5
 # What 5 taps become in each direction; the weight's gradient transforms outputs' gradients.
 ROW_POINTS = {"forward": 8, "input": 6, "weight": 0}
 _POINTS, _FEW_POINTS = 8, 6
+# As in `_ext/_row_winograd.pxd`.
 _FILTERS_SUMMED = 4
+# Enough for a few tiles of sums; few enough that these stay in the L1 cache.
 _TILES_TOGETHER = 12
 # Larger images are worked on in parts, so that a part's scratch stays in the cache.
 _MOST_SCRATCH = 2 * 1024**2

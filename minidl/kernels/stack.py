@@ -94,6 +94,8 @@ def _laid_out(stages: tuple[Stage, ...], methods: tuple[_Methods, ...]) -> Stack
     sample = [0, 0, 0, 0]
     weight = bias = x = index = scratch = gradient = dy = work = by_filters = forward = by_channel = 0
     gradient_scratch = outputs = 0
+    forward_packs: list[tuple[int, bool]] = []
+    by_channel_packs: list[tuple[int, bool]] = []
     for i, ((window, C, F, relu, pool), method) in enumerate(zip(stages, methods, strict=True)):
         together = rows_together("input", window.output_size) if method.input else 0
         packed[i] = (
@@ -107,9 +109,12 @@ def _laid_out(stages: tuple[Stage, ...], methods: tuple[_Methods, ...]) -> Stack
         bias += F
         x += C * rows * columns * LANES
         index += outputs * LANES
-        of_rows = C, F, window.kernel_size[0], (OH, OW)
-        forward += F * C * window.kernel_size[0] * (ROW_POINTS["forward"] if method.forward else window.kernel_size[1])
-        by_channel += F * C * window.kernel_size[0] * (ROW_POINTS["input"] if method.input else window.kernel_size[1])
+        KH, KW = window.kernel_size
+        of_rows = C, F, KH, (OH, OW)
+        forward_packs.append((forward, method.forward))
+        by_channel_packs.append((by_channel, method.input))
+        forward += F * C * KH * (ROW_POINTS["forward"] if method.forward else KW)
+        by_channel += F * C * KH * (ROW_POINTS["input"] if method.input else KW)
         if method.forward:
             scratch = max(scratch, row_scratch("forward", *of_rows, pool[0]) + pool[0] * OW * LANES)
         else:
@@ -127,8 +132,7 @@ def _laid_out(stages: tuple[Stage, ...], methods: tuple[_Methods, ...]) -> Stack
         by_filters += -(-F // LANES) * LANES * (C * window.taps + 1)
     packed.setflags(write=False)
     return StackPlan(
-        stages, packed, tuple((int(row[21]), bool(row[23])) for row in packed),
-        tuple((int(row[22]), bool(row[25])) for row in packed), weight, bias, forward, by_channel, x, index,
+        stages, packed, tuple(forward_packs), tuple(by_channel_packs), weight, bias, forward, by_channel, x, index,
         outputs * LANES + scratch, outputs * LANES, gradient + dy + gradient_scratch, gradient, gradient + dy, work,
         tuple(accumulate((*sample, by_filters))), (stages[-1].filters, *stages[-1].output_size),
     )  # fmt: skip
