@@ -81,14 +81,14 @@ def by_stack(
 ) -> list[np.ndarray]:
     """The same from the kernels."""
     plan = kernels.stack_plan(stages)
-    y, images, index = kernels.conv_stack(x, weights, biases, plan, True)
-    dx, grad_weights, grad_biases = kernels.conv_stack_gradients(grad, weights, plan, images, index, True)
-    without = kernels.conv_stack_gradients(grad, weights, plan, images, index, False)
+    y, kept = kernels.conv_stack(x, weights, biases, plan, True)
+    dx, of_parameters = kernels.conv_stack_gradients(grad, weights, plan, kept, True)
+    without = kernels.conv_stack_gradients(grad, weights, plan, kept, False)
     assert without[0] is None
-    for one, other in zip((*grad_weights, *grad_biases), (*without[1], *without[2]), strict=True):
+    for one, other in zip(of_parameters, without[1], strict=True):
         assert np.array_equal(one, other, equal_nan=True)
     assert dx is not None
-    return [y, dx, *grad_weights, *grad_biases]
+    return [y, dx, *of_parameters[0::2], *of_parameters[1::2]]
 
 
 def arrays(stages: tuple[Stage, ...], N: int, dtype: str) -> tuple[Any, ...]:
@@ -153,6 +153,15 @@ def test_only_what_is_recorded_goes_by_rows(by: Any) -> None:
     assert np.array_equal(kernels.conv_stack_samples(x[3:7], weights, biases, plan), plainly[3:7])
 
 
+def test_what_was_kept_of_another_batch_is_refused() -> None:
+    x, weights, biases, stages, grad = arrays(stages_of(*STACKS["as LeNet"]), 33, "float32")
+    plan = kernels.stack_plan(stages)
+    for N in (16, 49):
+        kept = kernels.conv_stack(np.resize(x, (N, *x.shape[1:])), weights, biases, plan, True)[1]
+        with pytest.raises(ValueError, match="bytes were kept, not of 33 samples"):
+            kernels.conv_stack_gradients(grad, weights, plan, kept, True)
+
+
 # Who decides
 
 
@@ -163,18 +172,18 @@ def default_precision() -> Iterator[None]:
 
 
 def test_each_direction_of_a_stage_is_decided_for_itself() -> None:
-    def methods(channels: int, size: int, layer: Layer) -> list[bool]:
+    def methods(channels: int, size: int, layer: Layer) -> Method:
         window = sliding_window("test", (size, size), *layer[1:5])
-        packed = kernels.stack_plan((Stage(window, channels, layer[0], *layer[5:]),)).packed[0]
-        return [bool(packed[23]), bool(packed[24]), packed[25] > 0]
+        (found,) = kernels.stack_plan((Stage(window, channels, layer[0], *layer[5:]),)).job.by_rows()
+        return found
 
-    # Forward, weight, input. One channel alone is too few for the input's gradient.
-    assert methods(1, 28, (6, 5, 1, 2, 1, True, (2, 2))) == [True, True, False]
-    assert methods(6, 14, (16, 5, 1, 0, 1, True, (2, 2))) == [True, True, True]
-    assert methods(6, 14, (16, 5, 2, 0, 1, True, (2, 2))) == [False, False, False]
-    assert methods(6, 14, (16, 3, 1, 0, 1, True, (2, 2))) == [False, False, False]
+    # Forward, input, weight. One channel alone is too few for the input's gradient.
+    assert methods(1, 28, (6, 5, 1, 2, 1, True, (2, 2))) == (True, False, True)
+    assert methods(6, 14, (16, 5, 1, 0, 1, True, (2, 2))) == (True, True, True)
+    assert methods(6, 14, (16, 5, 2, 0, 1, True, (2, 2))) == (False, False, False)
+    assert methods(6, 14, (16, 3, 1, 0, 1, True, (2, 2))) == (False, False, False)
     # Too few weights on too small an image for the weight's gradient.
-    assert methods(2, 14, (6, 5, 1, 2, 1, True, (2, 2)))[1] is False
+    assert methods(2, 14, (6, 5, 1, 2, 1, True, (2, 2)))[2] is False
 
 
 def test_the_precision_that_is_asked_for_changes_a_model_that_ran_before(default_precision: None) -> None:

@@ -8,8 +8,13 @@ cdef class Block:
     cdef Py_ssize_t chain
 
 
-cdef inline Block rows_of(Py_ssize_t slots, Py_ssize_t elements, Py_ssize_t itemsize, Py_ssize_t* row):
-    """Scratch as `minidl.memory.workspace` gives it: rows on cache lines of their own; `row` becomes their step."""
+cdef inline Py_ssize_t row_step(Py_ssize_t elements, Py_ssize_t itemsize) noexcept nogil:
+    """From one row to the next: each starts on a cache line of its own, and ends with a gap."""
     cdef Py_ssize_t line = 64 // itemsize
-    row[0] = (elements // line + 1) * line
+    return (elements // line + 1) * line
+
+
+cdef inline Block rows_of(Py_ssize_t slots, Py_ssize_t elements, Py_ssize_t itemsize, Py_ssize_t* row):
+    """Scratch as `minidl.memory.workspace` gives it; `row` becomes the step between its rows."""
+    row[0] = row_step(elements, itemsize)
     return Block(slots * row[0] * itemsize, row[0] * itemsize, elements * itemsize)

@@ -12,6 +12,7 @@ layer's weight gradient.
 from cython.parallel cimport parallel, prange
 
 from minidl._ext._lists cimport address
+from minidl._ext._memory cimport Block, row_step, rows_of
 from minidl._ext._threads cimport slot_start, team_barrier
 from minidl._ext._transpose cimport to_lanes, to_rows
 from minidl._ext._types cimport real
@@ -57,28 +58,43 @@ cdef struct Layer:
     Py_ssize_t lanes, rows, weights, biases, group
 
 
-cdef Py_ssize_t read(
-    list weights, list biases, const Py_ssize_t[:, ::1] packed, Layer* layers, const real* of_type,
-) except -1:
-    """Fill `layers` from `packed` (inputs, outputs, activation of each) and the arrays; returns how many groups of
-    outputs there are."""
-    cdef Py_ssize_t i, outputs = 0, count = 0, group = 0
-    cdef Layer* layer
-    if len(weights) > MOST_LAYERS:
-        raise ValueError(f"at most {MOST_LAYERS} layers")
-    for i in range(len(weights)):
-        layer = &layers[i]
-        layer.inputs, layer.outputs, layer.activation = packed[i, 0], packed[i, 1], <int>packed[i, 2]
-        layer.weight = address(weights[i], layer.outputs * layer.inputs, of_type)
-        layer.bias = NULL
+cdef class Job:
+    """Layers of some sizes one behind the other: all that calls have in common.
+
+    Made from the inputs, outputs and activation of each. `outputs` and `rows` count a sample's features in all layers,
+    and in all but the last.
+    """
+
+    cdef Layer layers[MOST_LAYERS]
+    cdef Py_ssize_t depth, outputs, rows, weights, groups
+
+    def __cinit__(self, list layers):
+        cdef Py_ssize_t i
+        cdef Layer* layer = NULL
+        if not 0 < len(layers) <= MOST_LAYERS:
+            raise ValueError(f"1 to {MOST_LAYERS} layers, not {len(layers)}")
+        self.depth = len(layers)
+        for i in range(self.depth):
+            layer = &self.layers[i]
+            layer.inputs, layer.outputs, layer.activation = layers[i]
+            layer.lanes, layer.rows, layer.biases = self.outputs * LANES, self.outputs, self.outputs
+            layer.weights, layer.group = self.weights, self.groups
+            self.outputs += layer.outputs
+            self.weights += layer.outputs * layer.inputs
+            self.groups += (layer.outputs + OUTPUTS_AT_ONCE - 1) // OUTPUTS_AT_ONCE
+        self.rows = self.outputs - layer.outputs
+
+
+cdef int read(Job job, list weights, list biases, Layer* layers, const real* of_type) except -1:
+    """Copy the job's layers and find their arrays: calls at the same time have arrays of their own."""
+    cdef Py_ssize_t i
+    for i in range(job.depth):
+        layers[i] = job.layers[i]
+        layers[i].weight = address(weights[i], layers[i].outputs * layers[i].inputs, of_type)
+        layers[i].bias = NULL
         if biases[i] is not None:
-            layer.bias = address(biases[i], layer.outputs, of_type)
-        layer.lanes, layer.rows, layer.biases = outputs * LANES, outputs, outputs
-        layer.weights, layer.group = count, group
-        outputs += layer.outputs
-        count += layer.outputs * layer.inputs
-        group += (layer.outputs + OUTPUTS_AT_ONCE - 1) // OUTPUTS_AT_ONCE
-    return group
+            layers[i].bias = address(biases[i], layers[i].outputs, of_type)
+    return 0
 
 
 cdef inline void product(
@@ -144,39 +160,50 @@ cdef void forward_sample(
         seen = to
 
 
-def forward(
-    const real[:, ::1] x_ni, list weights, list biases, const Py_ssize_t[:, ::1] packed, real[:, ::1] lanes,
-    real[::1] rows, real[:, ::1] scratch, real[:, ::1] output_nj, bint keep, int threads,
-):
-    """output = the layers one after the other; lanes has a row for each block, or (not keep) two for each slot."""
+def forward(Job job, object x, list weights, list biases, real[:, ::1] y_nj, bint keep, int threads):
+    """y = the layers one after the other. Returns what `backward` needs, if it is to be kept: all values, as lanes and
+    as rows."""
     cdef Layer layers[MOST_LAYERS]
-    cdef Py_ssize_t N = x_ni.shape[0], depth = len(weights), blocks = (N + LANES - 1) // LANES, slot, block, i, n
-    cdef Py_ssize_t step
-    read(weights, biases, packed, layers, &rows[0])
+    cdef Py_ssize_t N = y_nj.shape[0], depth = job.depth, blocks = (N + LANES - 1) // LANES, slot, block, i, n
+    cdef Py_ssize_t step = row_step(job.outputs * LANES, sizeof(real)), row = 0
+    cdef real* y = &y_nj[0, 0]
+    cdef const real* seen = address(x, N * job.layers[0].inputs, y)
+    cdef Block rows_block = Block(N * job.rows * sizeof(real))
+    cdef Block lanes_block = None
+    cdef Block scratch_block = None
+    cdef real* rows = <real*>rows_block.memory
+    cdef real* lanes = NULL
+    cdef real* scratch = NULL
+    cdef int slots = min(threads, <int>blocks)
+    read(job, weights, biases, layers, y)
+    if keep or N >= FEW:
+        # For a slot two blocks, if none is kept.
+        lanes_block = rows_of(blocks if keep else 2 * slots, job.outputs * LANES, sizeof(real), &step)
+        lanes = <real*>lanes_block.memory
     if N < FEW:
         with nogil:
             for n in range(N):
-                forward_sample(&x_ni[0, 0], layers, depth, N, n, &rows[0], &output_nj[0, 0])
+                forward_sample(seen, layers, depth, N, n, rows, y)
             if keep:
                 for i in range(depth):
-                    to_lanes(&output_nj[0, 0] if i == depth - 1 else &rows[0] + N * layers[i].rows, layers[i].outputs,
-                             N, layers[i].outputs, &lanes[0, layers[i].lanes])
-        return
-    step = lanes.shape[1]
-    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        for block in range(slot_start(blocks, slot, threads), slot_start(blocks, slot + 1, threads), 2):
-            forward_blocks(&x_ni[0, 0], layers, depth, N, block * LANES,
-                           <int>min(slot_start(blocks, slot + 1, threads) - block, 2),
-                           &lanes[block if keep else 2 * slot, 0], step, &rows[0], &scratch[slot, 0],
-                           &output_nj[0, 0], keep)
+                    to_lanes(y if i == depth - 1 else rows + N * layers[i].rows, layers[i].outputs, N,
+                             layers[i].outputs, lanes + layers[i].lanes)
+        return (lanes_block, rows_block) if keep else None
+    scratch_block = rows_of(slots, 2 * layers[0].inputs * LANES, sizeof(real), &row)
+    scratch = <real*>scratch_block.memory
+    for slot in prange(slots, nogil=True, num_threads=slots, schedule="static", use_threads_if=slots > 1):
+        for block in range(slot_start(blocks, slot, slots), slot_start(blocks, slot + 1, slots), 2):
+            forward_blocks(seen, layers, depth, N, block * LANES,
+                           <int>min(slot_start(blocks, slot + 1, slots) - block, 2),
+                           lanes + (block if keep else 2 * slot) * step, step, rows, scratch + slot * row, y, keep)
+    return (lanes_block, rows_block) if keep else None
 
 
 cdef void backward_blocks(
     const real* grad, const Layer* layers, Py_ssize_t depth, Py_ssize_t N, Py_ssize_t n, int blocks,
-    const real* lanes, real* grads, Py_ssize_t lanes_step, Py_ssize_t step, real* scratch, real* grad_input,
-    bint wants_input,
+    const real* lanes, real* grads, Py_ssize_t step, real* scratch, real* grad_input,
 ) noexcept nogil:
-    """16 samples from n on, or 32, whose second block lies a step further."""
+    """16 samples from n on, or 32, whose second block lies a step further; no input's gradient if it is NULL."""
     cdef Py_ssize_t i, b, first
     cdef const Layer* layer = &layers[depth - 1]
     cdef real* here
@@ -189,15 +216,15 @@ cdef void backward_blocks(
         here = grads + layer.lanes
         for b in range(blocks):
             if real is float:
-                slope_float(lanes + layer.lanes + b * lanes_step, here + b * step, layer.outputs * LANES,
+                slope_float(lanes + layer.lanes + b * step, here + b * step, layer.outputs * LANES,
                             layer.activation)
             else:
-                slope_double(lanes + layer.lanes + b * lanes_step, here + b * step, layer.outputs * LANES,
+                slope_double(lanes + layer.lanes + b * step, here + b * step, layer.outputs * LANES,
                              layer.activation)
         if i > 0:
             product(here, <const real*>layer.weight, <const real*>NULL, grads + layers[i - 1].lanes, layer.inputs,
                     layer.outputs, 1, layer.inputs, blocks, step, step)
-        elif wants_input:
+        elif grad_input != NULL:
             product(here, <const real*>layer.weight, <const real*>NULL, scratch, layer.inputs, layer.outputs, 1,
                     layer.inputs, blocks, step, layer.inputs * LANES)
             for b in range(blocks):
@@ -228,23 +255,39 @@ cdef void update_group(
 
 
 def backward(
-    const real[:, ::1] grad_nj, const real[:, ::1] x_ni, list weights, list biases, const Py_ssize_t[:, ::1] packed,
-    const real[:, ::1] lanes, const real[::1] rows, real[:, ::1] grads, real[:, ::1] scratch,
-    real[:, ::1] grad_input_ni, bint wants_input, real[::1] total, Py_ssize_t biases_at, int threads,
+    Job job, object grad, object x, list weights, list biases, tuple kept, real[:, ::1] grad_x_ni, real[::1] total,
+    int threads,
 ):
-    """total = the gradients of all weights, then (from biases_at on) those of all biases."""
+    """total = the gradients of all weights, then those of all biases. The input's is left out if there is no room for
+    it."""
     cdef Layer layers[MOST_LAYERS]
-    cdef Py_ssize_t N = x_ni.shape[0], depth = len(weights), blocks = (N + LANES - 1) // LANES, slot, block, group
-    cdef Py_ssize_t groups = read(weights, biases, packed, layers, &rows[0]), grad_block = grads.shape[1]
-    cdef real* input = &grad_input_ni[0, 0] if wants_input else NULL
+    cdef Block lanes_block = kept[0]
+    cdef Block rows_block = kept[1]
+    cdef Py_ssize_t N = x.shape[0], depth = job.depth, blocks = (N + LANES - 1) // LANES, slot, block, group
+    cdef Py_ssize_t step = row_step(job.outputs * LANES, sizeof(real)), row = 0
+    cdef const real* rows = <const real*>rows_block.memory
+    cdef const real* lanes = <const real*>lanes_block.memory
+    cdef const real* grads = address(grad, N * job.layers[depth - 1].outputs, rows)
+    cdef const real* seen = address(x, N * job.layers[0].inputs, rows)
+    cdef int slots = min(threads, <int>blocks)
+    if lanes_block.size != blocks * step * <Py_ssize_t>sizeof(real):
+        raise ValueError(f"{lanes_block.size} bytes were kept, not of {N} samples")
+    if total.shape[0] != job.weights + job.outputs:
+        raise ValueError(f"{total.shape[0]} numbers instead of {job.weights + job.outputs}")
+    cdef Block back_block = rows_of(blocks, job.outputs * LANES, sizeof(real), &step)
+    cdef Block scratch_block = rows_of(slots, 2 * job.layers[0].inputs * LANES, sizeof(real), &row)
+    cdef real* back = <real*>back_block.memory
+    cdef real* scratch = <real*>scratch_block.memory
+    cdef real* of_x = &grad_x_ni[0, 0] if grad_x_ni.shape[0] else NULL
+    cdef real* sums = &total[0]
+    read(job, weights, biases, layers, rows)
     with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
-        for slot in prange(threads, schedule="static"):
-            for block in range(slot_start(blocks, slot, threads), slot_start(blocks, slot + 1, threads), 2):
-                backward_blocks(&grad_nj[0, 0], layers, depth, N, block * LANES,
-                                <int>min(slot_start(blocks, slot + 1, threads) - block, 2), &lanes[block, 0],
-                                &grads[block, 0], lanes.shape[1], grads.shape[1], &scratch[slot, 0], input,
-                                wants_input)
+        for slot in prange(slots, schedule="static"):
+            for block in range(slot_start(blocks, slot, slots), slot_start(blocks, slot + 1, slots), 2):
+                backward_blocks(grads, layers, depth, N, block * LANES,
+                                <int>min(slot_start(blocks, slot + 1, slots) - block, 2), lanes + block * step,
+                                back + block * step, step, scratch + slot * row, of_x)
         team_barrier()
         # Layers differ in size: in turn, so that each thread gets some of every layer.
-        for group in prange(groups, schedule="static", chunksize=1):
-            update_group(&x_ni[0, 0], layers, depth, N, &rows[0], &grads[0, 0], grad_block, &total[0], biases_at, group)
+        for group in prange(job.groups, schedule="static", chunksize=1):
+            update_group(seen, layers, depth, N, rows, back, step, sums, job.weights, group)

@@ -11,6 +11,7 @@ from cython.parallel cimport prange
 
 from minidl._ext._direct cimport LANES, MOST_COLUMNS, Plane, load_images, pack, plane_of
 from minidl._ext._lists cimport address
+from minidl._ext._memory cimport Block, row_step, rows_of
 from minidl._ext._row_winograd cimport pack_points
 from minidl._ext._rows cimport band_columns, band_rows, load_band
 from minidl._ext._stage cimport (
@@ -54,73 +55,139 @@ def sizes(const Py_ssize_t[::1] packed):
     return plane.rows, plane.columns, plane.margin, plane.grad_columns
 
 
-def pack_weight(const real[:, :, ::1] weight_fct, real[::1] packed, bint by_channel, bint by_points):
+cdef class Job:
+    """Stages one behind the other, and where everything of theirs lies: all that calls have in common.
+
+    Sizes are numbers: of all weights and biases; of the weights as the kernels read them, forward and for the inputs'
+    gradients; of what a block keeps, images and then places; of scratch, forward and backward, and where in it the
+    stages' own begins; of scratch for a sample that goes alone, and where its parts begin.
+    """
+
+    cdef Stage stages[MOST_STAGES]
+    cdef Py_ssize_t depth, weights, biases, packed, packed_by_channel, images, places, scratch, work_at
+    cdef Py_ssize_t gradient_scratch, dy_at, gradient_work_at, y_at, pooled_at, image_at, by_filters_at, sample_scratch
+
+    def __cinit__(
+        self, const Py_ssize_t[:, ::1] stages, Py_ssize_t weights, Py_ssize_t biases, Py_ssize_t packed,
+        Py_ssize_t packed_by_channel, Py_ssize_t images, Py_ssize_t places, Py_ssize_t scratch, Py_ssize_t work_at,
+        Py_ssize_t gradient_scratch, Py_ssize_t dy_at, Py_ssize_t gradient_work_at, tuple sample,
+    ):
+        cdef Py_ssize_t s
+        if stages.shape[0] > MOST_STAGES:
+            raise ValueError(f"at most {MOST_STAGES} stages")
+        self.depth = stages.shape[0]
+        for s in range(self.depth):
+            self.stages[s] = read(stages, s)
+        self.weights, self.biases, self.packed, self.packed_by_channel = weights, biases, packed, packed_by_channel
+        self.images, self.places, self.scratch, self.work_at = images, places, scratch, work_at
+        self.gradient_scratch, self.dy_at, self.gradient_work_at = gradient_scratch, dy_at, gradient_work_at
+        self.y_at, self.pooled_at, self.image_at, self.by_filters_at, self.sample_scratch = sample
+
+    def by_rows(self):
+        """For each stage, which directions go by Winograd's method: forward, input, weight."""
+        return [
+            (bool(self.stages[s].by_points), self.stages[s].input_by_points > 0, bool(self.stages[s].weight_by_points))
+            for s in range(self.depth)
+        ]
+
+
+cdef int pack_weights(Job job, list weights, real* packed, bint by_channel, bint transformed) except -1:
     """Weights as the tiles read them: groups of filters side by side, or of channels for the input gradient."""
-    cdef Py_ssize_t F = weight_fct.shape[0], C = weight_fct.shape[1], T = weight_fct.shape[2]
-    if by_points and by_channel:
-        pack_points(&weight_fct[0, 0, 0], &packed[0], C, F, T // 5, T, C * T, True)
-    elif by_points:
-        pack_points(&weight_fct[0, 0, 0], &packed[0], F, C, T // 5, C * T, T, False)
-    elif by_channel:
-        pack(&weight_fct[0, 0, 0], &packed[0], C, F, T, T, C * T, False)
-    else:
-        pack(&weight_fct[0, 0, 0], &packed[0], F, C, T, C * T, T, False)
+    cdef Py_ssize_t s, F, C, T
+    cdef const real* weight
+    cdef const Stage* stage
+    for s in range(job.depth):
+        stage = &job.stages[s]
+        F, C, T = stage.F, stage.C, stage.window.KH * stage.window.KW
+        weight = address(weights[s], F * C * T, packed)
+        if by_channel and stage.input_by_points:
+            pack_points(weight, packed + stage.packed_by_channel, C, F, T // 5, T, C * T, True)
+        elif by_channel:
+            pack(weight, packed + stage.packed_by_channel, C, F, T, T, C * T, False)
+        elif stage.by_points and transformed:
+            pack_points(weight, packed + stage.packed, F, C, T // 5, C * T, T, False)
+        else:
+            pack(weight, packed + stage.packed, F, C, T, C * T, T, False)
+    return 0
+
+
+cdef int gather_biases(Job job, list biases, real* together) except -1:
+    """All biases, 0 where there is none."""
+    cdef Py_ssize_t s, f
+    cdef const real* bias
+    for s in range(job.depth):
+        bias = NULL
+        if biases[s] is not None:
+            bias = address(biases[s], job.stages[s].F, together)
+        for f in range(job.stages[s].F):
+            together[job.stages[s].bias + f] = bias[f] if bias != NULL else 0
+    return 0
 
 
 cdef void forward_block(
-    const real[:, :, :, ::1] image_nchw, const Py_ssize_t[:, ::1] stages, const real[::1] weights,
-    const real[::1] biases, real[:, ::1] images, real[:, ::1] index, real[:, ::1] scratch, Py_ssize_t work_at,
-    real[:, ::1] output_ni, bint keep, Py_ssize_t block, Py_ssize_t slot,
+    const real* x_nchw, Job job, const real* weights, const real* biases, real* images, real* places, real* scratch,
+    real* y, Py_ssize_t count, bint keep,
 ) noexcept nogil:
-    cdef Py_ssize_t n = block * LANES, s, i, rows, columns, kept = block if keep else slot
-    cdef Py_ssize_t count = min(<Py_ssize_t>LANES, image_nchw.shape[0] - n)
-    cdef Py_ssize_t last = stages.shape[0] - 1
-    cdef Stage stage = read(stages, 0), following
-    cdef real* x = &images[kept, 0]
+    """`count` samples, of which x is the first; y is the first one's result."""
+    cdef Py_ssize_t s, i, rows, columns, last = job.depth - 1, outputs
+    cdef Stage stage = job.stages[0]
+    cdef const Stage* following
     cdef real* target
     cdef Py_ssize_t target_row, target_filter
-    load_images(&image_nchw[n, 0, 0, 0], stage.C * stage.window.H * stage.window.W, stage.window.H * stage.window.W,
-                count, stage.C, &stage.window, &stage.plane, x)
+    load_images(x_nchw, stage.C * stage.window.H * stage.window.W, stage.window.H * stage.window.W, count, stage.C,
+                &stage.window, &stage.plane, images)
     for s in range(last + 1):
-        stage = read(stages, s)
+        stage = job.stages[s]
         # Where nothing is kept, samples that go alone have the same bits.
         stage.by_points = stage.by_points and keep
-        x = &images[kept, stage.x]
         # What the next stage sees lies inside its padding; the last stage's in the front of the scratch.
         if s < last:
-            following = read(stages, s + 1)
-            target = &images[kept, following.x]
-            for i in range(stage.F * following.plane.rows * following.plane.columns * LANES):
-                target[i] = 0
+            following = &job.stages[s + 1]
+            target = images + following.x
+            if (following.window.top or following.window.left or stage.QH < following.plane.rows
+                    or stage.QW < following.plane.columns):
+                for i in range(stage.F * following.plane.rows * following.plane.columns * LANES):
+                    target[i] = 0
             target_row = following.plane.columns * LANES
             target_filter = following.plane.rows * target_row
             target += following.window.top * target_row + following.window.left * LANES
             rows = min(stage.QH, following.plane.rows - following.window.top)
             columns = min(stage.QW, following.plane.columns - following.window.left)
         else:
-            target = &scratch[slot, 0]
+            target = scratch
             target_row = stage.QW * LANES
             target_filter = stage.QH * target_row
             rows, columns = stage.QH, stage.QW
-        forward_stage(x, &stage, &weights[stage.packed], &biases[stage.bias], &scratch[slot, work_at], rows, columns,
-                      target, target_filter, target_row, &index[kept, stage.index])
-    to_rows(target, count, output_ni.shape[1], &output_ni[n, 0], output_ni.shape[1])
+        forward_stage(images + stage.x, &stage, weights + stage.packed, biases + stage.bias, scratch + job.work_at,
+                      rows, columns, target, target_filter, target_row, places + stage.index)
+    outputs = stage.F * stage.QH * stage.QW
+    to_rows(target, count, outputs, y, outputs)
 
 
-def forward(
-    const real[:, :, :, ::1] image_nchw, const Py_ssize_t[:, ::1] stages, const real[::1] weights,
-    const real[::1] biases, real[:, ::1] images, real[:, ::1] index, real[:, ::1] scratch, Py_ssize_t work_at,
-    real[:, ::1] output_ni, bint keep, int threads,
-):
-    """output = the stages one after the other; images and index hold a row for each block, or (not keep) each slot.
-
-    A slot's scratch has room for a block's outputs, and from work_at on for what a stage needs.
-    """
-    cdef Py_ssize_t blocks = (image_nchw.shape[0] + LANES - 1) // LANES, slot, block
-    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        for block in range(slot_start(blocks, slot, threads), slot_start(blocks, slot + 1, threads)):
-            forward_block(image_nchw, stages, weights, biases, images, index, scratch, work_at, output_ni, keep,
-                          block, slot)
+def forward(Job job, object x, list weights, list biases, real[:, :, :, ::1] y_nfij, bint keep, int threads):
+    """y = the stages one after the other. Returns what `backward` needs, if it is to be kept: for each block of
+    samples its images, and where the maxima stood."""
+    cdef Py_ssize_t N = y_nfij.shape[0], blocks = (N + LANES - 1) // LANES, slot, block, n, row = 0, step = 0
+    cdef Py_ssize_t size = job.stages[0].C * job.stages[0].window.H * job.stages[0].window.W
+    cdef Py_ssize_t outputs = y_nfij.shape[1] * y_nfij.shape[2] * y_nfij.shape[3]
+    cdef const real* images = address(x, N * size, <const real*>NULL)
+    cdef int slots = min(threads, <int>blocks)
+    cdef Block kept = rows_of(blocks if keep else slots, job.images + job.places, sizeof(real), &step)
+    cdef Block packed = Block((job.packed + job.biases) * sizeof(real))
+    cdef Block scratch = rows_of(slots, job.scratch, sizeof(real), &row)
+    cdef real* to = <real*>kept.memory
+    cdef real* from_weights = <real*>packed.memory
+    cdef real* work = <real*>scratch.memory
+    cdef real* y = &y_nfij[0, 0, 0, 0]
+    pack_weights(job, weights, from_weights, False, keep)
+    gather_biases(job, biases, from_weights + job.packed)
+    for slot in prange(slots, nogil=True, num_threads=slots, schedule="static", use_threads_if=slots > 1):
+        for block in range(slot_start(blocks, slot, slots), slot_start(blocks, slot + 1, slots)):
+            n = block * LANES
+            forward_block(images + n * size, job, from_weights, from_weights + job.packed,
+                          to + (block if keep else slot) * step, to + (block if keep else slot) * step + job.images,
+                          work + slot * row, y + n * outputs, min(<Py_ssize_t>LANES, N - n), keep)
+    return kept if keep else None
 
 
 def sample_size(const Py_ssize_t[::1] packed):
@@ -191,69 +258,71 @@ cdef bint is_inside(const Window* window) noexcept nogil:
     )
 
 
-def forward_samples(
-    const real[:, :, :, ::1] image_nchw, const Py_ssize_t[:, ::1] stages, list weights, list biases,
-    real[:, ::1] scratch, Py_ssize_t y_at, Py_ssize_t pooled_at, Py_ssize_t image_at, Py_ssize_t packed_from,
-    real[:, :, :, ::1] output_nfij, int threads,
-):
-    """output = the stages one after the other, a sample an item. A slot's scratch has room for a padded input, from
-    y_at on for rows of a convolution's output, from pooled_at on for 16 filters' pooled one, from image_at on for what
-    the next stage sees; the first slot's, from packed_from on, for all weights and biases in another order."""
-    cdef Py_ssize_t N = image_nchw.shape[0], depth = stages.shape[0], s, slot, n, size, at = 0
-    cdef Stage stage[MOST_STAGES]
+def forward_samples(Job job, object x, list weights, list biases, real[:, :, :, ::1] y_nfij, int threads):
+    """y = the stages one after the other, a sample an item. A slot's scratch has room for a padded input, rows of a
+    convolution's output, 16 filters' pooled one, and what the next stage sees; the first slot's for all weights and
+    biases in another order too."""
+    cdef Py_ssize_t N = y_nfij.shape[0], s, slot, n, size, at = 0, row = 0, depth = job.depth
+    cdef Py_ssize_t outputs = y_nfij.shape[1] * y_nfij.shape[2] * y_nfij.shape[3]
     cdef Py_ssize_t packed_at[MOST_STAGES]
+    cdef Block block = rows_of(threads, job.sample_scratch, sizeof(real), &row)
+    cdef real* scratch = <real*>block.memory
+    cdef real* packed = scratch + job.by_filters_at
+    cdef real* y = &y_nfij[0, 0, 0, 0]
+    cdef const Stage* stage = &job.stages[0]
+    cdef Py_ssize_t pixels = stage.C * stage.window.H * stage.window.W
+    cdef const real* images = address(x, N * pixels, y)
+    cdef const real* seen = NULL
     cdef const real* bias
-    cdef const real* x = NULL
     cdef real* to
-    if depth > MOST_STAGES:
-        raise ValueError(f"at most {MOST_STAGES} stages")
     for s in range(depth):
-        stage[s] = read(stages, s)
+        stage = &job.stages[s]
         packed_at[s] = at
-        size = stage[s].C * stage[s].window.KH * stage[s].window.KW
+        size = stage.C * stage.window.KH * stage.window.KW
         bias = NULL
         if biases[s] is not None:
-            bias = address(biases[s], stage[s].F, x)
-        pack_filters(address(weights[s], stage[s].F * size, x), bias, &scratch[0, packed_from + at], &stage[s])
-        at += (stage[s].F + LANES - 1) // LANES * LANES * (size + 1)
+            bias = address(biases[s], stage.F, seen)
+        pack_filters(address(weights[s], stage.F * size, seen), bias, packed + at, stage)
+        at += (stage.F + LANES - 1) // LANES * LANES * (size + 1)
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
         for n in range(slot_start(N, slot, threads), slot_start(N, slot + 1, threads)):
-            x = &image_nchw[n, 0, 0, 0]
+            seen = images + n * pixels
             for s in range(depth):
-                to = &output_nfij[n, 0, 0, 0] if s == depth - 1 else &scratch[slot, image_at]
-                forward_sample(x, &stage[s], &scratch[0, packed_from + packed_at[s]], &scratch[slot, 0],
-                               &scratch[slot, y_at], &scratch[slot, pooled_at], to)
-                x = to
+                to = y + n * outputs if s == depth - 1 else scratch + slot * row + job.image_at
+                forward_sample(seen, &job.stages[s], packed + packed_at[s], scratch + slot * row,
+                               scratch + slot * row + job.y_at, scratch + slot * row + job.pooled_at, to)
+                seen = to
 
 
 cdef void backward_block(
-    const real[:, ::1] grad_ni, const Py_ssize_t[:, ::1] stages, const real[::1] weights_by_channel,
-    const real[:, ::1] images, const real[:, ::1] index, real[:, ::1] scratch, real[:, ::1] partial,
-    Py_ssize_t biases_at, real[:, :, :, ::1] grad_image_nchw, bint wants_image, Py_ssize_t block, Py_ssize_t slot,
-    Py_ssize_t dy_at, Py_ssize_t work_at,
+    const real* grad_nfij, Job job, const real* weights, const real* images, const real* places, real* scratch,
+    real* total, real* grad_image, Py_ssize_t count,
 ) noexcept nogil:
-    cdef Py_ssize_t n = block * LANES, s, f, q, r, i, row
-    cdef Py_ssize_t count = min(<Py_ssize_t>LANES, grad_ni.shape[0] - n)
-    cdef Py_ssize_t last = stages.shape[0] - 1, pixels
-    cdef Stage stage
+    """total = the gradients of weights and biases of `count` samples; no image's if grad_image is NULL."""
+    cdef Py_ssize_t s, f, q, r, i, row, margin, end, last = job.depth - 1, pixels
+    cdef bint has_margins
+    cdef const Stage* stage = &job.stages[last]
     # The gradient of what a stage gives, in the front; that of its convolution's outputs behind it.
-    cdef real* grad = &scratch[slot, 0]
-    cdef real* dy = &scratch[slot, dy_at]
-    cdef real* work = &scratch[slot, work_at]
+    cdef real* grad = scratch
+    cdef real* dy = scratch + job.dy_at
+    cdef real* work = scratch + job.gradient_work_at
     cdef real* to
-    cdef const real* places
-    to_lanes(&grad_ni[n, 0], grad_ni.shape[1], count, grad_ni.shape[1], grad)
+    cdef const real* where
+    pixels = stage.F * stage.QH * stage.QW
+    to_lanes(grad_nfij, pixels, count, pixels, grad)
     for s in range(last, -1, -1):
-        stage = read(stages, s)
-        row = stage.plane.grad_columns * LANES
+        stage = &job.stages[s]
+        row, margin = stage.plane.grad_columns * LANES, stage.plane.margin * LANES
+        # Only the direct input gradient looks beyond a row of outputs.
+        has_margins = (s > 0 or grad_image != NULL) and not stage.input_by_points
+        end = row if has_margins else margin + stage.window.OW * LANES
         for f in range(stage.F):
-            places = &index[block, stage.index + f * stage.QH * stage.QW * LANES]
+            i = f * stage.QH * stage.QW * LANES
+            where = places + stage.index + i
             if real is float:
-                partial[block, biases_at + stage.bias + f] = total_float(
-                    grad + f * stage.QH * stage.QW * LANES, places, stage.QH * stage.QW)
+                total[job.weights + stage.bias + f] = total_float(grad + i, where, stage.QH * stage.QW)
             else:
-                partial[block, biases_at + stage.bias + f] = total_double(
-                    grad + f * stage.QH * stage.QW * LANES, places, stage.QH * stage.QW)
+                total[job.weights + stage.bias + f] = total_double(grad + i, where, stage.QH * stage.QW)
             for r in range(stage.window.OH):
                 to = dy + (f * stage.window.OH + r) * row
                 if r >= stage.QH * stage.PH:
@@ -261,41 +330,57 @@ cdef void backward_block(
                         to[i] = 0
                     continue
                 q = r // stage.PH
-                for i in range(stage.plane.margin * LANES):
-                    to[i] = 0
-                to += stage.plane.margin * LANES
+                if has_margins:
+                    for i in range(margin):
+                        to[i] = 0
                 i = (f * stage.QH + q) * stage.QW * LANES
+                where = places + stage.index + i
                 if real is float:
-                    spread_float(grad + i, &index[block, stage.index + i], <int>(r - q * stage.PH), <int>stage.PW,
-                                 stage.QW, to)
+                    spread_float(grad + i, where, <int>(r - q * stage.PH), <int>stage.PW, stage.QW, to + margin)
                 else:
-                    spread_double(grad + i, &index[block, stage.index + i], <int>(r - q * stage.PH), <int>stage.PW,
-                                  stage.QW, to)
-                for i in range(stage.QW * stage.PW * LANES, row - stage.plane.margin * LANES):
+                    spread_double(grad + i, where, <int>(r - q * stage.PH), <int>stage.PW, stage.QW, to + margin)
+                for i in range(margin + stage.QW * stage.PW * LANES, end):
                     to[i] = 0
-        stage_weight_gradient(&images[block, stage.x], dy, &partial[block, stage.weight], &stage, work)
-        if s == 0 and not wants_image:
+        stage_weight_gradient(images + stage.x, dy, total + stage.weight, stage, work)
+        if s == 0 and grad_image == NULL:
             return
-        stage_input_gradient(dy, &weights_by_channel[stage.packed_by_channel], grad, &stage, work)
-    pixels = grad_image_nchw.shape[1] * grad_image_nchw.shape[2] * grad_image_nchw.shape[3]
-    to_rows(grad, count, pixels, &grad_image_nchw[n, 0, 0, 0], pixels)
+        stage_input_gradient(dy, weights + stage.packed_by_channel, grad, stage, work)
+    pixels = stage.C * stage.window.H * stage.window.W
+    to_rows(grad, count, pixels, grad_image, pixels)
 
 
 def backward(
-    const real[:, ::1] grad_ni, const Py_ssize_t[:, ::1] stages, const real[::1] weights_by_channel,
-    const real[:, ::1] images, const real[:, ::1] index, real[:, ::1] scratch, real[:, ::1] partial,
-    Py_ssize_t biases_at, Py_ssize_t dy_at, Py_ssize_t work_at, real[:, :, :, ::1] grad_image_nchw,
-    bint wants_image, real[::1] total, int threads,
+    Job job, object grad, list weights, Block kept, real[:, :, :, ::1] grad_image_nchw, real[::1] total, int threads,
 ):
-    """total = the gradients of all weights, then those of all biases (from biases_at on); sums over blocks in order."""
-    cdef Py_ssize_t blocks = (grad_ni.shape[0] + LANES - 1) // LANES, slot, block, i
-    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        for block in range(slot_start(blocks, slot, threads), slot_start(blocks, slot + 1, threads)):
-            backward_block(grad_ni, stages, weights_by_channel, images, index, scratch, partial, biases_at,
-                           grad_image_nchw, wants_image, block, slot, dy_at, work_at)
+    """total = the gradients of all weights, then those of all biases; sums over blocks in order. The images' are left
+    out if there is no room for one."""
+    cdef const Stage* last = &job.stages[job.depth - 1]
+    cdef Py_ssize_t outputs = last.F * last.QH * last.QW, size = job.weights + job.biases
+    cdef Py_ssize_t pixels = grad_image_nchw.shape[1] * grad_image_nchw.shape[2] * grad_image_nchw.shape[3]
+    cdef Py_ssize_t step = row_step(job.images + job.places, sizeof(real)), slot, block, n, i, row = 0, sums_row = 0
+    cdef Py_ssize_t N = grad.shape[0], blocks = (N + LANES - 1) // LANES
+    cdef const real* images = <const real*>kept.memory
+    cdef const real* grads = address(grad, N * outputs, images)
+    cdef real* grad_images = &grad_image_nchw[0, 0, 0, 0] if grad_image_nchw.shape[0] else NULL
+    if kept.size != blocks * step * <Py_ssize_t>sizeof(real):
+        raise ValueError(f"{kept.size} bytes were kept, not of {N} samples")
+    cdef int slots = min(threads, <int>blocks)
+    cdef Block packed = Block(job.packed_by_channel * sizeof(real))
+    cdef Block scratch = rows_of(slots, job.gradient_scratch, sizeof(real), &row)
+    cdef Block partial = rows_of(blocks, size, sizeof(real), &sums_row)
+    cdef real* from_weights = <real*>packed.memory
+    cdef real* work = <real*>scratch.memory
+    cdef real* sums = <real*>partial.memory
+    pack_weights(job, weights, from_weights, True, True)
+    for slot in prange(slots, nogil=True, num_threads=slots, schedule="static", use_threads_if=slots > 1):
+        for block in range(slot_start(blocks, slot, slots), slot_start(blocks, slot + 1, slots)):
+            n = block * LANES
+            backward_block(grads + n * outputs, job, from_weights, images + block * step,
+                           images + block * step + job.images, work + slot * row, sums + block * sums_row,
+                           grad_images + n * pixels if grad_images != NULL else NULL, min(<Py_ssize_t>LANES, N - n))
     with nogil:
-        for i in range(total.shape[0]):
+        for i in range(size):
             total[i] = 0
         for block in range(blocks):
-            for i in range(total.shape[0]):
-                total[i] += partial[block, i]
+            for i in range(size):
+                total[i] += sums[block * sums_row + i]

@@ -14,7 +14,7 @@ from minidl.geometry import Pair, Window
 from minidl.kernels._common import Array, all_contiguous, by_dtype, contiguous
 from minidl.kernels.choice import by_rows
 from minidl.kernels.row_winograd import ROW_POINTS, row_scratch, rows_together
-from minidl.memory import new_array, workspace
+from minidl.memory import new_array
 from minidl.runtime import threads_for
 
 __all__ = ["LANES", "Stage", "StackPlan", "conv_stack", "conv_stack_gradients", "conv_stack_samples", "stack_plan"]
@@ -40,32 +40,16 @@ class Stage(NamedTuple):
 
 
 class StackPlan(NamedTuple):
-    """Where everything lies; sizes are in elements."""
+    """How stages are laid out one behind the other."""
 
     stages: tuple[Stage, ...]
-    packed: Array
-    # Of each stage, where its packed weights begin, and whether they are transformed.
-    forward: tuple[tuple[int, bool], ...]
-    by_channel: tuple[tuple[int, bool], ...]
-    weights: int
-    biases: int
-    # As the kernels read them, forward and for the inputs' gradients.
-    packed_weights: int
-    packed_by_channel: int
-    # Of a block.
-    images: int
-    places: int
-    # Scratch, and where in it the stages' own begins: behind a block's outputs; behind the gradient of what a stage
-    # gives, which that of its convolution's outputs follows.
-    scratch: int
-    work_at: int
-    gradient_scratch: int
-    gradient: int
-    gradient_work_at: int
+    # The same for the kernels, with the places of everything.
+    job: Any
+    # Where each gradient lies among all, weights' and biases' in turn, and its shape.
+    gradients: tuple[tuple[slice, tuple[int, ...]], ...]
+    size: int
+    # As `threads_for` counts it, of a sample.
     work: int
-    # Of a sample that goes alone: behind its padded input, where rows of a convolution's output begin, 16 filters'
-    # pooled one, an image, weights and biases as such a sample reads them, and where they end.
-    sample: tuple[int, ...]
     # (F, QH, QW) of the last stage.
     output_shape: tuple[int, int, int]
 
@@ -94,8 +78,6 @@ def _laid_out(stages: tuple[Stage, ...], methods: tuple[_Methods, ...]) -> Stack
     sample = [0, 0, 0, 0]
     weight = bias = x = index = scratch = gradient = dy = work = by_filters = forward = by_channel = 0
     gradient_scratch = outputs = 0
-    forward_packs: list[tuple[int, bool]] = []
-    by_channel_packs: list[tuple[int, bool]] = []
     for i, ((window, C, F, relu, pool), method) in enumerate(zip(stages, methods, strict=True)):
         together = rows_together("input", window.output_size) if method.input else 0
         packed[i] = (
@@ -103,16 +85,13 @@ def _laid_out(stages: tuple[Stage, ...], methods: tuple[_Methods, ...]) -> Stack
             method.weight, together,
         )  # fmt: skip
         rows, columns, _, grad_columns = _ext.stack.sizes(window.packed)
-        OH, OW = window.output_size
+        (KH, KW), (OH, OW) = window.kernel_size, window.output_size
         outputs = F * (OH // pool[0]) * (OW // pool[1])
         weight += F * C * window.taps
         bias += F
         x += C * rows * columns * LANES
         index += outputs * LANES
-        KH, KW = window.kernel_size
         of_rows = C, F, KH, (OH, OW)
-        forward_packs.append((forward, method.forward))
-        by_channel_packs.append((by_channel, method.input))
         forward += F * C * KH * (ROW_POINTS["forward"] if method.forward else KW)
         by_channel += F * C * KH * (ROW_POINTS["input"] if method.input else KW)
         if method.forward:
@@ -130,95 +109,73 @@ def _laid_out(stages: tuple[Stage, ...], methods: tuple[_Methods, ...]) -> Stack
         parts = C * _ext.stack.sample_size(window.packed), pool[0] * OW * LANES, pooled, outputs
         sample = [max(pair) for pair in zip(sample, parts, strict=True)]
         by_filters += -(-F // LANES) * LANES * (C * window.taps + 1)
-    packed.setflags(write=False)
-    return StackPlan(
-        stages, packed, tuple(forward_packs), tuple(by_channel_packs), weight, bias, forward, by_channel, x, index,
-        outputs * LANES + scratch, outputs * LANES, gradient + dy + gradient_scratch, gradient, gradient + dy, work,
-        tuple(accumulate((*sample, by_filters))), (stages[-1].filters, *stages[-1].output_size),
+    # Behind a block's outputs the stages' own scratch; behind the gradient of what a stage gives that of its
+    # convolution's outputs. Of a sample alone: its padded input, rows of a convolution's output, 16 filters' pooled
+    # one, an image, and the weights and biases as such a sample reads them.
+    job = _ext.stack.Job(
+        packed, weight, bias, forward, by_channel, x, index, outputs * LANES + scratch, outputs * LANES,
+        gradient + dy + gradient_scratch, gradient, gradient + dy, tuple(accumulate((*sample, by_filters))),
     )  # fmt: skip
+    last = stages[-1]
+    return StackPlan(stages, job, _gradients(stages), weight + bias, work, (last.filters, *last.output_size))
+
+
+def _gradients(stages: tuple[Stage, ...]) -> tuple[tuple[slice, tuple[int, ...]], ...]:
+    """Weights first, then biases; listed in turn."""
+    found = []
+    at, bias_at = 0, sum(F * C * window.taps for window, C, F, _, _ in stages)
+    for window, C, F, _, _ in stages:
+        size = F * C * window.taps
+        found += [(slice(at, at + size), (F, C, *window.kernel_size)), (slice(bias_at, bias_at + F), (F,))]
+        at, bias_at = at + size, bias_at + F
+    return tuple(found)
 
 
 _forward = by_dtype(_ext.stack.forward)
 _backward = by_dtype(_ext.stack.backward)
 _forward_samples = by_dtype(_ext.stack.forward_samples)
-_pack_weight = by_dtype(_ext.stack.pack_weight)
-
-
-def _packed_weights(weights: Sequence[Array], plan: StackPlan, by_channel: bool, transformed: bool = True) -> Array:
-    dtype = weights[0].dtype
-    packed = np.empty(plan.packed_by_channel if by_channel else plan.packed_weights, dtype)
-    for weight, (start, by_points) in zip(weights, plan.by_channel if by_channel else plan.forward, strict=True):
-        F, C = weight.shape[:2]
-        _pack_weight[dtype](contiguous(weight).reshape(F, C, -1), packed[start:], by_channel, by_points and transformed)
-    return packed
 
 
 def conv_stack(
     x: Array, weights: Sequence[Array], biases: Sequence[Array | None], plan: StackPlan, keep: bool
-) -> tuple[Array, Array | None, Array | None]:
-    """(N, C, H, W) through all stages, and (`keep`) what `conv_stack_gradients` needs: blocks of images, places.
+) -> tuple[Array, Any]:
+    """(N, C, H, W) through all stages, and (`keep`) what `conv_stack_gradients` needs.
 
     Without, no stage goes by Winograd's method, so that a sample's bits are those of `conv_stack_samples`.
     """
-    N, dtype = x.shape[0], x.dtype
-    blocks = -(-N // LANES)
-    threads = threads_for(N * plan.work)
+    N, dtype, kept = x.shape[0], x.dtype, None
     output = new_array((N, *plan.output_shape), dtype)
-    rows = blocks if keep else min(threads, blocks)
-    images, index = new_array((rows, plan.images), dtype), new_array((rows, plan.places), dtype)
-    together = np.zeros(plan.biases, dtype)
-    at = 0
-    for stage, bias in zip(plan.stages, biases, strict=True):
-        if bias is not None:
-            together[at : at + stage.filters] = bias
-        at += stage.filters
     if N:
-        with workspace(threads, plan.scratch, dtype) as scratch:
-            _forward[dtype](
-                contiguous(x), plan.packed, _packed_weights(weights, plan, False, keep), together, images, index,
-                scratch, plan.work_at, output.reshape(N, -1), keep, min(threads, rows) if not keep else threads,
-            )  # fmt: skip
-    return (output, images, index) if keep else (output, None, None)
+        kept = _forward[dtype](
+            plan.job, contiguous(x), all_contiguous(weights), all_contiguous(biases), output, keep,
+            threads_for(N * plan.work),
+        )  # fmt: skip
+    return output, kept
 
 
 def conv_stack_samples(x: Array, weights: Sequence[Array], biases: Sequence[Array | None], plan: StackPlan) -> Array:
     """`conv_stack` for a few samples, none of which fills a block, without what the gradients need."""
     N, dtype = x.shape[0], x.dtype
-    threads = min(threads_for(N * plan.work), N) if N > 1 else 1
     output = new_array((N, *plan.output_shape), dtype)
     if N:
-        y_at, pooled_at, image_at, packed_at, elements = plan.sample
-        with workspace(threads, elements, dtype) as scratch:
-            _forward_samples[dtype](
-                contiguous(x), plan.packed, all_contiguous(weights), all_contiguous(biases), scratch, y_at, pooled_at,
-                image_at, packed_at, output, threads,
-            )  # fmt: skip
+        threads = min(threads_for(N * plan.work), N) if N > 1 else 1
+        _forward_samples[dtype](
+            plan.job, contiguous(x), all_contiguous(weights), all_contiguous(biases), output, threads
+        )  # fmt: skip
     return output
 
 
 def conv_stack_gradients(
-    grad: Array, weights: Sequence[Array], plan: StackPlan, images: Any, index: Any, wants_image: bool
-) -> tuple[Array | None, list[Array], list[Array]]:
-    """The gradients of the images, if wanted, and of all weights and biases."""
-    N, dtype = grad.shape[0], grad.dtype
-    threads = threads_for(3 * N * plan.work)
-    first = plan.stages[0]
+    grad: Array, weights: Sequence[Array], plan: StackPlan, kept: Any, wants_image: bool
+) -> tuple[Array | None, list[Array]]:
+    """The gradients of the images, if wanted, and of each weight and bias in turn."""
+    N, dtype, first = grad.shape[0], grad.dtype, plan.stages[0]
     image = new_array((N, first.channels, *first.window.input_size) if wants_image else (0, 0, 0, 0), dtype)
-    total = np.zeros(plan.weights + plan.biases, dtype)
+    total = np.empty(plan.size, dtype)
     if N:
-        with (
-            workspace(threads, plan.gradient_scratch, dtype) as scratch,
-            workspace(images.shape[0], plan.weights + plan.biases, dtype) as partial,
-        ):
-            _backward[dtype](
-                contiguous(grad).reshape(N, -1), plan.packed, _packed_weights(weights, plan, True), images, index,
-                scratch, partial, plan.weights, plan.gradient, plan.gradient_work_at, image, wants_image, total,
-                threads,
-            )  # fmt: skip
-    grad_weights, grad_biases, at, bias_at = [], [], 0, plan.weights
-    for weight, stage in zip(weights, plan.stages, strict=True):
-        grad_weights.append(total[at : at + weight.size].reshape(weight.shape))
-        grad_biases.append(total[bias_at : bias_at + stage.filters])
-        at += weight.size
-        bias_at += stage.filters
-    return image if wants_image else None, grad_weights, grad_biases
+        _backward[dtype](
+            plan.job, contiguous(grad), all_contiguous(weights), kept, image, total, threads_for(3 * N * plan.work)
+        )
+    else:
+        total.fill(0)
+    return image if wants_image else None, [total[part].reshape(shape) for part, shape in plan.gradients]

@@ -21,13 +21,15 @@ class Stack(Op):
     """Layers one after the other; inputs are the first one's, then a weight and a bias (or None) for each layer."""
 
     owns_gradients = True
+    # What the kernels keep for the gradients; freed together with what was saved, which backward reads first.
+    state: Any = None
 
     def one_by_one(self, x, *parameters):
         """The same as separate operations."""
         raise NotImplementedError
 
     def stack_gradients(self, grad, x, weights, biases):
-        """Those of x (or None), of all weights, and of all biases."""
+        """That of x (or None), and those of each weight and bias in turn."""
         raise NotImplementedError
 
     def backward(self, grad):
@@ -37,10 +39,13 @@ class Stack(Op):
         found = iter(gradients(self.one_by_one(*own), wanted, grad, create_graph=True))
         return tuple(next(found) if need else None for need in self.needs)
 
+    def free(self):
+        super().free()
+        self.state = None
+
     def backward_arrays(self, grad):
         x, *parameters = self.saved_arrays()
-        of_x, weights, biases = self.stack_gradients(grad, x, parameters[0::2], parameters[1::2])
-        of_parameters = [g for pair in zip(weights, biases, strict=True) for g in pair]
+        of_x, of_parameters = self.stack_gradients(grad, x, parameters[0::2], parameters[1::2])
         return (of_x, *[g if need else None for g, need in zip(of_parameters, self.needs[1:], strict=True)])
 
 
@@ -54,9 +59,7 @@ class ConvStack(Stack):
         if not self.needs and len(x) < LANES // 2:
             return kernels.conv_stack_samples(x, parameters[0::2], parameters[1::2], self.plan)
         self.save(x, *parameters)
-        y, self.images, self.index = kernels.conv_stack(
-            x, parameters[0::2], parameters[1::2], self.plan, bool(self.needs)
-        )
+        y, self.state = kernels.conv_stack(x, parameters[0::2], parameters[1::2], self.plan, bool(self.needs))
         return y
 
     def one_by_one(self, x, *parameters):
@@ -69,11 +72,7 @@ class ConvStack(Stack):
         return x
 
     def stack_gradients(self, grad, x, weights, biases):
-        return kernels.conv_stack_gradients(grad, weights, self.plan, self.images, self.index, self.needs[0])
-
-    def free(self):
-        super().free()
-        self.images = self.index = None
+        return kernels.conv_stack_gradients(grad, weights, self.plan, self.state, self.needs[0])
 
 
 _ACTIVATIONS = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
@@ -81,9 +80,6 @@ _ACTIVATIONS = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
 
 class DenseStack(Stack):
     """Affine maps and activations, several times; all dimensions of x but the first are one to them."""
-
-    # Freed together with what was saved, which backward reads first.
-    state: Any
 
     def __init__(self, plan: DensePlan) -> None:
         self.plan = plan
@@ -105,9 +101,6 @@ class DenseStack(Stack):
         return x
 
     def stack_gradients(self, grad, x, weights, biases):
-        of_x, *rest = kernels.dense_stack_gradients(grad, weights, biases, self.plan, self.state, self.needs[0])
-        return (None if of_x is None else of_x.reshape(x.shape), *rest)
-
-    def free(self):
-        super().free()
-        self.state = None
+        rows = x.reshape(x.shape[0], self.plan.sizes[0])
+        of_x, rest = kernels.dense_stack_gradients(grad, rows, weights, biases, self.plan, self.state, self.needs[0])
+        return None if of_x is None else of_x.reshape(x.shape), rest

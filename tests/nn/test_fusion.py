@@ -425,3 +425,12 @@ def test_kernels_refuse_arrays_of_another_size() -> None:
             kernels.dense_stack(x, [wrong], [bias], plan, False)
     with pytest.raises(ValueError, match="instead of 3 numbers"):
         kernels.dense_stack(x, [weight], [bias[:2]], plan, False)
+
+
+def test_what_dense_layers_kept_of_another_batch_is_refused() -> None:
+    weights, x, grad = [np.ones((3, 4))], np.ones((33, 4)), np.ones((33, 3))
+    plan = kernels.dense_plan((4, 3), ("relu",))
+    for N in (16, 49):
+        kept = kernels.dense_stack(np.ones((N, 4)), weights, [None], plan, True)[1]
+        with pytest.raises(ValueError, match="bytes were kept, not of 33 samples"):
+            kernels.dense_stack_gradients(grad, x, weights, [None], plan, kept, True)

@@ -169,9 +169,9 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-weights-without-recording",
-        "kernels/stack.py",
-        "_packed_weights(weights, plan, False, keep)",
-        "_packed_weights(weights, plan, False)",
+        "_ext/stack.pyx",
+        "pack_weights(job, weights, from_weights, False, keep)",
+        "pack_weights(job, weights, from_weights, False, True)",
         "weights are transformed for stages that go directly",
         (STACK,),
     ),
