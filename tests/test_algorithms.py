@@ -140,15 +140,35 @@ def test_precision_decides_on_tiles_along_rows() -> None:
     assert chosen("weight", (64, 2, 14, 14), (6, 2, 5, 5)) == "winograd_rows"
 
 
-def test_the_algorithm_asked_for_computes_all_three_directions(monkeypatch: pytest.MonkeyPatch) -> None:
-    met: list[str] = []
-    for module in (kernels.conv,):
-        for name in ("direct_conv2d", "direct_input_gradient", "direct_weight_gradient"):
-            original = getattr(module, name)
-            monkeypatch.setattr(module, name, lambda *a, f=original, name=name: (met.append(name), f(*a))[1])
+@pytest.fixture
+def met(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The directions that one algorithm, the test's parameter, computes or is made for, in their order."""
+    found: list[str] = []
+    directions = getattr(kernels.conv, request.param)
+    for direction, original in list(directions.items()):
+
+        def noting(*args: Any, original: Any = original, direction: str = direction, **kwargs: Any) -> Any:
+            found.append(direction)
+            return original(*args, **kwargs)
+
+        monkeypatch.setitem(directions, direction, noting)
+    kernels.conv._computing.cache_clear()
+    yield found
+    kernels.conv._computing.cache_clear()
+
+
+@pytest.mark.parametrize("met", ["DIRECT"], indirect=True)
+def test_the_algorithm_asked_for_computes_all_three_directions(met: list[str]) -> None:
     x, weight = minidl.ones(2, 40, 5, 5, requires_grad=True), minidl.ones(40, 40, 1, 1, requires_grad=True)
     F.conv2d(x, weight, algorithm="direct").sum().backward()
-    assert met == ["direct_conv2d", "direct_input_gradient", "direct_weight_gradient"]
+    assert met == ["forward", "input", "weight"]
+
+
+@pytest.mark.parametrize("met", ["_DEPTHWISE"], indirect=True)
+def test_depthwise_is_recognised_in_all_three_directions(met: list[str]) -> None:
+    x, weight = minidl.ones(4, 32, 12, 12, requires_grad=True), minidl.ones(32, 1, 3, 3, requires_grad=True)
+    F.conv2d(x, weight, groups=32).sum().backward()
+    assert met == ["forward", "input", "weight"]
 
 
 def test_choices_by_the_clock_are_remembered_and_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,13 +241,3 @@ def test_what_was_measured_is_for_one_convolution_on_so_many_threads(monkeypatch
         assert number() == 7
     finally:
         minidl.set_num_threads(before)
-
-
-def test_depthwise_is_recognised_in_all_three_directions(monkeypatch: pytest.MonkeyPatch) -> None:
-    met: list[str] = []
-    for name in ("depthwise2d", "depthwise2d_input_gradient", "depthwise2d_weight_gradient"):
-        original = getattr(kernels.conv, name)
-        monkeypatch.setattr(kernels.conv, name, lambda *a, f=original, name=name: (met.append(name), f(*a))[1])
-    x, weight = minidl.ones(4, 32, 12, 12, requires_grad=True), minidl.ones(32, 1, 3, 3, requires_grad=True)
-    F.conv2d(x, weight, groups=32).sum().backward()
-    assert met == ["depthwise2d", "depthwise2d_input_gradient", "depthwise2d_weight_gradient"]

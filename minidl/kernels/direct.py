@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from minidl import _ext
 from minidl.geometry import Window
@@ -11,7 +14,7 @@ from minidl.kernels._common import Array, by_dtype, contiguous
 from minidl.memory import WORKSPACE_PER_THREAD, new_array
 from minidl.runtime import threads_for
 
-__all__ = ["MOST_COLUMNS", "direct_conv2d", "direct_input_gradient", "direct_weight_gradient"]
+__all__ = ["DIRECT", "MOST_COLUMNS", "direct_conv2d", "direct_input_gradient", "direct_weight_gradient"]
 
 LANES = 16
 MOST_FILTERS = 6
@@ -120,7 +123,8 @@ def _by_bands(direction: str, N: int, C: int, F: int, window: Window, itemsize: 
             return C * x, MOST_FILTERS * forward, 0
         if direction == "input":
             return F * grad, MOST_FILTERS * backward, 0
-        return C * x + F * count * wide, 0, size
+        # Rows of whole vectors are read where they lie.
+        return C * x + (0 if window.output_size[1] == wide else F * count * wide), 0, size
 
     size = F * C * window.taps
     total = window.input_size[0] if direction == "input" else window.output_size[0]
@@ -162,34 +166,62 @@ _input_gradient = by_dtype(_ext.direct.gradient_of_input)
 _weight_gradient = by_dtype(_ext.direct.gradient_of_weight)
 
 
+def _forward_for(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[..., Array]:
+    plan, kernel = direct_plan("forward", N, C, F, window, dtype.itemsize), _forward[dtype]
+    shape, job, work = (N, F, *window.output_size), plan.job, plan.work
+
+    def compute(x: Array, weight: Array, bias: Array | None) -> Array:
+        output = new_array(shape, dtype)
+        if N:
+            more = None if bias is None else contiguous(bias)
+            kernel(job, contiguous(x), contiguous(weight), more, output, threads_for(work))
+        return output
+
+    return compute
+
+
+def _input_gradient_for(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[..., Array]:
+    plan, kernel = direct_plan("input", N, C, F, window, dtype.itemsize), _input_gradient[dtype]
+    shape, job, work = (N, C, *window.input_size), plan.job, plan.work
+
+    def compute(grad: Array, weight: Array) -> Array:
+        output = new_array(shape, dtype)
+        if N:
+            kernel(job, contiguous(grad), contiguous(weight), output, threads_for(work))
+        return output
+
+    return compute
+
+
+def _weight_gradient_for(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[..., Array]:
+    plan, kernel = direct_plan("weight", N, C, F, window, dtype.itemsize), _weight_gradient[dtype]
+    shape, job, work = (F, C, *window.kernel_size), plan.job, plan.work
+
+    def compute(x: Array, grad: Array) -> Array:
+        output = new_array(shape, dtype)
+        if N:
+            kernel(job, contiguous(x), contiguous(grad), output, threads_for(work))
+        else:
+            output.fill(0)
+        return output
+
+    return compute
+
+
+# For each direction what makes, for given shapes, a function of its arrays: all that can be done once is.
+DIRECT = {"forward": _forward_for, "input": _input_gradient_for, "weight": _weight_gradient_for}
+
+
 def direct_conv2d(x: Array, weight: Array, bias: Array | None, window: Window) -> Array:
     """(N, C, H, W) and (F, C, KH, KW) to (N, F, OH, OW)."""
-    N, C, F, dtype = x.shape[0], x.shape[1], weight.shape[0], x.dtype
-    plan = direct_plan("forward", N, C, F, window, dtype.itemsize)
-    output = new_array((N, F, *window.output_size), dtype)
-    if N:
-        more = None if bias is None else contiguous(bias)
-        _forward[dtype](plan.job, contiguous(x), contiguous(weight), more, output, threads_for(plan.work))
-    return output
+    return _forward_for(len(x), x.shape[1], len(weight), window, x.dtype)(x, weight, bias)
 
 
 def direct_input_gradient(grad: Array, weight: Array, window: Window) -> Array:
     """(N, F, OH, OW) and (F, C, KH, KW) to (N, C, H, W)."""
-    N, F, C, dtype = grad.shape[0], weight.shape[0], weight.shape[1], grad.dtype
-    plan = direct_plan("input", N, C, F, window, dtype.itemsize)
-    output = new_array((N, C, *window.input_size), dtype)
-    if N:
-        _input_gradient[dtype](plan.job, contiguous(grad), contiguous(weight), output, threads_for(plan.work))
-    return output
+    return _input_gradient_for(len(grad), weight.shape[1], len(weight), window, grad.dtype)(grad, weight)
 
 
 def direct_weight_gradient(x: Array, grad: Array, window: Window) -> Array:
     """(N, C, H, W) and (N, F, OH, OW) to (F, C, KH, KW)."""
-    N, C, F, dtype = x.shape[0], x.shape[1], grad.shape[1], x.dtype
-    plan = direct_plan("weight", N, C, F, window, dtype.itemsize)
-    output = new_array((F, C, *window.kernel_size), dtype)
-    if N:
-        _weight_gradient[dtype](plan.job, contiguous(x), contiguous(grad), output, threads_for(plan.work))
-    else:
-        output.fill(0)
-    return output
+    return _weight_gradient_for(len(x), x.shape[1], grad.shape[1], window, x.dtype)(x, grad)
