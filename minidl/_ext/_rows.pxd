@@ -32,6 +32,13 @@ cdef inline Py_ssize_t band_rows(Py_ssize_t count, const Window* window) noexcep
     return (count - 1) * window.SH + (window.KH - 1) * window.DH + 1
 
 
+cdef inline void look_at(Py_ssize_t* columns, Py_ssize_t length, const Window* window) noexcept nogil:
+    """Where each column of the kernel looks in a row of `length` columns a phase."""
+    cdef Py_ssize_t kw
+    for kw in range(window.KW):
+        columns[kw] = kw * window.DW % window.SW * length + kw * window.DW // window.SW
+
+
 cdef inline void load_band(
     const real* image, Py_ssize_t channels, Py_ssize_t first, Py_ssize_t count, const Window* window, real* x,
 ) noexcept nogil:
@@ -73,26 +80,39 @@ cdef inline void band_forward(
     const real* x, const real* packed, const real* bias, real* y, Py_ssize_t channels, Py_ssize_t filters,
     Py_ssize_t first, Py_ssize_t count, const Window* window, real* scratch,
 ) noexcept nogil:
-    """Output rows first to first + count of one sample's y (F, OH, OW); scratch holds 6 rows, or 6 narrow bands."""
+    """Output rows first to first + count of one sample's y (F, OH, OW); scratch holds 6 rows, or 6 narrow bands.
+
+    A row of whole vectors goes to its place at once where what lies beyond its end is written later anyway.
+    """
     cdef Run steps
     cdef Py_ssize_t length = band_columns(window), rows = band_rows(count, window), wide = whole(window.OW)
     cdef Py_ssize_t columns[MOST_COLUMNS]
-    cdef Py_ssize_t kw, f = 0, size, o, i, j, at_once = count if is_narrow(wide, filters) else 1
+    cdef bint narrow = is_narrow(wide, filters)
+    cdef Py_ssize_t f = 0, size, o, i, j, at_once = count if narrow else 1, vectors = wide // LANES
+    # The first row that reaches beyond the band.
+    cdef Py_ssize_t straight = 0 if narrow else count - (wide - 1) // window.OW
     cdef const real* weights = packed
-    for kw in range(window.KW):
-        columns[kw] = kw * window.DW % window.SW * length + kw * window.DW // window.SW
+    cdef const real* biases = NULL
+    look_at(columns, length, window)
     steps.channels, steps.rows, steps.columns, steps.x_columns = channels, window.KH, window.KW, columns
     steps.x_channel, steps.x_row = rows * window.SW * length, window.DH * window.SW * length
-    steps.x_pixel = window.SH * window.SW * length if is_narrow(wide, filters) else LANES
-    steps.y_filter, steps.y_pixel = at_once * wide, wide if is_narrow(wide, filters) else LANES
+    steps.x_pixel = window.SH * window.SW * length if narrow else LANES
+    steps.y_pixel = wide if narrow else LANES
     while f < filters:
         size = filters_from(f, filters, True)
         steps.w_channel, steps.w_row, steps.w_column = window.KH * window.KW * size, window.KW * size, size
-        o = 0
+        if bias != NULL:
+            biases = bias + f
+        steps.y_filter = window.OH * window.OW
+        for o in range(straight):
+            run(x + o * window.SH * window.SW * length, weights, biases, y + (f * window.OH + first + o) * window.OW,
+                vectors, <int>size, &steps)
+        steps.y_filter = at_once * wide
+        o = max(straight, 0)
         while o < count:
-            for j in range(wide // LANES if is_narrow(wide, filters) else 1):
-                run(x + o * window.SH * window.SW * length + j * LANES, weights, bias + f if bias != NULL else NULL,
-                    scratch + j * LANES, at_once if is_narrow(wide, filters) else wide // LANES, <int>size, &steps)
+            for j in range(vectors if narrow else 1):
+                run(x + o * window.SH * window.SW * length + j * LANES, weights, biases, scratch + j * LANES,
+                    at_once if narrow else vectors, <int>size, &steps)
             for i in range(size * at_once):
                 copy_run(y + ((f + i // at_once) * window.OH + first + o + i % at_once) * window.OW,
                          scratch + i * wide, window.OW * sizeof(real))
@@ -123,38 +143,40 @@ cdef inline void load_grad(
 
 
 cdef inline void band_weight_gradient(
-    const real* x, const real* dy, real* dw, Py_ssize_t channels, Py_ssize_t filters, Py_ssize_t count,
-    const Window* window,
+    const real* x, const real* dy, Py_ssize_t dy_filter, real* dw, Py_ssize_t channels, Py_ssize_t filters,
+    Py_ssize_t count, const Window* window,
 ) noexcept nogil:
-    """Add one band's part to dw (F, C, KH, KW); dy is [F, count, whole(OW)]."""
+    """Add one band's part to dw (F, C, KH, KW); dy is [count, whole(OW)] for each filter, a `dy_filter` apart."""
     cdef Sum steps
     cdef Py_ssize_t length = band_columns(window), rows = band_rows(count, window), wide = whole(window.OW)
     cdef Py_ssize_t x_taps[MOST_TAPS]
     cdef real lanes[4 * 7 * 16]
-    cdef Py_ssize_t all_taps = window.KH * window.KW, f = 0, c, t, i, j, taps, size, kh, kw
-    cdef Py_ssize_t most_taps = all_taps if all_taps <= 7 else 5 if all_taps % 5 == 0 else 6
+    cdef Py_ssize_t all_taps = window.KH * window.KW, f = 0, c, t, i, j, taps, size, kh, kw, passes
+    cdef Py_ssize_t columns[MOST_COLUMNS]
     cdef const real* here
+    look_at(columns, length, window)
     steps.rows, steps.columns, steps.x_taps = count, wide // LANES, x_taps
     steps.x_row, steps.x_pixel = window.SH * window.SW * length, LANES
     steps.tail = window.OW % LANES
-    steps.dy_filter, steps.dy_row, steps.dy_pixel = count * wide, wide, LANES
+    steps.dy_filter, steps.dy_row, steps.dy_pixel = dy_filter, wide, LANES
     while f < filters:
         size = min(<Py_ssize_t>(4 if filters % 4 == 0 or filters - f > 6 else 3), filters - f)
         for c in range(channels):
             here = x + c * rows * window.SW * length
-            t = 0
+            # Up to 7 taps go together, or as many as fill the registers; few alone would mostly load.
+            t, kh, kw, passes = 0, 0, 0, 1 if all_taps <= 7 else (all_taps + 5) // 6
             while t < all_taps:
-                taps = min(most_taps, all_taps - t)
+                taps = (all_taps - t + passes - 1) // passes
+                passes -= 1
                 for i in range(taps):
-                    kh, kw = (t + i) // window.KW, (t + i) % window.KW
-                    x_taps[i] = (
-                        kh * window.DH * window.SW * length
-                        + kw * window.DW % window.SW * length + kw * window.DW // window.SW
-                    )
+                    x_taps[i] = kh * window.DH * window.SW * length + columns[kw]
+                    kw += 1
+                    if kw == window.KW:
+                        kh, kw = kh + 1, 0
                 steps.dw_filter, steps.dw_tap = taps * LANES, LANES
                 for i in range(size * taps * LANES):
                     lanes[i] = 0
-                direct_sum(here, dy + f * count * wide, lanes, <int>size, <int>taps, &steps)
+                direct_sum(here, dy + f * dy_filter, lanes, <int>size, <int>taps, &steps)
                 for i in range(size):
                     for j in range(taps):
                         dw[((f + i) * channels + c) * all_taps + t + j] += fold(&lanes[(i * taps + j) * LANES])

@@ -120,21 +120,22 @@ def forward(Job job, object x, object weight, object bias, real[:, :, :, ::1] y_
 
 
 cdef void load_grad_block(
-    const real* dy_nfij, Job job, Py_ssize_t n, Py_ssize_t count, const Part* cut, real* dy,
+    const real* dy_nfij, Job job, Py_ssize_t n, Py_ssize_t count, const Part* cut, bint has_margins, real* dy,
 ) noexcept nogil:
-    """A part of a block of the output's gradient with its margins of zeros."""
+    """A part of a block of the output's gradient; its margins are zeros if anybody reads them."""
     cdef Py_ssize_t f, r, i, row = cut.plane.grad_columns * LANES, margin = cut.plane.margin * LANES
     cdef Py_ssize_t OH = cut.window.OH, OW = cut.window.OW, outputs = job.window.OH * OW
     cdef real* to
     for f in range(job.F):
         for r in range(OH):
             to = dy + (f * OH + r) * row
-            for i in range(margin):
-                to[i] = 0
             to_lanes(dy_nfij + (n * job.F + f) * outputs + (cut.output + r) * OW, job.F * outputs, count, OW,
                      to + margin)
-            for i in range(margin + OW * LANES, row):
-                to[i] = 0
+            if has_margins:
+                for i in range(margin):
+                    to[i] = 0
+                for i in range(margin + OW * LANES, row):
+                    to[i] = 0
 
 
 cdef void input_block(
@@ -145,7 +146,7 @@ cdef void input_block(
     cdef Py_ssize_t n = item // job.parts * LANES, C = job.C, c
     cdef Py_ssize_t pixels = cut.window.H * window.W, count = min(<Py_ssize_t>LANES, job.N - n)
     cdef real* dx = scratch + job.F * cut.window.OH * cut.plane.grad_columns * LANES
-    load_grad_block(dy_nfij, job, n, count, &cut, scratch)
+    load_grad_block(dy_nfij, job, n, count, &cut, True, scratch)
     input_gradient(scratch, packed, dx, C, job.F, &cut.window, &cut.plane)
     for c in range(C):
         to_rows(dx + c * pixels * LANES, count, pixels,
@@ -196,7 +197,7 @@ cdef void weight_block(
     cdef real* part_sum = scratch + job.sum_at
     load_images(x + n * C * pixels + cut.input * window.W, C * pixels, pixels, count, C, &cut.window, &cut.plane,
                 scratch)
-    load_grad_block(dy_nfij, job, n, count, &cut, dy)
+    load_grad_block(dy_nfij, job, n, count, &cut, False, dy)
     weight_gradient(scratch, dy, part_sum, C, job.F, &cut.window, &cut.plane)
     for i in range(job.F * C * job.taps):
         dw[i] += part_sum[i]
@@ -211,8 +212,14 @@ cdef void weight_band(
     cdef Py_ssize_t count = min(job.band, window.OH - first)
     cdef real* dy = scratch + job.C * band_rows(job.band, window) * window.SW * band_columns(window)
     load_band(x + n * job.C * window.H * window.W, job.C, first, count, window, scratch)
-    load_grad(dy_nfij + n * job.F * window.OH * window.OW, job.F, first, count, 0, whole(window.OW), window, dy)
-    band_weight_gradient(scratch, dy, dw, job.C, job.F, count, window)
+    dy_nfij += n * job.F * window.OH * window.OW
+    if window.OW % LANES == 0:
+        # The gradient's own rows are whole vectors.
+        band_weight_gradient(scratch, dy_nfij + first * window.OW, window.OH * window.OW, dw, job.C, job.F, count,
+                             window)
+        return
+    load_grad(dy_nfij, job.F, first, count, 0, whole(window.OW), window, dy)
+    band_weight_gradient(scratch, dy, count * whole(window.OW), dw, job.C, job.F, count, window)
 
 
 def gradient_of_weight(Job job, object x, object grad, real[:, :, :, ::1] dw_fckl, int threads):
