@@ -112,6 +112,25 @@ def test_several_blocks_of_a_strided_gradient(stride: tuple[int, int], dtype: st
     check(Case(2, 9, 700, sliding_window("test", (9, 11), 3, stride, 1), dtype))
 
 
+@every_dtype
+@pytest.mark.parametrize("width", [5, 35, 66, 131, 231])
+@pytest.mark.parametrize("stride", [2, 3, 4])
+@pytest.mark.parametrize("columns", [1, 2, 11])
+def test_rows_that_a_stride_splits(columns: int, stride: int, width: int, dtype: str, threads_everywhere: None) -> None:
+    """Wide kernels read what was split, narrow ones the images themselves; vectors of both reach to a row's end."""
+    around = Padding(0, 1, columns // 2, columns)
+    window = sliding_window("test", (5, width), (2, columns), (1, stride), around, (1, 2 if columns == 2 else 1))
+    splits = kernels.implicit_gemm._forward_plan(2, 3, 9, window, 4).split > 0
+    assert splits == (2 * columns * window.positions >= 2 * 5 * width)
+    case = Case(2, 3, 9, window, dtype)
+    minidl.set_num_threads(1)
+    before = case.product()
+    check(case)
+    minidl.set_num_threads(3)
+    for one, other in zip(case.product(), before, strict=True):
+        assert np.array_equal(one, other)
+
+
 @pytest.mark.parametrize("stride", [2, 3])
 def test_pixels_that_no_window_saw_have_no_gradient(stride: int) -> None:
     case = Case(3, 4, 5, sliding_window("test", (11, 8), 1, stride), "float64")

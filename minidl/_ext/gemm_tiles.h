@@ -127,9 +127,9 @@ static void NAME(gemm_copy)(const REAL *from, ptrdiff_t stride, ptrdiff_t count,
         minidl_copy_run(to, from, (size_t)count * sizeof(REAL));
         return;
     }
-    if (stride == 2 || stride == 4) {
-        MASK even;
-        for (int lane = 0; lane < WIDTH; lane++) even[lane] = 2 * lane;
+    if ((stride == 2 || stride == 4) && count > WIDTH) {
+        MASK even, odd;
+        for (int lane = 0; lane < WIDTH; lane++) even[lane] = 2 * lane, odd[lane] = 2 * lane + 1;
         /* Whole vectors reach beyond the last number that is taken, so there must be one more to take behind them. */
         for (; i + WIDTH < count; i += WIDTH) {
             const VECTOR *seen = (const VECTOR *)(from + i * stride);
@@ -137,6 +137,12 @@ static void NAME(gemm_copy)(const REAL *from, ptrdiff_t stride, ptrdiff_t count,
             if (stride == 4) half = __builtin_shuffle(half, __builtin_shuffle(seen[2], seen[3], even), even);
             *(VECTOR *)(to + i) = half;
         }
+        /* The last one ends with it, and overlaps what is there already. */
+        const VECTOR *seen = (const VECTOR *)(from + (count - 1) * stride + 1 - WIDTH * stride);
+        VECTOR half = __builtin_shuffle(seen[0], seen[1], odd);
+        if (stride == 4) half = __builtin_shuffle(half, __builtin_shuffle(seen[2], seen[3], odd), odd);
+        *(VECTOR *)(to + count - WIDTH) = half;
+        return;
     }
     for (; i < count; i++) to[i] = from[i * stride];
 }

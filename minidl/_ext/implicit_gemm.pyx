@@ -11,7 +11,9 @@ Q = N*P positions of the batch.
 
 from cython.parallel cimport parallel, prange
 
-from minidl._ext._gemm cimport ROWS, VECTOR_BYTES, VECTORS, Run, View, find_runs, gather, lanes_of, tile, turn
+from minidl._ext._gemm cimport (
+    ROWS, VECTOR_BYTES, VECTORS, Run, View, copy_every, find_runs, gather, lanes_of, tile, turn,
+)
 from minidl._ext._threads cimport slot_start, team_barrier
 from minidl._ext._types cimport real
 from minidl._ext._window cimport copy_run
@@ -27,6 +29,8 @@ cdef enum:
 cdef struct Product:
     Py_ssize_t N, C, F, K, panels
     View view
+    # Of a row that is split by the remainder of its columns in the stride: its columns, and the parts; 1 if it is not.
+    Py_ssize_t columns, phases
 
 
 cdef struct Target:
@@ -45,6 +49,7 @@ cdef Product product_of(const Py_ssize_t[::1] geometry, const Py_ssize_t[:, ::1]
     product.view.H, product.view.W = geometry[3], geometry[4]
     product.view.rows, product.view.columns = geometry[5], geometry[6]
     product.view.row_stride, product.view.column_stride = geometry[7], geometry[8]
+    product.columns, product.phases = geometry[9], geometry[10]
     product.view.channel_step = product.view.H * product.view.W
     product.view.image_step = product.C * product.view.channel_step
     product.view.taps = tap.shape[0]
@@ -52,6 +57,17 @@ cdef Product product_of(const Py_ssize_t[::1] geometry, const Py_ssize_t[:, ::1]
     product.K = product.C * product.view.taps
     product.panels = (product.F + ROWS - 1) // ROWS
     return product
+
+
+cdef void split_rows(
+    const real* image, const Product* product, Py_ssize_t first, Py_ssize_t last, real* split,
+) noexcept nogil:
+    """Rows of images with every `phases`-th column side by side: what one tap sees is then in one piece."""
+    cdef Py_ssize_t row, phase, columns = product.columns, phases = product.phases, wide = product.view.W // phases
+    for row in range(first, last):
+        for phase in range(min(phases, columns)):
+            copy_every(image + row * columns + phase, phases, (columns - phase + phases - 1) // phases,
+                       split + row * product.view.W + phase * wide)
 
 
 cdef void pack_weights(
@@ -164,12 +180,13 @@ cdef void correlate_item(
 def correlate(
     const real[::1] image, const real[::1] weight, const real[::1] bias, const Py_ssize_t[::1] geometry,
     const Py_ssize_t[:, ::1] tap, const Py_ssize_t[::1] weight_tap, const Py_ssize_t[::1] result,
-    real[::1] output, real[::1] packed, real[:, ::1] workspace, int threads,
+    real[::1] output, real[::1] packed, real[::1] split, real[:, ::1] workspace, int threads,
 ):
     """output[n, f, p] = bias[f] + the sum over channels c and taps t of weight[f, c, t] image[n, c, what t sees at p].
 
-    `geometry` is N, C, F, the image's H and W, rows and columns of positions and their strides in the image; `result`
-    the height and width of the output, where positions start there and how far apart they are (rows, then columns), the
+    `geometry` is N, C, F, the image's H and W, rows and columns of positions and their strides in the image, and how
+    its rows are split (`split_rows`: in `split`; H, W, strides and taps are then those of what is split); `result` the
+    height and width of the output, where positions start there and how far apart they are (rows, then columns), the
     weight's steps from row to row and channel to channel, and the cut: k_block, row_blocks, column_blocks.
     """
     cdef Product product = product_of(geometry, tap)
@@ -177,7 +194,10 @@ def correlate(
     cdef Py_ssize_t k_block = result[8], row_blocks = result[9], column_blocks = result[10]
     cdef Py_ssize_t width = VECTOR_BYTES // <Py_ssize_t>sizeof(real)
     cdef Py_ssize_t Q = product.N * product.view.rows * product.view.columns, vectors = (Q + width - 1) // width
-    cdef Py_ssize_t slot, item
+    cdef Py_ssize_t slot, item, image_rows = product.N * product.C * product.view.H
+    cdef const real* seen = &image[0]
+    if product.phases > 1:
+        seen = &split[0]
     target.high, target.wide = result[0], result[1]
     target.row_start, target.row_step, target.column_start, target.column_step = (
         result[2], result[3], result[4], result[5])
@@ -186,11 +206,14 @@ def correlate(
             pack_weights(weight, result[6], result[7], weight_tap, &product,
                          slot_start(product.panels, slot, threads), slot_start(product.panels, slot + 1, threads),
                          &packed[0])
+            if product.phases > 1:
+                split_rows(&image[0], &product, slot_start(image_rows, slot, threads),
+                           slot_start(image_rows, slot + 1, threads), &split[0])
         team_barrier()
         for slot in prange(threads, schedule="static"):
             for item in range(slot_start(row_blocks * column_blocks, slot, threads),
                               slot_start(row_blocks * column_blocks, slot + 1, threads)):
-                correlate_item(&image[0], &packed[0], bias, &product, &target, &output[0], &workspace[slot, 0],
+                correlate_item(seen, &packed[0], bias, &product, &target, &output[0], &workspace[slot, 0],
                                slot_start(product.panels, item // column_blocks, row_blocks),
                                slot_start(product.panels, item // column_blocks + 1, row_blocks),
                                slot_start(vectors, item % column_blocks, column_blocks) * width,
@@ -253,13 +276,14 @@ cdef void weight_gradient_item(
 
 def weight_gradient(
     const real[::1] image, const real[::1] grad, const Py_ssize_t[::1] geometry, const Py_ssize_t[:, ::1] tap,
-    const Py_ssize_t[::1] cut, real[:, :, ::1] sums, real[:, ::1] grad_weight, real[:, ::1] workspace, int threads,
+    const Py_ssize_t[::1] cut, real[:, :, ::1] sums, real[:, ::1] grad_weight, real[::1] split,
+    real[:, ::1] workspace, int threads,
 ):
     """grad_weight[f, k] = the sum over positions q of grad[f, q] columns[k, q].
 
-    `geometry` as in `correlate`; `cut` is blocks of positions (a multiple of the chunks), the most positions of one,
-    row_blocks and column_blocks. `sums` has one matrix for each chunk of the blocks, filled up to whole tiles; they are
-    added in order, and where there is one that fits it may be the result itself.
+    `geometry` and `split` as in `correlate`; `cut` is blocks of positions (a multiple of the chunks), the most
+    positions of one, row_blocks and column_blocks. `sums` has one matrix for each chunk of the blocks, filled up to
+    whole tiles; they are added in order, and where there is one that fits it may be the result itself.
     """
     cdef Product product = product_of(geometry, tap)
     cdef View outputs
@@ -267,18 +291,27 @@ def weight_gradient(
     cdef Py_ssize_t chunks = sums.shape[0], blocks = cut[0], most = cut[1], row_blocks = cut[2], column_blocks = cut[3]
     cdef Py_ssize_t vectors = sums.shape[2] * <Py_ssize_t>sizeof(real) // VECTOR_BYTES
     cdef Py_ssize_t P = product.view.rows * product.view.columns, slot, item, f, k, chunk
+    cdef Py_ssize_t image_rows = product.N * product.C * product.view.H
     cdef bint in_place = &sums[0, 0, 0] == &grad_weight[0, 0]
+    cdef const real* seen = &image[0]
+    if product.phases > 1:
+        seen = &split[0]
     one_tap[0], one_tap[1], one_tap[2], one_tap[3] = 0, 0, 0, P
     outputs.H, outputs.W, outputs.image_step, outputs.channel_step = 1, P, product.F * P, P
     outputs.rows, outputs.columns, outputs.row_stride, outputs.column_stride = 1, P, 1, 1
     outputs.taps, outputs.tap = 1, one_tap
     with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
+        if product.phases > 1:
+            for slot in prange(threads, schedule="static"):
+                split_rows(&image[0], &product, slot_start(image_rows, slot, threads),
+                           slot_start(image_rows, slot + 1, threads), &split[0])
+            team_barrier()
         for slot in prange(threads, schedule="static"):
             for item in range(slot_start(chunks * row_blocks * column_blocks, slot, threads),
                               slot_start(chunks * row_blocks * column_blocks, slot + 1, threads)):
                 chunk = item // (row_blocks * column_blocks)
                 weight_gradient_item(
-                    &image[0], &grad[0], &product, &outputs, &sums[chunk, 0, 0], &workspace[slot, 0],
+                    seen, &grad[0], &product, &outputs, &sums[chunk, 0, 0], &workspace[slot, 0],
                     slot_start(product.panels, item // column_blocks % row_blocks, row_blocks),
                     slot_start(product.panels, item // column_blocks % row_blocks + 1, row_blocks),
                     slot_start(vectors, item % column_blocks, column_blocks),

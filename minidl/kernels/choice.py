@@ -15,6 +15,7 @@ from minidl import _ext
 from minidl.geometry import Pair, Window
 from minidl.kernels.direct import MOST_COLUMNS
 from minidl.kernels.fft import fft_size
+from minidl.kernels.implicit_gemm import splits_rows
 from minidl.kernels.row_winograd import ROW_TAPS, row_plan, row_winograd_applies
 from minidl.kernels.winograd import WINOGRAD_KERNELS, winograd_applies
 from minidl.runtime import get_precision
@@ -181,11 +182,15 @@ def cost(algorithm: str, direction: str, N: int, C: int, F: int, groups: int, wi
         # Runs of one row each, cut by panels; with a stride no plain copies.
         across = OW if direction != "input" else -(-W // window.stride[1])
         by_number = 0.15 if window.taps == 1 else 0.15 + 8 / across + 8 / 48
+        splitting = 0.0
         if direction != "input" and window.stride[1] > 1:
-            # The weight's gradient gathers longer runs.
-            by_number += (0.3 if direction == "forward" else 0.25) * window.stride[1]
+            if splits_rows(window):
+                splitting = 0.6 * N * C * H * W
+            else:
+                # The weight's gradient gathers longer runs.
+                by_number += (0.3 if direction == "forward" else 0.25) * window.stride[1]
         by_weight = 3.0 if direction == "input" and window.taps > 1 else 0.4
-        packed = gathered * by_number + by_weight * F * C * window.taps
+        packed = gathered * by_number + by_weight * F * C * window.taps + splitting
         if direction == "weight":
             packed += 0.35 * (gathered + N * F * seen)
         return products / (_TILE_RATE * rows / (-(-rows // 8) * 8)) + packed + 0.1 * moved

@@ -26,6 +26,8 @@ _GRADIENTS_BYTES = 512 * 1024
 # All partial sums of a weight gradient.
 _SUMS_BYTES = 4 * 1024**2
 _CHUNKS = 8
+# Of a pixel, from which on it pays to split the rows of images first.
+_READS_WORTH_SPLITTING = 2
 # Parts that the work is cut into where there is not much of it: so many that a few threads get as much each.
 _FEWEST_PARTS = 8
 
@@ -38,6 +40,8 @@ class Correlation(NamedTuple):
     weight_tap: Array
     result: Array
     packed: int
+    # Of images whose rows are split, 0 if they are not.
+    split: int
     columns: int
     work: int
 
@@ -50,6 +54,7 @@ class GradientPlan(NamedTuple):
     cut: Array
     # Of the partial sums: chunks, rows and columns, the latter two filled up to whole tiles.
     sums: tuple[int, int, int]
+    split: int
     scratch: int
     work: int
 
@@ -67,9 +72,43 @@ def _inside(offset: int, stride: int, size: int, positions: int) -> tuple[int, i
     return max(-(offset // stride), 0), max(min(-((offset - size) // stride), positions), 0)
 
 
-def _seen(offsets: list[tuple[int, int]], stride: int, columns: int, positions: int) -> Array:
-    """What the taps at these offsets in rows and columns see."""
-    return np.array([(row, column, *_inside(column, stride, columns, positions)) for row, column in offsets], np.intp)
+def _splits(taps: int, positions: tuple[int, int], image: tuple[int, int], step: int) -> bool:
+    return step > 1 and taps * positions[0] * positions[1] >= _READS_WORTH_SPLITTING * image[0] * image[1]
+
+
+def splits_rows(window: Window) -> bool:
+    """Whether the images' rows are split by the remainder of their columns in the stride before they are gathered."""
+    return _splits(window.taps, window.output_size, window.input_size, window.stride[1])
+
+
+class _Seen(NamedTuple):
+    """Images as the kernel reads them: columns, their stride, how rows were split before, and what the taps see."""
+
+    columns: int
+    stride: int
+    split: tuple[int, int]
+    tap: Array
+
+
+def _seen(
+    offsets: list[tuple[int, int]], image: tuple[int, int], stride: tuple[int, int], positions: tuple[int, int]
+) -> _Seen:
+    """For taps at these offsets in rows and columns.
+
+    With a stride, a tap sees every so many columns. If numbers are read often enough for that, rows are split first by
+    the remainder of their columns, so that they lie side by side.
+    """
+    step, wide = stride[1], image[1]
+    inside = [_inside(column, step, wide, positions[1]) for _, column in offsets]
+    if not _splits(len(offsets), positions, image, step):
+        taps = [(row, column, *ends) for (row, column), ends in zip(offsets, inside, strict=True)]
+        return _Seen(wide, step, (wide, 1), np.array(taps, np.intp))
+    part = -(-wide // step)
+    taps = [
+        (row, column % step * part + column // step, *ends)
+        for (row, column), ends in zip(offsets, inside, strict=True)
+    ]  # fmt: skip
+    return _Seen(step * part, 1, (wide, step), np.array(taps, np.intp))
 
 
 def _correlation(
@@ -105,14 +144,16 @@ def _correlation(
     # One part more for one thread than for the other is a lot where there are few.
     if blocks * row_blocks % 2 and blocks * row_blocks < 2 * _FEWEST_PARTS and F >= 32 * rows:
         row_blocks *= 2
+    seen = _seen(offsets, image, stride, positions)
     return Correlation(
-        _numbers(N, C, F, *image, *positions, *stride),
-        _seen(offsets, stride[1], image[1], positions[1]),
+        _numbers(N, C, F, image[0], seen.columns, *positions, stride[0], seen.stride, *seen.split),
+        seen.tap,
         _numbers(*weight_tap),
         _numbers(
             high, wide, row_start, row_step, column_start, column_step, *weight_steps, k_block, row_blocks, blocks
         ),
         _whole(F, rows) * K,
+        N * C * image[0] * seen.columns if seen.split[1] > 1 else 0,
         rows * lanes + panels * lanes * k_block,
         F * K * Q,
     )
@@ -176,11 +217,13 @@ def _weight_plan(N: int, C: int, F: int, window: Window, itemsize: int) -> Gradi
     most = -(-Q // (chunks * -(-Q // (chunks * _POSITIONS_AT_ONCE))))
     row_blocks, column_blocks = _parts(F, K, chunks, rows, lanes, _GRADIENTS_BYTES // (most * itemsize))
     panels = -(-(high // rows) // row_blocks)
+    seen = _seen(offsets, image, stride, positions)
     return GradientPlan(
-        _numbers(N, C, F, *image, *positions, *stride),
-        _seen(offsets, stride[1], image[1], positions[1]),
+        _numbers(N, C, F, image[0], seen.columns, *positions, stride[0], seen.stride, *seen.split),
+        seen.tap,
         _numbers(chunks * -(-Q // (chunks * _POSITIONS_AT_ONCE)), most, row_blocks, column_blocks),
         (chunks, high, wide),
+        N * C * image[0] * seen.columns if seen.split[1] > 1 else 0,
         2 * most * lanes + panels * rows * most,
         F * K * Q,
     )
@@ -211,11 +254,15 @@ _weight_gradient = by_dtype(_ext.implicit_gemm.weight_gradient)
 def _run(plan: Correlation, image: Array, weight: Array, bias: Array | None, output: Array) -> None:
     dtype = output.dtype
     threads = threads_for(plan.work)
-    with workspace(1, plan.packed, dtype) as packed, workspace(threads, plan.columns, dtype) as columns:
+    with (
+        workspace(1, plan.packed, dtype) as packed,
+        workspace(1, plan.split, dtype) as split,
+        workspace(threads, plan.columns, dtype) as columns,
+    ):
         _correlate[dtype](
             contiguous(image).reshape(-1), contiguous(weight).reshape(-1),
             NOTHING[dtype] if bias is None else contiguous(bias), plan.geometry, plan.tap, plan.weight_tap, plan.result,
-            output.reshape(-1), packed[0], columns, threads,
+            output.reshape(-1), packed[0], split[0], columns, threads,
         )  # fmt: skip
 
 
@@ -262,12 +309,13 @@ def implicit_gemm_weight_gradient(x: Array, grad: Array, window: Window) -> Arra
     threads = threads_for(plan.work)
     with (
         workspace(1, 0 if in_place else plan.sums[0] * plan.sums[1] * plan.sums[2], dtype) as rows,
+        workspace(1, plan.split, dtype) as split,
         workspace(threads, plan.scratch, dtype) as scratch,
     ):
         count = plan.sums[0] * plan.sums[1] * plan.sums[2]
         sums = (output if in_place else rows[0, :count]).reshape(plan.sums)
         _weight_gradient[dtype](
             contiguous(x).reshape(-1), contiguous(grad).reshape(-1), plan.geometry, plan.tap, plan.cut, sums, matrix,
-            scratch, threads,
+            split[0], scratch, threads,
         )  # fmt: skip
     return output
