@@ -13,6 +13,7 @@ from test_parity_loss import REDUCTIONS, beside, second_gradients
 import minidl
 import minidl.functional as F
 from minidl import kernels, reference
+from minidl.errors import ArgumentError, OutOfRangeError
 
 INF, NAN = np.inf, np.nan
 
@@ -242,6 +243,34 @@ def test_the_fused_kernels_equal_their_twins(seed: int, dtype: str, threads_ever
         module.cross_entropy_gradient(expected[1], target, -7, scale, share, spread) for module in (kernels, reference)
     )
     assert_close(*gradients, tolerance, scale=1.0)
+    # One number for all rows, and no losses that nobody asked for.
+    assert kernels.cross_entropy(x, target, -7, share, spread, each=False)[::2] == (None, total)
+    found = kernels.cross_entropy_gradient(expected[1], target, -7, 0.7, share, spread)
+    same = kernels.cross_entropy_gradient(expected[1], target, -7, np.full(rows, 0.7, dtype), share, spread)
+    np.testing.assert_array_equal(found, same)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "fits"),
+    [
+        ([], True), ([0, 4, 2], True), ([5, 0], False), ([0, 1, 5], False), ([0, -1, 0], False), ([-(2**63), 0], False),
+        ([[0, 1], [4, 3]], True), ([[0, 1], [2, 9]], False), ([2**63 - 1], False),
+    ],
+)  # fmt: skip
+def test_the_range_of_class_numbers(numbers: Any, fits: bool) -> None:
+    assert kernels.all_below(np.array(numbers, np.longlong), 5) is fits
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64", "uint64"])
+def test_class_numbers_of_any_integers_and_layout(dtype: str) -> None:
+    x = np.random.default_rng(0).normal(size=(2, 3, 2, 2)).astype(np.float32)
+    target = np.arange(8, dtype=dtype).reshape(2, 2, 2) % 3
+    expected = F.cross_entropy(x, target.astype(np.int64), reduction="none").data
+    for laid_out in (target, np.asfortranarray(target), target[::-1, ::-1][::-1, ::-1]):
+        np.testing.assert_array_equal(F.cross_entropy(x, laid_out, reduction="none").data, expected)
+    target[1, 0, 1] = np.iinfo(dtype).max
+    with pytest.raises(OutOfRangeError, match=rf"^cross_entropy: target\[1, 0, 1\] is {np.iinfo(dtype).max}, "):
+        F.cross_entropy(x, np.asfortranarray(target))
 
 
 # Where ours is not PyTorch's
@@ -313,6 +342,32 @@ def test_large_values_in_both_dtypes(dtype: str, size: float) -> None:
         loss.backward()
         assert np.isfinite(x.grad.data).all()
         assert x.grad.dtype == dtype
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_loss_that_its_dtype_does_not_hold() -> None:
+    """Infinite, without a warning of NumPy's, also where every row's is finite."""
+    x = minidl.tensor([[3e38, 0.0], [3e38, 0.0]], dtype="float32", requires_grad=True)
+    losses = F.cross_entropy(x, [1, 1], reduction="none")
+    assert np.isfinite(losses.data).all()
+    assert F.cross_entropy(x, [1, 1], reduction="sum").item() == INF
+    loss = F.cross_entropy(x, [1, 1])
+    assert loss.item() == np.float32(3e38)
+    (loss * 2e38).backward()
+    np.testing.assert_array_equal(x.grad.data, np.array([[1e38, -1e38]] * 2, np.float32))
+
+
+def test_settings_that_have_passed_let_no_other_type_pass() -> None:
+    """True equals 1, and both have one hash."""
+    x = [[1.0, 2.0]]
+    assert F.cross_entropy(x, [0], label_smoothing=1).item() == F.cross_entropy(x, [0], label_smoothing=1.0).item()
+    F.cross_entropy(x, [0], ignore_index=1)
+    for name, wrong in (("label_smoothing", True), ("ignore_index", True), ("ignore_index", 1.0), ("reduction", [])):
+        for _ in range(2):
+            with pytest.raises(ArgumentError, match=rf"^cross_entropy: {name} must be "):
+                F.cross_entropy(x, [0], **{name: wrong})
+    with pytest.raises(ArgumentError, match="^CrossEntropyLoss: label_smoothing must be "):
+        minidl.nn.CrossEntropyLoss(label_smoothing=True)
 
 
 def test_numbers_of_numpys_keep_the_dtype() -> None:

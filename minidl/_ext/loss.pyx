@@ -44,46 +44,65 @@ def log_softmax(const real[:, ::1] x_rc, real[:, ::1] y_rc, int threads):
                 y_rc[r, c] = <real>((x_rc[r, c] - maximum) - log_sum)
 
 
+def all_below(const long long[::1] numbers, unsigned long long limit):
+    """Whether all numbers are from 0 on and below the limit."""
+    cdef Py_ssize_t i
+    cdef bint fits = True
+    with nogil:
+        for i in range(numbers.shape[0]):
+            # Read without a sign, negative numbers are large.
+            fits &= <unsigned long long>numbers[i] < limit
+    return fits
+
+
 def cross_entropy(
     const real[:, ::1] x_rc, const long long[::1] target_r, long long ignore_index, const real[::1] share_r,
     const real[::1] spread_c, real[:, ::1] log_probability_rc, real[::1] loss_r, int threads,
 ):
     """l = log_softmax(x), which is log_probability; loss[r] = -share[r] l[r, target[r]] - sum(spread l[r]).
 
-    Without entries, share is 1 and spread 0. The loss of ignored rows is 0. Returns the losses' sum, and how many rows
-    are not ignored.
+    None stands for a share of 1, for a spread of 0, and for losses that nobody wants one by one. The loss of ignored
+    rows is 0. Returns the losses' sum, and how many rows are not ignored.
     """
     cdef Py_ssize_t R = x_rc.shape[0], r, c, kept = 0
     cdef double total, all_rows = 0
+    cdef bint has_share = share_r is not None, has_loss = loss_r is not None
+    cdef Py_ssize_t spread_classes = 0 if spread_c is None else spread_c.shape[0]
     log_softmax(x_rc, log_probability_rc, threads)
     with nogil:
         for r in range(R):
             if target_r[r] == ignore_index:
-                loss_r[r] = 0
+                if has_loss:
+                    loss_r[r] = 0
                 continue
             total = log_probability_rc[r, target_r[r]]
-            if share_r.shape[0]:
+            if has_share:
                 total = total * share_r[r]
-            for c in range(spread_c.shape[0]):
+            for c in range(spread_classes):
                 total = total + spread_c[c] * log_probability_rc[r, c]
-            loss_r[r] = <real>-total
-            all_rows += loss_r[r]
+            if has_loss:
+                loss_r[r] = <real>-total
+            # Rounded to what a loss of the row would be, so that the sum is that of the losses.
+            all_rows += <real>-total
             kept += 1
     return all_rows, kept
 
 
 def cross_entropy_gradient(
     const real[:, ::1] log_probability_rc, const long long[::1] target_r, long long ignore_index,
-    const real[::1] scale_r, const real[::1] share_r, const real[::1] spread_c, real[:, ::1] grad_rc, int threads,
+    double factor, const real[::1] scale_r, const real[::1] share_r, const real[::1] spread_c, real[:, ::1] grad_rc,
+    int threads,
 ):
     """grad[r] = (exp(log_probability[r]) (share[r] + sum(spread)) - share[r] onehot(target[r]) - spread) scale[r].
 
-    Ignored rows get 0.
+    None stands for a scale of `factor` for every row, for a share of 1 and for a spread of 0. Ignored rows get 0.
     """
     cdef Py_ssize_t R = grad_rc.shape[0], slot, r, c
     cdef double spread_sum = 0
-    cdef real share, whole
-    for c in range(spread_c.shape[0]):
+    cdef real share, scale, whole
+    cdef bint has_scale = scale_r is not None, has_share = share_r is not None
+    cdef Py_ssize_t spread_classes = 0 if spread_c is None else spread_c.shape[0]
+    for c in range(spread_classes):
         spread_sum += spread_c[c]
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
         for r in range(slot_start(R, slot, threads), slot_start(R, slot + 1, threads)):
@@ -91,10 +110,11 @@ def cross_entropy_gradient(
                 for c in range(grad_rc.shape[1]):
                     grad_rc[r, c] = 0
             else:
-                share = share_r[r] if share_r.shape[0] else 1
-                whole = <real>(share + spread_sum) * scale_r[r]
+                share = share_r[r] if has_share else 1
+                scale = scale_r[r] if has_scale else <real>factor
+                whole = <real>(share + spread_sum) * scale
                 for c in range(grad_rc.shape[1]):
                     grad_rc[r, c] = exponential(log_probability_rc[r, c]) * whole
-                for c in range(spread_c.shape[0]):
-                    grad_rc[r, c] -= spread_c[c] * scale_r[r]
-                grad_rc[r, target_r[r]] -= share * scale_r[r]
+                for c in range(spread_classes):
+                    grad_rc[r, c] -= spread_c[c] * scale
+                grad_rc[r, target_r[r]] -= share * scale

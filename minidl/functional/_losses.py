@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from math import inf
 from typing import Any
 
 import numpy as np
 
+from minidl import kernels
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, check_flag
 from minidl.ops._common import as_tensor, cast, check_choice, check_floating, check_same_dtype
 from minidl.ops.arithmetic import div
@@ -62,9 +64,19 @@ _RULES_OF: dict[str, dict[str, Rule]] = {
 
 def check_settings(function: str, settings: Mapping[str, Any], op: str | None = None) -> None:
     """Refuse a value that a setting of a loss can't have; messages start with `op`, or with the function's name."""
+    try:
+        _check_once(op or function, function, **settings)
+    except TypeError:
+        # Of a value without a hash.
+        _check_once.__wrapped__(op or function, function, **settings)
+
+
+# Values that have passed pass again, if they are of the same types too: True equals 1.
+@lru_cache(maxsize=256, typed=True)
+def _check_once(op: str, function: str, **settings: Any) -> None:
     own = _RULES_OF.get(function, {})
     for name, value in settings.items():
-        (own.get(name) or _RULES[name])(op or function, name, value)
+        (own.get(name) or _RULES[name])(op, name, value)
 
 
 def read_alike(op: str, **given: Any) -> list[Any]:
@@ -125,9 +137,8 @@ def read_classes(op: str, x: Any, target: Any, ignore_index: int | None = None) 
         raise ShapeError(f"{op}: target must have shape {wanted}, one a {each} of input {shape}, got {t.shape}")
     classes = shape[min(1, len(shape) - 1)]
     # A copy, so that nothing can change it before the backward pass.
-    numbers = t.astype(np.longlong)
-    # Read without a sign, negative numbers are large.
-    if numbers.size == 0 or numbers.view(np.ulonglong).max() < classes:
+    numbers = t.astype(np.longlong, "C")
+    if kernels.all_below(numbers, classes):
         return numbers
     wrong = (t < 0) | (t >= classes)
     if ignore_index is not None and wrong.any():

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from minidl import _ext
-from minidl.kernels._common import NOTHING, Array, by_dtype, contiguous
+from minidl.kernels._common import Array, by_dtype, contiguous
 from minidl.memory import new_array
 from minidl.runtime import threads_for
 
 __all__ = [
+    "all_below",
     "cross_entropy",
     "cross_entropy_gradient",
     "log_softmax",
@@ -20,6 +19,11 @@ __all__ = [
 _log_softmax = by_dtype(_ext.loss.log_softmax)
 _cross_entropy = by_dtype(_ext.loss.cross_entropy)
 _cross_entropy_gradient = by_dtype(_ext.loss.cross_entropy_gradient)
+
+
+def all_below(numbers: Array, limit: int) -> bool:
+    """Whether all of the numbers, C-contiguous ones of 64 bits, are from 0 on and below the limit."""
+    return _ext.loss.all_below(numbers if numbers.ndim == 1 else numbers.reshape(-1), limit)
 
 
 def log_softmax(x: Array) -> Array:
@@ -32,21 +36,27 @@ def log_softmax(x: Array) -> Array:
 
 
 def cross_entropy(
-    x: Array, target: Array, ignore_index: int, share: Array | None = None, spread: Array | None = None
-) -> tuple[Array, Array, float, int]:
+    x: Array,
+    target: Array,
+    ignore_index: int,
+    share: Array | None = None,
+    spread: Array | None = None,
+    each: bool = True,
+) -> tuple[Array | None, Array, float, int]:
     """The losses (R,) of logits (R, C) for class numbers (R,), the log-probabilities (R, C), the losses' sum, and how
     many rows are not ignored.
 
     A loss is -share[r] of the target's log-probability less the sum of spread (C,) times all of the row's; share is 1
-    and spread 0 by default. Class weights and label smoothing are no more than these two.
+    and spread 0 by default. Class weights and label smoothing are no more than these two. Both are C-contiguous, as is
+    the target. Losses are None where `each` of them is not wanted.
     """
-    log_probability, loss = new_array(x.shape, x.dtype), np.empty(x.shape[0], x.dtype)
+    log_probability = new_array(x.shape, x.dtype)
+    loss = np.empty(x.shape[0], x.dtype) if each else None
     total, kept = 0.0, 0
     if x.size:
         total, kept = _cross_entropy[x.dtype](
-            contiguous(x), target, ignore_index, *_given(x.dtype, share, spread), log_probability, loss,
-            threads_for(x.size * 8),
-        )  # fmt: skip
+            contiguous(x), target, ignore_index, share, spread, log_probability, loss, threads_for(x.size * 8)
+        )
     return loss, log_probability, total, kept
 
 
@@ -54,20 +64,18 @@ def cross_entropy_gradient(
     log_probability: Array,
     target: Array,
     ignore_index: int,
-    scale: Array,
+    scale: Array | float,
     share: Array | None = None,
     spread: Array | None = None,
 ) -> Array:
-    """((share + sum(spread)) softmax - share onehot - spread) * scale, row by row, 0 for ignored rows."""
+    """((share + sum(spread)) softmax - share onehot - spread) * scale, row by row, 0 for ignored rows.
+
+    The scale is a number, or an array (R,) with one for each row.
+    """
     grad = new_array(log_probability.shape, log_probability.dtype)
     if grad.size:
+        factor, scales = (0.0, contiguous(scale)) if isinstance(scale, np.ndarray) else (scale, None)
         _cross_entropy_gradient[grad.dtype](
-            log_probability, target, ignore_index, contiguous(scale), *_given(grad.dtype, share, spread), grad,
-            threads_for(grad.size * 8),
-        )  # fmt: skip
+            log_probability, target, ignore_index, factor, scales, share, spread, grad, threads_for(grad.size * 8)
+        )
     return grad
-
-
-def _given(dtype: np.dtype, *arrays: Array | None) -> tuple[Array, ...]:
-    nothing: Any = NOTHING[dtype]
-    return tuple([nothing if a is None else contiguous(a) for a in arrays])

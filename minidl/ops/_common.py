@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,10 @@ import numpy as np
 from minidl.autograd import TensorBase, wrap
 from minidl.dtypes import FLOAT64, result_dtype, scalar_dtype, to_array
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
+
+Array = np.ndarray
+
+_LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 def as_tensor(op: str, name: str, value: Any) -> Any:
@@ -34,6 +39,14 @@ def _scalar(op: str, value: bool | int | float, beside: np.dtype) -> Any:
         return wrap(np.asarray(value, dtype))
     except OverflowError:
         raise ArgumentError(f"{op}: the number {value} does not fit {dtype}; use astype()") from None
+
+
+def rounded(value: float, dtype: np.dtype) -> Array:
+    """A Python float as an array without dimensions; one that `dtype` can't hold is infinite, without a warning."""
+    if _LARGEST_FLOAT32 < abs(value) < inf:
+        with np.errstate(over="ignore"):
+            return np.asarray(value, dtype)
+    return np.asarray(value, dtype)
 
 
 def promoted(op: str, a: Any, b: Any) -> tuple[Any, Any]:

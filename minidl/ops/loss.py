@@ -8,6 +8,7 @@ import numpy as np
 
 from minidl import kernels
 from minidl.autograd import Op, wrap
+from minidl.ops._common import rounded
 from minidl.ops.activation import LogSigmoid, Sigmoid, Softmax
 from minidl.ops.arithmetic import Clip, Unary, absolute, add, div, log, maximum, mul, neg, power, sub, where
 from minidl.ops.shapes import Reshape
@@ -222,7 +223,7 @@ class CrossEntropy(Op):
             self.share = own * x.dtype.type(1 - self.smoothing)
             self.spread = weight * x.dtype.type(self.smoothing / x.shape[1]) if self.smoothing else None
         loss, self.log_probability, total, count = kernels.cross_entropy(
-            x, self.target, self.ignore_index, self.share, self.spread
+            x, self.target, self.ignore_index, self.share, self.spread, self.reduction == "none"
         )
         if self.reduction == "none":
             return loss
@@ -230,8 +231,7 @@ class CrossEntropy(Op):
             # Where weights sum to 0, smoothing leaves nothing but NaN in PyTorch, and no smoothing infinity too.
             divisor = count if divisor is None else divisor
             self.factor = 1 / divisor if divisor else nan if self.smoothing else inf
-        with np.errstate(all="ignore"):
-            return np.asarray(total * self.factor, x.dtype)
+        return rounded(total * self.factor, x.dtype)
 
     def backward(self, grad):
         (x,) = self.saved
@@ -253,7 +253,7 @@ class CrossEntropy(Op):
 
     def backward_arrays(self, grad):
         self.saved_arrays()
-        scale = grad if self.reduction == "none" else np.full(len(self.target), float(grad) * self.factor, grad.dtype)
+        scale = grad if self.reduction == "none" else float(grad) * self.factor
         return kernels.cross_entropy_gradient(
             self.log_probability, self.target, self.ignore_index, scale, self.share, self.spread
         )

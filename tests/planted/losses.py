@@ -13,17 +13,17 @@ THEIRS = "test_ops.py -k pytorchs and "
 MUTANTS = [
     Mutant(
         "cross-entropy-gradient-scale", "_ext/loss.pyx",
-        "grad_rc[r, target_r[r]] -= share * scale_r[r]", "grad_rc[r, target_r[r]] -= share",
+        "grad_rc[r, target_r[r]] -= share * scale", "grad_rc[r, target_r[r]] -= share",
         "a mean without its factor, for the right class alone", (FUSED_LOSS,),
     ),
     Mutant(
         "cross-entropy-spread", "_ext/loss.pyx",
-        "whole = <real>(share + spread_sum) * scale_r[r]", "whole = share * scale_r[r]",
+        "whole = <real>(share + spread_sum) * scale", "whole = share * scale",
         "label smoothing forgotten in one term of the gradient", (FUSED_LOSS,),
     ),
     Mutant(
         "cross-entropy-ignored-gradient", "_ext/loss.pyx",
-        "                    grad_rc[r, c] = 0\n", "                    grad_rc[r, c] = scale_r[r]\n",
+        "                    grad_rc[r, c] = 0\n", "                    grad_rc[r, c] = <real>factor\n",
         "ignored rows get a gradient", (FUSED_LOSS,),
     ),
     Mutant(
@@ -113,9 +113,24 @@ MUTANTS = [
     ),
     Mutant(
         "classes-unchecked", "functional/_losses.py",
-        "numbers.view(np.ulonglong).max() < classes", "numbers.view(np.ulonglong).max() <= classes",
+        "kernels.all_below(numbers, classes)", "kernels.all_below(numbers, classes + 1)",
         "a check weakened: a class that is not there is read from beyond the row",
         ("test_bad_input.py -k cross_entropy",),
+    ),
+    Mutant(
+        "classes-read-with-a-sign", "_ext/loss.pyx",
+        "<unsigned long long>numbers[i] < limit", "numbers[i] < <long long>limit",
+        "negative class numbers pass the check", ("test_loss_limits.py -k range_of_class",),
+    ),
+    Mutant(
+        "settings-passed-by-value", "functional/_losses.py",
+        "@lru_cache(maxsize=256, typed=True)", "@lru_cache(maxsize=256)",
+        "True passes for a setting where 1 has passed", ("test_loss_limits.py -k other_type",),
+    ),
+    Mutant(
+        "loss-scale-of-rows-alone", "_ext/loss.pyx",
+        "scale = scale_r[r] if has_scale else <real>factor", "scale = scale_r[r] if has_scale else 1",
+        "a mean without its factor, for every class", (FUSED_LOSS,),
     ),
     Mutant(
         "tanh-slope", "ops/activation.py",
