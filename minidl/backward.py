@@ -92,25 +92,33 @@ def run_backward(
     """
     retain = create_graph if retain_graph is None else retain_graph
     pending: dict[int, Any] = {}
-    owned: set[int] = set()
+    # Whose gradient may be somebody else's array too.
+    shared: set[int] = set()
     finished: dict[int, Any] = {}
     queue: list[tuple[int, Op]] = []
-    leaves: dict[int, TensorBase] = {}
+    leaves: list[TensorBase] = []
 
-    def send(edge: Op | TensorBase, grad: Any, is_new: bool) -> None:
-        key = id(edge)
-        if key in pending:
-            total = pending[key] + grad
-            pending[key] = np.asarray(total) if isinstance(total, np.generic) else total
-            owned.add(key)
-            return
-        pending[key] = grad
-        if is_new:
-            owned.add(key)
-        if isinstance(edge, Op):
-            heapq.heappush(queue, (-edge.order, edge))
-        else:
-            leaves[key] = edge
+    def send(op: Op | None, edges: tuple, grads: tuple, needs: tuple, are_new: bool) -> None:
+        for edge, grad, need in zip(edges, grads, needs, strict=True):
+            if edge is None or not need or grad is None:
+                continue
+            is_op = isinstance(edge, Op)
+            if is_op and edge.shape != (grad.data if create_graph else grad).shape:
+                by = op.name if op is not None else name
+                raise GraphError(f"{by}: backward gave a gradient of shape {grad.shape} for {edge.shape}")
+            key = id(edge)
+            if key in pending:
+                total = pending[key] + grad
+                pending[key] = np.asarray(total) if isinstance(total, np.generic) else total
+                shared.discard(key)
+                continue
+            pending[key] = grad
+            if not are_new:
+                shared.add(key)
+            if is_op:
+                heapq.heappush(queue, (-edge.order, edge))
+            else:
+                leaves.append(edge)
 
     for output, gradient in zip(outputs, gradients, strict=True):
         if not output._requires_grad:
@@ -120,7 +128,7 @@ def run_backward(
             start = start if isinstance(start, TensorBase) else wrap(start)
         else:
             start = start.data if isinstance(start, TensorBase) else start
-        send(output._op or output, start, False)
+        send(None, (output._op or output,), (start,), (True,), False)
 
     leading = None
     target_keys: set[int] = set()
@@ -157,22 +165,18 @@ def run_backward(
                 op.needs = recorded
             if type(grads) is not tuple:
                 grads = (grads,)
-            is_new = op.owns_gradients
-            for edge, part, need in zip(op.edges, grads, needs, strict=True):
-                if edge is None or not need or part is None:
-                    continue
-                if isinstance(edge, Op) and edge.shape != (part.data if create_graph else part).shape:
-                    raise GraphError(f"{op.name}: backward gave a gradient of shape {part.shape} for {edge.shape}")
-                send(edge, part, is_new)
+            send(op, op.edges, grads, needs, op.owns_gradients)
             if not retain:
                 op.free()
-        for key, leaf in leaves.items():
+        for leaf in leaves:
+            key = id(leaf)
             if leading is not None and key not in target_keys:
                 continue
             grad = _call_hooks(leaf._hooks, pending[key]) if leaf._hooks else pending[key]
             if accumulate:
-                _accumulate(leaf, grad, key in owned and not leaf._hooks)
-            finished[key] = grad
+                _accumulate(leaf, grad, key not in shared and not leaf._hooks)
+            if leading is not None:
+                finished[key] = grad
     finally:
         state.recording = before
     if accumulate and targets is not None:

@@ -146,6 +146,25 @@ class TestBackward:
         with pytest.raises(GraphError, match="the data of a leaf were replaced"):
             minidl.grad(y, x, create_graph=True)
 
+    @pytest.mark.parametrize("recorded", [False, True])
+    def test_gradients_of_another_shape_reach_no_operation(self, recorded: bool) -> None:
+        """Kernels trust their shape."""
+
+        class Wrong(Op):
+            def forward(self, x):
+                return x.copy()
+
+            def backward(self, grad):
+                return grad[1:]
+
+        for y in (Wrong()(leaf(1, 2, 3) * 2), Wrong()(leaf(1, 2, 3))):
+            with pytest.raises(GraphError, match=r"a gradient of shape \(2,\)"):
+                y.sum().backward(create_graph=recorded)
+        y = leaf(1, 2, 3) * 2
+        y.data = np.ones(2)
+        with pytest.raises(GraphError, match=r"^backward: backward gave a gradient of shape \(2,\) for \(3,\)"):
+            y.backward(np.ones(2), create_graph=recorded)
+
 
 class TestGradientsOwnTheirMemory:
     @pytest.mark.parametrize("create_graph", [False, True])

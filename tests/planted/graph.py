@@ -34,6 +34,11 @@ MUTANTS = [
         "what was saved is never freed", ("test_autograd.py -k twice or frees",),
     ),
     Mutant(
+        "gradient-shape-unchecked", "backward.py",
+        "if is_op and edge.shape != (grad.data if create_graph else grad).shape:", "if False:",
+        "a check removed: kernels trust the shape of a gradient", ("test_autograd.py -k another_shape",),
+    ),
+    Mutant(
         "oldest-op-first", "backward.py",
         "heapq.heappush(queue, (-edge.order, edge))", "heapq.heappush(queue, (edge.order, edge))",
         "ops run before all gradients of theirs have come", ("test_autograd.py -k diamond",),
@@ -61,7 +66,7 @@ MUTANTS = [
     ),
     Mutant(
         "needs-ignored", "backward.py",
-        "if edge is None or not need or part is None:", "if edge is None or part is None:",
+        "if edge is None or not need or grad is None:", "if edge is None or grad is None:",
         "a gradient that no target asked for goes on its way", ("test_survivors.py -k asked_for",),
     ),
     Mutant(
