@@ -90,14 +90,17 @@ class Adam(Optimizer):
         beta1, beta2 = group["betas"]
         names = self._remembers + (self._may_remember if group["amsgrad"] else ())
         memory = self._recall(parameters, names)
+        steps = memory["step"]
+        # As a rule all parameters have taken as many steps.
+        corrections = {step: (1 - beta1 ** (step + 1), sqrt(1 - beta2 ** (step + 1))) for step in set(steps)}
         kernels.adam_step(
             grads,
             [p.data for p in parameters],
             memory["exp_avg"],
             memory["exp_avg_sq"],
             memory.get("max_exp_avg_sq", []),
-            [1 - beta1 ** (step + 1) for step in memory["step"]],
-            [sqrt(1 - beta2 ** (step + 1)) for step in memory["step"]],
+            [corrections[step][0] for step in steps],
+            [corrections[step][1] for step in steps],
             lr=group["lr"],
             beta1=beta1,
             beta2=beta2,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from typing import Any
 
@@ -68,19 +68,18 @@ class Optimizer:
         """Step these parameters, all of one dtype."""
         raise NotImplementedError
 
-    def _recall(self, parameters: list[Tensor], names: Iterable[str], fill: float = 0.0) -> dict[str, list[Any]]:
+    def _recall(self, parameters: list[Tensor], names: Sequence[str], fill: float = 0.0) -> dict[str, list[Any]]:
         """What is remembered under each name, an entry a parameter; where there is nothing yet, arrays of `fill`."""
-        found: dict[str, list[Any]] = {name: [] for name in names}
-        for p in parameters:
-            state = self.state.get(p)
-            if state is None:
-                state = self.state[p] = {}
-            for name, values in found.items():
-                value = state.get(name)
-                if value is None:
-                    value = state[name] = 0 if name == "step" else np.full_like(p.data, fill)
-                values.append(value)
-        return found
+        try:
+            states = [self.state[p] for p in parameters]
+            return {name: [state[name] for state in states] for name in names}
+        except KeyError:
+            for p in parameters:
+                state = self.state.setdefault(p, {})
+                for name in names:
+                    if name not in state:
+                        state[name] = 0 if name == "step" else np.full_like(p.data, fill)
+        return {name: [self.state[p][name] for p in parameters] for name in names}
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Add parameters with options of their own.
@@ -161,16 +160,16 @@ class Optimizer:
             for p in group["params"]:
                 if p.grad is not None:
                     dtype, grad = p.data.dtype, self._gradient(p)
-                    if dtype not in by_dtype:
+                    lists = by_dtype.get(dtype)
+                    if lists is None:
                         if dtype.kind != "f":
                             raise DTypeError(
                                 f"{self._name}: only float32 and float64 parameters take steps, got {dtype}"
                             )
-                        by_dtype[dtype] = ([], [])
-                        work.append((group, *by_dtype[dtype]))
-                    parameters, grads = by_dtype[dtype]
-                    parameters.append(p)
-                    grads.append(grad)
+                        lists = by_dtype[dtype] = ([], [])
+                        work.append((group, *lists))
+                    lists[0].append(p)
+                    lists[1].append(grad)
         counts = "step" in self._remembers
         for group, parameters, grads in work:
             try:

@@ -47,14 +47,24 @@ MUTANTS = [
     ),
     Mutant(
         "adam-bias-correction", "optim/adam.py",
-        '[1 - beta1 ** (step + 1) for step in memory["step"]]', '[1 - beta1 ** (step + 2) for step in memory["step"]]',
+        "(1 - beta1 ** (step + 1), sqrt(", "(1 - beta1 ** (step + 2), sqrt(",
         "bias correction off by one", (STEPS + "Adam",),
     ),
     Mutant(
         "adam-correction-without-root", "optim/adam.py",
-        '[sqrt(1 - beta2 ** (step + 1)) for step in memory["step"]]',
-        '[1 - beta2 ** (step + 1) for step in memory["step"]]',
+        "sqrt(1 - beta2 ** (step + 1))) for", "1 - beta2 ** (step + 1)) for",
         "the second correction without its root", (STEPS + "Adam",),
+    ),
+    Mutant(
+        "adam-correction-of-the-first", "optim/adam.py",
+        "[corrections[step][0] for step in steps]", "[corrections[steps[0]][0] for step in steps]",
+        "all parameters take the first one's number of steps", ("optim/test_optimizer_state.py -k gradient_late",),
+    ),
+    Mutant(
+        "memory-begun-again", "optim/optimizer.py",
+        "                    if name not in state:\n", "                    if name:\n",
+        "where one parameter has nothing to remember yet, all forget",
+        ("optim/test_optimizer_state.py -k gradient_late",),
     ),
     Mutant(
         "adamw-coupled", "optim/adam.py",
