@@ -250,6 +250,35 @@ def test_the_fused_kernels_equal_their_twins(seed: int, dtype: str, threads_ever
     np.testing.assert_array_equal(found, same)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 33, 2**14 - 1, 2**14 + 1, 3 * 2**14 + 21])
+def test_the_squared_distance_equals_its_twin(size: int, dtype: str, threads_everywhere: None) -> None:
+    x, t = np.random.default_rng(size).normal(size=(2, size)).astype(dtype)
+    expected = reference.mse_loss(x.astype(np.float64), t.astype(np.float64), "sum")
+    tolerance = 1e-6 if dtype == "float32" else 1e-14
+    found = []
+    for threads in (1, 2, 3):
+        minidl.set_num_threads(threads)
+        found.append((kernels.squared_distance(x, t), kernels.squared_distance_gradient(x, t, 0.3)))
+        assert found[-1][0] == found[0][0]
+        np.testing.assert_array_equal(found[-1][1], found[0][1])
+    total, gradient = found[0]
+    assert total == pytest.approx(expected, rel=tolerance)
+    assert gradient.dtype == dtype
+    assert_close(gradient, ((x - t) * np.asarray(0.3, dtype)), tolerance)
+    strided = kernels.squared_distance_gradient(x[::-1], t[::-1], 0.3)
+    np.testing.assert_array_equal(strided, gradient[::-1])
+
+
+def test_squares_are_rounded_before_they_are_added() -> None:
+    """One that float32 does not hold makes the mean infinite, as it does in PyTorch; a sum on the way does not."""
+    x = minidl.tensor([3e19] + [0.0] * 99, dtype="float32")
+    assert F.mse_loss(x, x.data * 0).item() == INF
+    x = minidl.tensor([1.5e19] * 2, dtype="float32")
+    assert F.mse_loss(x, x.data * 0).item() == pytest.approx(2.25e38, rel=1e-6)
+    assert F.mse_loss(x, x.data * 0, reduction="sum").item() == INF
+
+
 @pytest.mark.parametrize(
     ("numbers", "fits"),
     [

@@ -1,4 +1,5 @@
-"""Softmax, its logarithm and their gradients over rows; cross-entropy with class numbers, forward and backward.
+"""Softmax, its logarithm and their gradients over rows; cross-entropy with class numbers, and the squared distance,
+forward and backward.
 
 Every row is shifted by its maximum first, so that no exponential overflows; sums run in double precision.
 """
@@ -118,3 +119,47 @@ def cross_entropy_gradient(
                 for c in range(spread_classes):
                     grad_rc[r, c] -= spread_c[c] * scale
                 grad_rc[r, target_r[r]] -= share * scale
+
+
+cdef double squares(const real* x, const real* target, Py_ssize_t count) noexcept nogil:
+    """The sum of (x - target)^2, each rounded as its dtype has it, as 16 running sums."""
+    cdef double[16] sums
+    cdef double total = 0
+    cdef real d
+    cdef Py_ssize_t p
+    cdef int i
+    for i in range(16):
+        sums[i] = 0
+    for p in range(0, count - 15, 16):
+        for i in range(16):
+            d = x[p + i] - target[p + i]
+            sums[i] += <real>(d * d)
+    p = count - count % 16
+    for i in range(<int>(count % 16)):
+        d = x[p + i] - target[p + i]
+        sums[i] += <real>(d * d)
+    for i in range(16):
+        total += sums[i]
+    return total
+
+
+def squared_distance(const real[::1] x, const real[::1] target, double[::1] chunk_sums, int threads):
+    """The sum of (x - target)^2, in double precision, over as many chunks as there are sums."""
+    cdef Py_ssize_t chunks = chunk_sums.shape[0], slot, i, start, stop
+    cdef double total = 0
+    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
+        for i in range(slot_start(chunks, slot, threads), slot_start(chunks, slot + 1, threads)):
+            start, stop = slot_start(x.shape[0], i, chunks), slot_start(x.shape[0], i + 1, chunks)
+            chunk_sums[i] = squares(&x[0] + start, &target[0] + start, stop - start)
+    for i in range(chunks):
+        total += chunk_sums[i]
+    return total
+
+
+def squared_distance_gradient(const real[::1] x, const real[::1] target, double factor, real[::1] grad, int threads):
+    """grad = (x - target) factor."""
+    cdef Py_ssize_t slot, i
+    cdef real scale = <real>factor
+    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
+        for i in range(slot_start(x.shape[0], slot, threads), slot_start(x.shape[0], slot + 1, threads)):
+            grad[i] = (x[i] - target[i]) * scale

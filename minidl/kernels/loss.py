@@ -1,4 +1,4 @@
-"""Softmax and cross-entropy, over rows (R, C)."""
+"""Softmax and cross-entropy, over rows (R, C), and the squared distance."""
 
 from __future__ import annotations
 
@@ -14,11 +14,18 @@ __all__ = [
     "cross_entropy",
     "cross_entropy_gradient",
     "log_softmax",
+    "squared_distance",
+    "squared_distance_gradient",
 ]
 
 _log_softmax = by_dtype(_ext.loss.log_softmax)
 _cross_entropy = by_dtype(_ext.loss.cross_entropy)
 _cross_entropy_gradient = by_dtype(_ext.loss.cross_entropy_gradient)
+_squared_distance = by_dtype(_ext.loss.squared_distance)
+_squared_distance_gradient = by_dtype(_ext.loss.squared_distance_gradient)
+
+# Of so many elements is a partial sum.
+_CHUNK = 2**14
 
 
 def all_below(numbers: Array, limit: int) -> bool:
@@ -77,5 +84,26 @@ def cross_entropy_gradient(
         factor, scales = (0.0, contiguous(scale)) if isinstance(scale, np.ndarray) else (scale, None)
         _cross_entropy_gradient[grad.dtype](
             log_probability, target, ignore_index, factor, scales, share, spread, grad, threads_for(grad.size * 8)
+        )
+    return grad
+
+
+def squared_distance(x: Array, target: Array) -> float:
+    """The sum of (x - target)^2."""
+    size = x.size
+    if not size:
+        return 0.0
+    sums = np.empty(-(-size // _CHUNK))
+    return _squared_distance[x.dtype](
+        contiguous(x).reshape(-1), contiguous(target).reshape(-1), sums, threads_for(size)
+    )
+
+
+def squared_distance_gradient(x: Array, target: Array, factor: float) -> Array:
+    """(x - target) * factor."""
+    grad = new_array(x.shape, x.dtype)
+    if x.size:
+        _squared_distance_gradient[x.dtype](
+            contiguous(x).reshape(-1), contiguous(target).reshape(-1), factor, grad.reshape(-1), threads_for(x.size)
         )
     return grad

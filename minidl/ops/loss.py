@@ -39,10 +39,8 @@ class SquaredDistance(Op):
 
     def forward(self, x, t):
         self.save(x, t)
-        # Infinities and NaN are results like any other here; 0 / 0 is NaN.
-        with np.errstate(all="ignore"):
-            difference = np.asarray(np.subtract(x, t))
-            return np.asarray(np.multiply(difference, difference, out=difference).sum() / x.dtype.type(self.divisor))
+        total = kernels.squared_distance(x, t)
+        return rounded(total / self.divisor if self.divisor else nan, x.dtype)
 
     def backward(self, grad):
         x, t = self.saved
@@ -51,11 +49,9 @@ class SquaredDistance(Op):
 
     def backward_arrays(self, grad):
         x, t = self.saved_arrays()
-        with np.errstate(all="ignore"):
-            slope = grad * (x.dtype.type(2) / x.dtype.type(self.divisor))
-            of_x = np.asarray(np.subtract(x, t))
-            of_x = np.multiply(of_x, slope, out=of_x)
-            return of_x if self.needs[0] else None, -of_x if self.needs[1] else None
+        # Without elements, whose mean it would be, there is nothing to multiply.
+        of_x = kernels.squared_distance_gradient(x, t, float(grad) * (2 / max(self.divisor, 1)))
+        return of_x if self.needs[0] else None, -of_x if self.needs[1] else None
 
 
 class Limited(Clip):

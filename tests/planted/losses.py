@@ -118,6 +118,22 @@ MUTANTS = [
         ("test_bad_input.py -k cross_entropy",),
     ),
     Mutant(
+        "squares-of-the-last", "_ext/loss.pyx",
+        "        sums[i] += <real>(d * d)\n    for i in range(16):\n        total",
+        "        sums[i] = <real>(d * d)\n    for i in range(16):\n        total",
+        "what does not fill a vector replaces the sums before", ("test_loss_limits.py -k squared_distance",),
+    ),
+    Mutant(
+        "squares-of-the-first-chunk", "_ext/loss.pyx",
+        "squares(&x[0] + start, &target[0] + start, stop - start)", "squares(&x[0], &target[0], stop - start)",
+        "every chunk is the first one", ("test_loss_limits.py -k squared_distance",),
+    ),
+    Mutant(
+        "squares-not-rounded", "_ext/loss.pyx",
+        "            sums[i] += <real>(d * d)\n    p =", "            sums[i] += <double>d * d\n    p =",
+        "a square that float32 does not hold is counted all the same", ("test_loss_limits.py -k squares_are_rounded",),
+    ),
+    Mutant(
         "classes-read-with-a-sign", "_ext/loss.pyx",
         "<unsigned long long>numbers[i] < limit", "numbers[i] < <long long>limit",
         "negative class numbers pass the check", ("test_loss_limits.py -k range_of_class",),
