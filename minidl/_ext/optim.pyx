@@ -9,10 +9,14 @@ A `_run` gets what `gradient` needs, the addresses of its arrays, kind by kind (
 numbers that differ from parameter to parameter.
 """
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release,
+    PyObject_GetBuffer,
+)
 from cython.parallel cimport prange
 from libc.math cimport sqrt, sqrtf
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp, strcmp
 
 from minidl._ext._threads cimport slot_start
 from minidl._ext._types cimport real
@@ -47,6 +51,35 @@ cdef struct Runs:
 cdef enum:
     # With more, GCC finds too many pairs of arrays that could overlap, and does not vectorise.
     MOST_KINDS = 5
+
+
+cdef bint is_plain(const Py_buffer* view) noexcept:
+    return PyBuffer_IsContiguous(view, c"C") and <size_t>view.buf % <size_t>view.itemsize == 0
+
+
+def fit(list grads, list parameters):
+    """Whether a step takes all of these as they are: each two of one shape and dtype, C-contiguous and aligned, and
+    the parameters writable.
+    """
+    cdef Py_buffer grad, parameter
+    cdef Py_ssize_t i
+    cdef bint fits = len(grads) == len(parameters)
+    for i in range(len(grads)):
+        if not fits:
+            break
+        PyObject_GetBuffer(grads[i], &grad, PyBUF_STRIDES | PyBUF_FORMAT)
+        try:
+            PyObject_GetBuffer(parameters[i], &parameter, PyBUF_STRIDES | PyBUF_FORMAT)
+            fits = (
+                grad.ndim == parameter.ndim
+                and (grad.ndim == 0 or memcmp(grad.shape, parameter.shape, grad.ndim * sizeof(Py_ssize_t)) == 0)
+                and strcmp(grad.format, parameter.format) == 0
+                and is_plain(&grad) and is_plain(&parameter) and not parameter.readonly
+            )
+            PyBuffer_Release(&parameter)
+        finally:
+            PyBuffer_Release(&grad)
+    return fits
 
 
 cdef class Buffers:

@@ -11,11 +11,21 @@ from minidl.runtime import threads_for
 __all__ = [
     "adagrad_step",
     "adam_step",
+    "all_fit",
     "lion_step",
     "radam_step",
     "rmsprop_step",
     "sgd_step",
 ]
+
+
+def all_fit(grads: list[Array], parameters: list[Array]) -> bool:
+    """Whether a step takes all of these as they are.
+
+    A gradient and its parameter have one shape and dtype, both are C-contiguous and aligned, and the parameter is
+    writable.
+    """
+    return _ext.optim.fit(grads, parameters)
 
 
 def sgd_step(

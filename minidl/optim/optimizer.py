@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl import kernels
 from minidl.autograd import TensorBase
 from minidl.errors import ArgumentError, DTypeError, GraphError, ShapeError, StateDictError, check_flag
 from minidl.grad_mode import enable_grad
@@ -159,7 +160,7 @@ class Optimizer:
             by_dtype: dict[np.dtype, tuple[list[Tensor], list[np.ndarray]]] = {}
             for p in group["params"]:
                 if p.grad is not None:
-                    dtype, grad = p.data.dtype, self._gradient(p)
+                    dtype = p.data.dtype
                     lists = by_dtype.get(dtype)
                     if lists is None:
                         if dtype.kind != "f":
@@ -169,7 +170,11 @@ class Optimizer:
                         lists = by_dtype[dtype] = ([], [])
                         work.append((group, *lists))
                     lists[0].append(p)
-                    lists[1].append(grad)
+                    lists[1].append(p.grad.data)
+        for _, parameters, grads in work:
+            # Asked once about all of them, since what an array has to say of itself takes Python long.
+            if not kernels.all_fit(grads, [p.data for p in parameters]):
+                grads[:] = [self._gradient(p) for p in parameters]
         counts = "step" in self._remembers
         for group, parameters, grads in work:
             try:

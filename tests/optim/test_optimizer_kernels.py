@@ -68,6 +68,61 @@ def test_every_step_is_here() -> None:
     assert set(STEPS) == {name for name in vars(kernels) if name.endswith("_step")}
 
 
+def read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
+
+
+def misaligned(*shape: int) -> np.ndarray:
+    return np.zeros(4 * int(np.prod(shape)) + 1, np.uint8)[1:].view(np.float32).reshape(shape)
+
+
+def single(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("grad", "parameter", "fits"),
+    [
+        (single(2, 3), single(2, 3), True), (single(), single(), True), (single(0, 3), single(0, 3), True),
+        (np.zeros(3), np.zeros(3), True), (read_only(single(3)), single(3), True),
+        (single(3), read_only(single(3)), False), (single(2, 3), single(3, 2), False), (single(6), single(2, 3), False),
+        (single(0, 3), single(0, 2), False), (single(1), single(), False), (np.zeros(3), single(3), False),
+        (np.zeros(3, np.int32), single(3), False), (single(3, 2).T, single(2, 3), False),
+        (single(2, 3), single(3, 2).T, False), (single(6)[::2], single(3), False), (single(3), single(6)[::2], False),
+        (misaligned(3), single(3), False), (single(3), misaligned(3), False),
+    ],
+)  # fmt: skip
+def test_what_a_step_takes_as_it_is(grad: np.ndarray, parameter: np.ndarray, fits: bool) -> None:
+    good = single(4)
+    assert kernels.all_fit([grad], [parameter]) is fits
+    assert kernels.all_fit([good, good, grad], [good, good, parameter]) is fits
+    assert kernels.all_fit([grad, good], [parameter, good]) is fits
+
+
+def test_nothing_fits_and_numbers_must_match() -> None:
+    assert kernels.all_fit([], [])
+    assert not kernels.all_fit([single(1)], [])
+    with pytest.raises(TypeError):
+        kernels.all_fit([single(1)], [None])
+
+
+@pytest.mark.parametrize("grad", [single(3, 2).T, misaligned(2, 3)], ids=["transposed", "misaligned"])
+def test_gradients_of_another_layout(grad: np.ndarray) -> None:
+    grad[...] = np.arange(6).reshape(2, 3)
+    results = []
+    for own in (grad, grad.copy()):
+        p, q = nn.Parameter(single(2, 3)), nn.Parameter(single(2))
+        p.grad, q.grad = minidl.ones(2, 3), minidl.ones(2)
+        # As it is: a tensor made of it would have it laid out anew.
+        p.grad.data = own
+        optim.SGD([q, p], lr=0.5).step()
+        results.append((p.numpy(), q.numpy()))
+        np.testing.assert_array_equal(p.grad.data, own)
+    np.testing.assert_array_equal(results[0][0], -0.5 * np.arange(6).reshape(2, 3))
+    np.testing.assert_array_equal(results[0][1], results[1][1])
+
+
 @every_dtype
 @every_step
 def test_steps_equal_the_reference(name: str, dtype: str, threads_everywhere: None) -> None:

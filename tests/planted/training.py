@@ -93,6 +93,22 @@ MUTANTS = [
         "the first velocity is damped", (STEPS + "SGD",),
     ),
     Mutant(
+        "gradient-of-another-shape", "_ext/optim.pyx",
+        "grad.ndim * sizeof(Py_ssize_t)) == 0)", "0) == 0)",
+        "a gradient of as many numbers in another shape is taken",
+        ("optim/test_optimizer_kernels.py -k takes_as_it_is",),
+    ),
+    Mutant(
+        "read-only-parameter-written", "_ext/optim.pyx",
+        "is_plain(&parameter) and not parameter.readonly", "is_plain(&parameter)",
+        "a parameter that is read-only passes the check", ("optim/test_optimizer_kernels.py -k takes_as_it_is",),
+    ),
+    Mutant(
+        "unfit-arrays-taken", "optim/optimizer.py",
+        "grads[:] = [self._gradient(p) for p in parameters]", "[self._gradient(p) for p in parameters]",
+        "a gradient of another layout is not copied", ("optim/test_optimizer_kernels.py -k another_layout",),
+    ),
+    Mutant(
         "step-unseen", "optim/optimizer.py",
         "                p._version[0] += 1\n", "                pass\n",
         "a step between forward and backward goes unnoticed", ("optim/test_optimizer_state.py -k notices",),
