@@ -81,13 +81,19 @@ def _check_once(op: str, function: str, **settings: Any) -> None:
 
 def read_alike(op: str, **given: Any) -> list[Any]:
     """Tensors of one floating dtype and one shape: a loss broadcasts nothing, since that is a mistake as a rule."""
-    tensors = {name: as_tensor(op, name, value) for name, value in given.items()}
+    tensors = [as_tensor(op, name, value) for name, value in given.items()]
+    kinds = {(x.data.dtype, x.data.shape) for x in tensors}
+    if len(kinds) > 1 or tensors[0].data.dtype.kind != "f":
+        _check_alike(op, dict(zip(given, tensors, strict=True)))
+    return tensors
+
+
+def _check_alike(op: str, tensors: dict[str, Any]) -> None:
     check_same_dtype(op, **tensors)
     (first, shape), *rest = [(name, x.data.shape) for name, x in tensors.items()]
     for name, other in rest:
         if other != shape:
             raise ShapeError(f"{op}: {name} must have the shape of {first}, {shape}, got {other}")
-    return list(tensors.values())
 
 
 def read_weight(op: str, name: str, weight: Any, x: Any, shape: tuple[int, ...] | None, what: str = "") -> Any:
