@@ -8,7 +8,7 @@ been done. It needs no recursion and no counting.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,11 +38,13 @@ def _start_gradient(op: str, output: TensorBase, gradient: Any) -> Array | Tenso
     return given
 
 
-def _leading(roots: Iterable[Op], targets: Iterable[Op | TensorBase]) -> dict[int, tuple[bool, ...]]:
-    """For each op through which a target is reached, by its id: which of its inputs lead to one."""
-    wanted = set(map(id, targets))
+def _leading(waiting: list[Op], targets: set[int]) -> dict[int, tuple[bool, ...]]:
+    """For each op through which a target is reached, by its id: which of its inputs lead to one.
+
+    From the ops that are waiting (and are taken from there), to targets by their ids.
+    """
+    wanted = targets.copy()
     reached: dict[int, Op] = {}
-    waiting = list(roots)
     while waiting:
         op = waiting.pop()
         if op.order not in reached:
@@ -76,6 +78,11 @@ def _call_hooks(hooks: list[Callable] | None, grad: Any) -> Any:
     return grad
 
 
+def _sum(one: Any, other: Any) -> Any:
+    total = one + other
+    return np.asarray(total) if isinstance(total, np.generic) else total
+
+
 def run_backward(
     outputs: Sequence[TensorBase],
     gradients: Sequence[Any],
@@ -98,28 +105,6 @@ def run_backward(
     queue: list[tuple[int, Op]] = []
     leaves: list[TensorBase] = []
 
-    def send(op: Op | None, edges: tuple, grads: tuple, needs: tuple, are_new: bool) -> None:
-        for edge, grad, need in zip(edges, grads, needs, strict=True):
-            if edge is None or not need or grad is None:
-                continue
-            is_op = isinstance(edge, Op)
-            if is_op and edge.shape != (grad.data if create_graph else grad).shape:
-                by = op.name if op is not None else name
-                raise GraphError(f"{by}: backward gave a gradient of shape {grad.shape} for {edge.shape}")
-            key = id(edge)
-            if key in pending:
-                total = pending[key] + grad
-                pending[key] = np.asarray(total) if isinstance(total, np.generic) else total
-                shared.discard(key)
-                continue
-            pending[key] = grad
-            if not are_new:
-                shared.add(key)
-            if is_op:
-                heapq.heappush(queue, (-edge.order, edge))
-            else:
-                leaves.append(edge)
-
     for output, gradient in zip(outputs, gradients, strict=True):
         if not output._requires_grad:
             raise GraphError(f"{name}: the result does not require gradients: nothing was recorded for it")
@@ -128,7 +113,20 @@ def run_backward(
             start = start if isinstance(start, TensorBase) else wrap(start)
         else:
             start = start.data if isinstance(start, TensorBase) else start
-        send(None, (output._op or output,), (start,), (True,), False)
+        edge: Any = output._op or output
+        key = id(edge)
+        if isinstance(edge, Op) and edge.shape != output.data.shape:
+            raise GraphError(f"{name}: a result of shape {edge.shape} has become one of {output.data.shape}")
+        if key in pending:
+            pending[key] = _sum(pending[key], start)
+            shared.discard(key)
+            continue
+        pending[key] = start
+        shared.add(key)
+        if isinstance(edge, Op):
+            heapq.heappush(queue, (-edge.order, edge))
+        else:
+            leaves.append(edge)
 
     leading = None
     target_keys: set[int] = set()
@@ -138,9 +136,8 @@ def run_backward(
         for i, target in enumerate(targets):
             if not isinstance(target, TensorBase) or not target._requires_grad:
                 raise GraphError(f"{name}: inputs[{i}] does not require gradients")
-        ends = [t._op or t for t in targets]
-        target_keys = set(map(id, ends))
-        leading = _leading([o._op for o in outputs if o._op is not None], ends)
+            target_keys.add(id(target._op or target))
+        leading = _leading([op for _, op in queue], target_keys)
 
     before = state.recording
     state.recording = create_graph
@@ -165,7 +162,24 @@ def run_backward(
                 op.needs = recorded
             if type(grads) is not tuple:
                 grads = (grads,)
-            send(op, op.edges, grads, needs, op.owns_gradients)
+            is_new = op.owns_gradients
+            for edge, part, need in zip(op.edges, grads, needs, strict=True):
+                if not need or part is None:
+                    continue
+                key, is_op = id(edge), isinstance(edge, Op)
+                if is_op and edge.shape != (part.data if create_graph else part).shape:
+                    raise GraphError(f"{op.name}: backward gave a gradient of shape {part.shape} for {edge.shape}")
+                if key in pending:
+                    pending[key] = _sum(pending[key], part)
+                    shared.discard(key)
+                    continue
+                pending[key] = part
+                if not is_new:
+                    shared.add(key)
+                if is_op:
+                    heapq.heappush(queue, (-edge.order, edge))
+                else:
+                    leaves.append(edge)
             if not retain:
                 op.free()
         for leaf in leaves:
