@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from math import prod
-
 import numpy as np
 
-from minidl._ext._memory import Block, empty, held
+from minidl._ext._memory import Block, empty, held, new_array
 
-# Smaller arrays come from NumPy, which is faster at them and keeps them too.
-_SMALL_BYTES = 16 * 1024
+__all__ = ["WORKSPACE_PER_THREAD", "empty_cache", "held_bytes", "new_array", "workspace"]
 
 WORKSPACE_PER_THREAD = 8 * 1024**2
-
-
-def new_array(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An uninitialised array; the memory of a large one is used again when it has died."""
-    count = prod(shape)
-    size = count * dtype.itemsize
-    if size < _SMALL_BYTES:
-        return np.empty(shape, dtype)
-    return np.ndarray(shape, dtype, Block(size))
 
 
 class workspace:

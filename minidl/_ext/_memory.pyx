@@ -7,6 +7,8 @@ chains. Under AddressSanitizer a block has just the size that was asked for and 
 beyond it, or after its end, is seen.
 """
 
+import numpy as np
+
 from cpython.buffer cimport PyBuffer_FillInfo
 from libc.stdlib cimport free
 from posix.stdlib cimport posix_memalign
@@ -20,6 +22,11 @@ cdef extern from "sanitize.h" nogil:
 cdef enum:
     ALIGNMENT = 64
     CLASSES = 256
+    # Smaller arrays come from NumPy, which is faster at them and keeps them too.
+    SMALL_BYTES = 16 * 1024
+
+cdef object new_small_array = np.empty
+cdef object array_of = np.ndarray
 
 # More than this many bytes are not kept: what an unusually large batch left behind goes back at once.
 cdef Py_ssize_t most_kept = 0 if SANITIZED else 256 * 1024 * 1024
@@ -77,6 +84,16 @@ cdef class Block:
         (<void**>self.memory)[0] = chains[self.chain]
         chains[self.chain] = self.memory
         kept += self.rounded
+
+
+def new_array(tuple shape, object dtype):
+    """An uninitialised array; the memory of a large one is used again when it has died."""
+    cdef Py_ssize_t size = dtype.itemsize, length
+    for length in shape:
+        size *= length
+    if size < SMALL_BYTES:
+        return new_small_array(shape, dtype)
+    return array_of(shape, dtype, Block(size))
 
 
 def held():

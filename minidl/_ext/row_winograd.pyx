@@ -7,6 +7,8 @@ a time, points, groups of filters, tiles. The weight's gradient is summed over c
 from cython.parallel cimport prange
 
 from minidl._ext._direct cimport LANES, Part, inputs_part, load_images, outputs_part
+from minidl._ext._lists cimport address
+from minidl._ext._memory cimport Block, rows_of
 from minidl._ext._row_winograd cimport (
     FEW_POINTS, FILTERS_SUMMED, POINTS, few_tiles_of, gradient_points, input_points, output_points, output_row,
     pack_points, pixel_points, tiles_of, weight_points,
@@ -17,145 +19,163 @@ from minidl._ext._types cimport real
 from minidl._ext._window cimport Window, unpack
 
 
+cdef class Job:
+    """One direction of a convolution of given shapes, and how it is cut: all that calls of it have in common.
+
+    `together` rows of outputs at a time, blocks in `parts`; for each slot `scratch` numbers, and the first one has room
+    for `transformed` weights behind them. The weight gradient's sum of one part begins at `sum_at`, and items are added
+    up in so many `chunks`.
+    """
+
+    cdef Window window
+    cdef Py_ssize_t N, C, F, taps, items, together, parts, scratch, transformed, sum_at, chunks
+
+    def __cinit__(
+        self, const Py_ssize_t[::1] packed_window, Py_ssize_t N, Py_ssize_t C, Py_ssize_t F, Py_ssize_t together,
+        Py_ssize_t parts, Py_ssize_t scratch, Py_ssize_t transformed, Py_ssize_t sum_at, Py_ssize_t chunks,
+    ):
+        self.window = unpack(packed_window)
+        self.N, self.C, self.F, self.taps = N, C, F, self.window.KH * self.window.KW
+        self.together, self.parts, self.scratch, self.transformed = together, parts, scratch, transformed
+        self.sum_at, self.chunks, self.items = sum_at, chunks, (N + LANES - 1) // LANES * parts
+
+
 cdef void load_gradients(
-    const real[:, :, :, ::1] dy_nfij, const Part* cut, Py_ssize_t n, Py_ssize_t count, Py_ssize_t first,
+    const real* dy_nfij, Job job, const Part* cut, Py_ssize_t n, Py_ssize_t count, Py_ssize_t first,
     Py_ssize_t filters, Py_ssize_t tiles, bint few, real* row, real* d,
 ) noexcept nogil:
     """d[point][filter][row][tile] of some filters of a block's part; row has room for a row of outputs."""
-    cdef Py_ssize_t f, r, OH = cut.window.OH, OW = cut.window.OW
-    cdef Py_ssize_t step = dy_nfij.shape[1] * dy_nfij.shape[2] * OW
+    cdef Py_ssize_t f, r, OH = cut.window.OH, OW = cut.window.OW, outputs = job.window.OH * OW
     for f in range(filters):
         for r in range(OH):
-            to_lanes(&dy_nfij[n, first + f, cut.output + r, 0], step, count, OW, row)
+            to_lanes(dy_nfij + (n * job.F + first + f) * outputs + (cut.output + r) * OW, job.F * outputs, count, OW,
+                     row)
             gradient_points(row, OW, d + (f * OH + r) * tiles * LANES, filters * OH * tiles * LANES, few)
 
 
 cdef void forward_part(
-    const real[:, :, :, ::1] x_nchw, const real* packed, const real* bias, const Window* window,
-    real[:, :, :, ::1] y_nfij, real* scratch, Py_ssize_t together, Py_ssize_t block, Py_ssize_t part, Py_ssize_t parts,
+    const real* x, const real* packed, const real* bias, Job job, real* y_nfij, real* scratch, Py_ssize_t item,
 ) noexcept nogil:
-    cdef Part cut = outputs_part(window, part, parts)
-    cdef Py_ssize_t n = block * LANES, C = x_nchw.shape[1], F = y_nfij.shape[1], OW = window.OW
+    cdef const Window* window = &job.window
+    cdef Part cut = outputs_part(window, item % job.parts, job.parts)
+    cdef Py_ssize_t n = item // job.parts * LANES, C = job.C, F = job.F, OW = window.OW, outputs = window.OH * OW
     cdef Py_ssize_t pixels = window.H * window.W, tiles = tiles_of(window), first = 0, now, f, r
-    cdef Py_ssize_t count = min(<Py_ssize_t>LANES, x_nchw.shape[0] - n)
+    cdef Py_ssize_t count = min(<Py_ssize_t>LANES, job.N - n)
     cdef real* v = scratch + C * cut.plane.rows * cut.plane.columns * LANES
     cdef real* m = v + POINTS * C * cut.plane.rows * tiles * LANES
-    cdef real* y = m + POINTS * F * together * tiles * LANES
-    load_images(&x_nchw[n, 0, 0, 0] + cut.input * window.W, C * pixels, pixels, count, C, &cut.window, &cut.plane,
+    cdef real* y = m + POINTS * F * job.together * tiles * LANES
+    load_images(x + n * C * pixels + cut.input * window.W, C * pixels, pixels, count, C, &cut.window, &cut.plane,
                 scratch)
     pixel_points(scratch, v, C, tiles, &cut.plane)
     while first < cut.window.OH:
-        now = min(together, cut.window.OH - first)
+        now = min(job.together, cut.window.OH - first)
         output_points(v, packed, m, first, now, C, F, tiles, &cut.window, &cut.plane)
         for f in range(F):
             for r in range(now):
                 output_row(m + (f * now + r) * tiles * LANES, F * now * tiles * LANES,
                            bias[f] if bias != NULL else 0, OW, y + r * OW * LANES)
-            to_rows(y, count, now * OW, &y_nfij[n, f, cut.output + first, 0], F * window.OH * OW)
+            to_rows(y, count, now * OW, y_nfij + (n * F + f) * outputs + (cut.output + first) * OW, F * outputs)
         first += now
 
 
-def forward(
-    const real[:, :, :, ::1] x_nchw, const real[:, :, :, ::1] weight_fckl, const real[::1] bias_f,
-    const Py_ssize_t[::1] packed_window, real[:, :, :, ::1] y_nfij, real[:, ::1] scratch, Py_ssize_t packed_at,
-    Py_ssize_t together, Py_ssize_t parts, int threads,
-):
-    """y = x convolved with the weight, plus the bias; `together` rows of outputs at a time.
-
-    From packed_at on, the first slot's scratch has room for the transformed weights.
-    """
-    cdef Window window = unpack(packed_window)
-    cdef Py_ssize_t C = x_nchw.shape[1], F = y_nfij.shape[1], taps = window.KH * window.KW, slot, item
-    cdef Py_ssize_t items = (x_nchw.shape[0] + LANES - 1) // LANES * parts
-    cdef const real* bias = &bias_f[0] if bias_f.shape[0] else NULL
-    cdef real* packed = &scratch[0, packed_at]
+def forward(Job job, object x, object weight, object bias, real[:, :, :, ::1] y_nfij, int threads):
+    """y = x convolved with the weight, plus the bias (or None)."""
+    cdef const real* images = address(x, job.N * job.C * job.window.H * job.window.W, <const real*>NULL)
+    cdef const real* weights = address(weight, job.F * job.C * job.taps, <const real*>NULL)
+    cdef const real* biases = NULL
+    cdef Py_ssize_t row = 0, slot, item
+    cdef Block block = rows_of(threads, job.scratch + job.transformed, sizeof(real), &row)
+    cdef real* scratch = <real*>block.memory
+    cdef real* packed = scratch + job.scratch
+    cdef real* y = &y_nfij[0, 0, 0, 0]
+    if bias is not None:
+        biases = address(bias, job.F, <const real*>NULL)
     with nogil:
-        pack_points(&weight_fckl[0, 0, 0, 0], packed, F, C, window.KH, C * taps, taps, False)
+        pack_points(weights, packed, job.F, job.C, job.window.KH, job.C * job.taps, job.taps, False)
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        for item in range(slot_start(items, slot, threads), slot_start(items, slot + 1, threads)):
-            forward_part(x_nchw, packed, bias, &window, y_nfij, &scratch[slot, 0], together, item // parts,
-                         item % parts, parts)
+        for item in range(slot_start(job.items, slot, threads), slot_start(job.items, slot + 1, threads)):
+            forward_part(images, packed, biases, job, y, scratch + slot * row, item)
 
 
 cdef void input_part(
-    const real[:, :, :, ::1] dy_nfij, const real* packed, const Window* window, real[:, :, :, ::1] dx_nchw,
-    real* scratch, Py_ssize_t together, Py_ssize_t block, Py_ssize_t part, Py_ssize_t parts,
+    const real* dy_nfij, const real* packed, Job job, real* dx_nchw, real* scratch, Py_ssize_t item,
 ) noexcept nogil:
-    cdef Part cut = inputs_part(window, part, parts)
-    cdef Py_ssize_t n = block * LANES, C = dx_nchw.shape[1], F = dy_nfij.shape[1], c, tiles = few_tiles_of(window)
-    cdef Py_ssize_t pixels = cut.window.H * window.W, count = min(<Py_ssize_t>LANES, dy_nfij.shape[0] - n)
+    cdef const Window* window = &job.window
+    cdef Part cut = inputs_part(window, item % job.parts, job.parts)
+    cdef Py_ssize_t n = item // job.parts * LANES, C = job.C, F = job.F, c, tiles = few_tiles_of(window)
+    cdef Py_ssize_t pixels = cut.window.H * window.W, count = min(<Py_ssize_t>LANES, job.N - n)
+    cdef Py_ssize_t inputs = window.H * window.W
     cdef real* d = scratch + window.OW * LANES
     cdef real* m = d + FEW_POINTS * F * cut.window.OH * tiles * LANES
-    cdef real* dx = m + 2 * FEW_POINTS * 6 * together * tiles * LANES
-    load_gradients(dy_nfij, &cut, n, count, 0, F, tiles, True, scratch, d)
-    input_points(d, packed, m, dx, together, C, F, tiles, &cut.window)
+    cdef real* dx = m + 2 * FEW_POINTS * 6 * job.together * tiles * LANES
+    load_gradients(dy_nfij, job, &cut, n, count, 0, F, tiles, True, scratch, d)
+    input_points(d, packed, m, dx, job.together, C, F, tiles, &cut.window)
     for c in range(C):
-        to_rows(dx + c * pixels * LANES, count, pixels, &dx_nchw[n, c, cut.input, 0], C * window.H * window.W)
+        to_rows(dx + c * pixels * LANES, count, pixels, dx_nchw + (n * C + c) * inputs + cut.input * window.W,
+                C * inputs)
 
 
-def gradient_of_input(
-    const real[:, :, :, ::1] dy_nfij, const real[:, :, :, ::1] weight_fckl, const Py_ssize_t[::1] packed_window,
-    real[:, :, :, ::1] dx_nchw, real[:, ::1] scratch, Py_ssize_t packed_at, Py_ssize_t together, Py_ssize_t parts,
-    int threads,
-):
-    """dx, `together` of its rows at a time."""
-    cdef Window window = unpack(packed_window)
-    cdef Py_ssize_t C = dx_nchw.shape[1], F = dy_nfij.shape[1], taps = window.KH * window.KW, slot, item
-    cdef Py_ssize_t items = (dx_nchw.shape[0] + LANES - 1) // LANES * parts
-    cdef real* packed = &scratch[0, packed_at]
+def gradient_of_input(Job job, object grad, object weight, real[:, :, :, ::1] dx_nchw, int threads):
+    """dx, some of its rows at a time."""
+    cdef const real* grads = address(grad, job.N * job.F * job.window.OH * job.window.OW, <const real*>NULL)
+    cdef const real* weights = address(weight, job.F * job.C * job.taps, <const real*>NULL)
+    cdef Py_ssize_t row = 0, slot, item
+    cdef Block block = rows_of(threads, job.scratch + job.transformed, sizeof(real), &row)
+    cdef real* scratch = <real*>block.memory
+    cdef real* packed = scratch + job.scratch
+    cdef real* dx = &dx_nchw[0, 0, 0, 0]
     with nogil:
-        pack_points(&weight_fckl[0, 0, 0, 0], packed, C, F, window.KH, taps, C * taps, True)
+        pack_points(weights, packed, job.C, job.F, job.window.KH, job.taps, job.C * job.taps, True)
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        for item in range(slot_start(items, slot, threads), slot_start(items, slot + 1, threads)):
-            input_part(dy_nfij, packed, &window, dx_nchw, &scratch[slot, 0], together, item // parts, item % parts,
-                       parts)
+        for item in range(slot_start(job.items, slot, threads), slot_start(job.items, slot + 1, threads)):
+            input_part(grads, packed, job, dx, scratch + slot * row, item)
 
 
 cdef void weight_part(
-    const real[:, :, :, ::1] x_nchw, const real[:, :, :, ::1] dy_nfij, const Window* window, real* scratch,
-    real* part_sum, real* dw, Py_ssize_t parts, Py_ssize_t item,
+    const real* x, const real* dy_nfij, Job job, real* scratch, real* dw, Py_ssize_t item,
 ) noexcept nogil:
-    """Add to dw what a part of a block gives; part_sum has room for so many numbers."""
-    cdef Part cut = outputs_part(window, item % parts, parts)
-    cdef Py_ssize_t n = item // parts * LANES, C = x_nchw.shape[1], F = dy_nfij.shape[1], f = 0, i, size
-    cdef Py_ssize_t pixels = window.H * window.W, tiles = tiles_of(window), of_filter = C * window.KH * window.KW
-    cdef Py_ssize_t count = min(<Py_ssize_t>LANES, x_nchw.shape[0] - n)
+    """Add to dw what a part of a block gives."""
+    cdef const Window* window = &job.window
+    cdef Part cut = outputs_part(window, item % job.parts, job.parts)
+    cdef Py_ssize_t n = item // job.parts * LANES, C = job.C, F = job.F, f = 0, i, size
+    cdef Py_ssize_t pixels = window.H * window.W, tiles = tiles_of(window), of_filter = C * job.taps
+    cdef Py_ssize_t count = min(<Py_ssize_t>LANES, job.N - n)
     cdef real* v = scratch + C * cut.plane.rows * cut.plane.columns * LANES
     cdef real* d = v + POINTS * C * cut.plane.rows * tiles * LANES
-    load_images(&x_nchw[n, 0, 0, 0] + cut.input * window.W, C * pixels, pixels, count, C, &cut.window, &cut.plane,
+    cdef real* part_sum = scratch + job.sum_at
+    load_images(x + n * C * pixels + cut.input * window.W, C * pixels, pixels, count, C, &cut.window, &cut.plane,
                 scratch)
     pixel_points(scratch, v, C, tiles, &cut.plane)
     while f < F:
         size = min(<Py_ssize_t>FILTERS_SUMMED, F - f)
         # The images are not needed any more.
-        load_gradients(dy_nfij, &cut, n, count, f, size, tiles, False, scratch, d)
+        load_gradients(dy_nfij, job, &cut, n, count, f, size, tiles, False, scratch, d)
         weight_points(v, d, part_sum + f * of_filter, C, size, tiles, &cut.window, &cut.plane)
         f += size
     for i in range(F * of_filter):
         dw[i] += part_sum[i]
 
 
-def gradient_of_weight(
-    const real[:, :, :, ::1] x_nchw, const real[:, :, :, ::1] dy_nfij, const Py_ssize_t[::1] packed_window,
-    real[:, :, :, ::1] dw_fckl, real[::1] partial, real[:, ::1] scratch, Py_ssize_t chunks, Py_ssize_t sum_at,
-    Py_ssize_t parts, int threads,
-):
-    """dw, summed over chunks of items; partial has room for the sums of all but the first, scratch (from sum_at on)
-    for a part's."""
-    cdef Window window = unpack(packed_window)
-    cdef Py_ssize_t size = dw_fckl.shape[0] * dw_fckl.shape[1] * window.KH * window.KW, slot, chunk, item, i
-    cdef Py_ssize_t items = (x_nchw.shape[0] + LANES - 1) // LANES * parts
+def gradient_of_weight(Job job, object x, object grad, real[:, :, :, ::1] dw_fckl, int threads):
+    """dw, summed over chunks of items."""
+    cdef const real* images = address(x, job.N * job.C * job.window.H * job.window.W, <const real*>NULL)
+    cdef const real* grads = address(grad, job.N * job.F * job.window.OH * job.window.OW, <const real*>NULL)
+    cdef Py_ssize_t size = job.F * job.C * job.taps, row = 0, unused = 0, slot, chunk, item, i
+    cdef Block block = rows_of(threads, job.scratch, sizeof(real), &row)
+    # The sums of all chunks but the first.
+    cdef Block partial = rows_of(1, (job.chunks - 1) * size, sizeof(real), &unused) if job.chunks > 1 else None
+    cdef real* scratch = <real*>block.memory
     cdef real* dw = &dw_fckl[0, 0, 0, 0]
-    cdef real* others = &partial[0] if chunks > 1 else NULL
+    cdef real* others = <real*>partial.memory if partial is not None else NULL
     cdef real* sums
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        for chunk in range(slot_start(chunks, slot, threads), slot_start(chunks, slot + 1, threads)):
+        for chunk in range(slot_start(job.chunks, slot, threads), slot_start(job.chunks, slot + 1, threads)):
             sums = dw if chunk == 0 else others + (chunk - 1) * size
             for i in range(size):
                 sums[i] = 0
-            for item in range(slot_start(items, chunk, chunks), slot_start(items, chunk + 1, chunks)):
-                weight_part(x_nchw, dy_nfij, &window, &scratch[slot, 0], &scratch[slot, sum_at], sums, parts, item)
+            for item in range(slot_start(job.items, chunk, job.chunks), slot_start(job.items, chunk + 1, job.chunks)):
+                weight_part(images, grads, job, scratch + slot * row, sums, item)
     with nogil:
-        for chunk in range(chunks - 1):
+        for chunk in range(job.chunks - 1):
             for i in range(size):
                 dw[i] += others[chunk * size + i]

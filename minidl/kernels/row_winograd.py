@@ -6,13 +6,13 @@ See `_ext/row_winograd.pyx`.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minidl import _ext
 from minidl.geometry import Pair, Window
-from minidl.kernels._common import NOTHING, Array, by_dtype, contiguous
+from minidl.kernels._common import Array, by_dtype, contiguous
 from minidl.kernels.direct import LANES, MOST_FILTERS, PACE, chunks_of, parts_of
-from minidl.memory import new_array, workspace
+from minidl.memory import new_array
 from minidl.runtime import threads_for
 
 __all__ = [
@@ -44,15 +44,16 @@ _MOST_SCRATCH = 2 * 1024**2
 class RowPlan(NamedTuple):
     """How one direction is cut, and sizes in elements."""
 
-    # Rows whose sums exist at a time, and in how many parts a block's rows are worked on.
-    together: int
+    # In how many parts a block's rows are worked on.
     parts: int
     scratch: int
     transformed: int
-    # Where the weight gradient's sum of one part begins, and in how many chunks these are added up.
-    sum_at: int
+    # In how many chunks the weight gradients of parts are added up.
     chunks: int
+    # As `threads_for` counts it.
     work: int
+    # The same for the kernels.
+    job: Any
 
 
 def row_scratch(direction: str, C: int, F: int, rows: int, outputs: Pair, together: int) -> int:
@@ -93,8 +94,11 @@ def row_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize: i
         parts += 1
     scratch = scratch_for(-(-cut // parts))
     chunks = chunks_of(-(-N // LANES) * parts, size, itemsize)
-    transformed, work = ROW_POINTS[direction] * F * C * rows, N * size * window.positions // 2
-    return RowPlan(together, parts, scratch, transformed, scratch - size, chunks, work)
+    transformed, work = ROW_POINTS[direction] * F * C * rows, N * size * window.positions // (2 * PACE)
+    job = _ext.row_winograd.Job(
+        window.packed, N, C, F, together, parts, scratch, transformed, scratch - size, chunks
+    )  # fmt: skip
+    return RowPlan(parts, scratch, transformed, chunks, work, job)
 
 
 def row_winograd_applies(window: Window, groups: int) -> bool:
@@ -112,13 +116,9 @@ def row_winograd_conv2d(x: Array, weight: Array, bias: Array | None, window: Win
     N, C, F, dtype = x.shape[0], x.shape[1], weight.shape[0], x.dtype
     plan = row_plan("forward", N, C, F, window, dtype.itemsize)
     output = new_array((N, F, *window.output_size), dtype)
-    threads = threads_for(plan.work // PACE)
     if N:
-        with workspace(threads, plan.scratch + plan.transformed, dtype) as scratch:
-            _forward[dtype](
-                contiguous(x), contiguous(weight), NOTHING[dtype] if bias is None else contiguous(bias),
-                window.packed, output, scratch, plan.scratch, plan.together, plan.parts, threads,
-            )  # fmt: skip
+        more = None if bias is None else contiguous(bias)
+        _forward[dtype](plan.job, contiguous(x), contiguous(weight), more, output, threads_for(plan.work))
     return output
 
 
@@ -127,13 +127,8 @@ def row_winograd_input_gradient(grad: Array, weight: Array, window: Window) -> A
     N, F, C, dtype = grad.shape[0], weight.shape[0], weight.shape[1], grad.dtype
     plan = row_plan("input", N, C, F, window, dtype.itemsize)
     output = new_array((N, C, *window.input_size), dtype)
-    threads = threads_for(plan.work // PACE)
     if N:
-        with workspace(threads, plan.scratch + plan.transformed, dtype) as scratch:
-            _input_gradient[dtype](
-                contiguous(grad), contiguous(weight), window.packed, output, scratch, plan.scratch, plan.together,
-                plan.parts, threads,
-            )  # fmt: skip
+        _input_gradient[dtype](plan.job, contiguous(grad), contiguous(weight), output, threads_for(plan.work))
     return output
 
 
@@ -142,16 +137,8 @@ def row_winograd_weight_gradient(x: Array, grad: Array, window: Window) -> Array
     N, C, F, dtype = x.shape[0], x.shape[1], grad.shape[1], x.dtype
     plan = row_plan("weight", N, C, F, window, dtype.itemsize)
     output = new_array((F, C, *window.kernel_size), dtype)
-    threads = threads_for(plan.work // PACE)
-    if N == 0:
+    if N:
+        _weight_gradient[dtype](plan.job, contiguous(x), contiguous(grad), output, threads_for(plan.work))
+    else:
         output.fill(0)
-        return output
-    with (
-        workspace(threads, plan.scratch, dtype) as scratch,
-        workspace(1, (plan.chunks - 1) * output.size, dtype) as sums,
-    ):
-        _weight_gradient[dtype](
-            contiguous(x), contiguous(grad), window.packed, output, sums[0], scratch, plan.chunks, plan.sum_at,
-            plan.parts, threads,
-        )  # fmt: skip
     return output

@@ -128,8 +128,8 @@ MUTANTS = [
     Mutant(
         "along-rows-part-at-the-top",
         "_ext/row_winograd.pyx",
-        "&y_nfij[n, f, cut.output + first, 0]",
-        "&y_nfij[n, f, first, 0]",
+        "outputs + (cut.output + first) * OW, F * outputs)",
+        "outputs + first * OW, F * outputs)",
         "every part of a block writes the first rows",
         (PARTS,),
     ),
