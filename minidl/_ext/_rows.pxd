@@ -9,7 +9,7 @@ from minidl._ext._direct cimport (
     LANES, MOST_COLUMNS, MOST_TAPS, Run, Sum, direct_sum, divisor, filters_from, first_tap, fold, run,
 )
 from minidl._ext._types cimport real
-from minidl._ext._window cimport Window, copy_run
+from minidl._ext._window cimport Window, copy_run, zero_run
 
 
 cdef inline Py_ssize_t whole(Py_ssize_t columns) noexcept nogil:
@@ -52,16 +52,13 @@ cdef inline void load_band(
             h = first * window.SH + r - window.top
             to = x + (c * rows + r) * window.SW * length
             if h < 0 or h >= window.H:
-                for i in range(window.SW * length):
-                    to[i] = 0
+                zero_run(to, window.SW * length * sizeof(real))
                 continue
             source = image + (c * window.H + h) * window.W
             for phase in range(window.SW):
                 # Columns before the image, inside, and behind it.
-                i = 0
-                while i < length and i * window.SW + phase < window.left:
-                    to[i] = 0
-                    i += 1
+                i = min(max((window.left - phase + window.SW - 1) // window.SW, 0), length)
+                zero_run(to, i * sizeof(real))
                 w = i * window.SW + phase - window.left
                 last = min(length, i + max((window.W - w + window.SW - 1) // window.SW, 0))
                 if window.SW == 1:
@@ -71,8 +68,7 @@ cdef inline void load_band(
                     to[i] = source[w]
                     w += window.SW
                     i += 1
-                for i in range(last, length):
-                    to[i] = 0
+                zero_run(to + last, (length - last) * sizeof(real))
                 to += length
 
 
@@ -126,19 +122,15 @@ cdef inline void load_grad(
     const Window* window, real* to,
 ) noexcept nogil:
     """Rows first to first + count of the output's gradient (F, OH, OW) as [F, count, length], `margin` zeros first."""
-    cdef Py_ssize_t f, r, i
-    cdef Py_ssize_t inside = min(window.OW, length - margin)
+    cdef Py_ssize_t f, r, inside = min(window.OW, length - margin)
     for f in range(filters):
         for r in range(first, first + count):
             if r < 0 or r >= window.OH:
-                for i in range(length):
-                    to[i] = 0
+                zero_run(to, length * sizeof(real))
             else:
-                for i in range(margin):
-                    to[i] = 0
+                zero_run(to, margin * sizeof(real))
                 copy_run(to + margin, dy + (f * window.OH + r) * window.OW, inside * sizeof(real))
-                for i in range(margin + inside, length):
-                    to[i] = 0
+                zero_run(to + margin + inside, (length - margin - inside) * sizeof(real))
             to += length
 
 

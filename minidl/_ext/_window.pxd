@@ -9,6 +9,7 @@ from minidl._ext._types cimport real
 
 cdef extern from "runs.h" nogil:
     void copy_run "minidl_copy_run" (void* target, const void* source, size_t bytes)
+    void zero_run "minidl_zero_run" (void* target, size_t bytes)
     void add_run_float "minidl_add_run_float" (float* target, const float* source, Py_ssize_t count)
     void add_run_double "minidl_add_run_double" (double* target, const double* source, Py_ssize_t count)
 

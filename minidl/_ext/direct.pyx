@@ -24,7 +24,7 @@ from minidl._ext._rows cimport (
 from minidl._ext._threads cimport slot_start
 from minidl._ext._transpose cimport to_lanes, to_rows
 from minidl._ext._types cimport real
-from minidl._ext._window cimport Window, unpack
+from minidl._ext._window cimport Window, unpack, zero_run
 
 
 def band_sizes(const Py_ssize_t[::1] packed, Py_ssize_t count):
@@ -123,7 +123,7 @@ cdef void load_grad_block(
     const real* dy_nfij, Job job, Py_ssize_t n, Py_ssize_t count, const Part* cut, bint has_margins, real* dy,
 ) noexcept nogil:
     """A part of a block of the output's gradient; its margins are zeros if anybody reads them."""
-    cdef Py_ssize_t f, r, i, row = cut.plane.grad_columns * LANES, margin = cut.plane.margin * LANES
+    cdef Py_ssize_t f, r, row = cut.plane.grad_columns * LANES, margin = cut.plane.margin * LANES
     cdef Py_ssize_t OH = cut.window.OH, OW = cut.window.OW, outputs = job.window.OH * OW
     cdef real* to
     for f in range(job.F):
@@ -132,10 +132,8 @@ cdef void load_grad_block(
             to_lanes(dy_nfij + (n * job.F + f) * outputs + (cut.output + r) * OW, job.F * outputs, count, OW,
                      to + margin)
             if has_margins:
-                for i in range(margin):
-                    to[i] = 0
-                for i in range(margin + OW * LANES, row):
-                    to[i] = 0
+                zero_run(to, margin * sizeof(real))
+                zero_run(to + margin + OW * LANES, (row - margin - OW * LANES) * sizeof(real))
 
 
 cdef void input_block(

@@ -41,6 +41,29 @@ static inline void minidl_copy_run(void *target, const void *source, size_t byte
 
 #undef MINIDL_MOVE
 
+/* A few numbers: a loop of stores is turned into a call. */
+static inline void minidl_zero_run(void *target, size_t bytes) {
+    char *to = (char *)target;
+    if (bytes > 512) {
+        memset(to, 0, bytes);
+    } else if (bytes >= 64) {
+        char *last = to + bytes - 64;
+        for (; to < last; to += 64) __builtin_memset(to, 0, 64);
+        __builtin_memset(last, 0, 64);
+    } else if (bytes >= 32) {
+        __builtin_memset(to, 0, 32);
+        __builtin_memset(to + bytes - 32, 0, 32);
+    } else if (bytes >= 16) {
+        __builtin_memset(to, 0, 16);
+        __builtin_memset(to + bytes - 16, 0, 16);
+    } else if (bytes >= 8) {
+        __builtin_memset(to, 0, 8);
+        __builtin_memset(to + bytes - 8, 0, 8);
+    } else if (bytes >= 4) {
+        __builtin_memset(to, 0, 4);
+    }
+}
+
 #define MINIDL_ADD_RUN(name, type)                                                                                  \
     static inline void name(type *restrict to, const type *restrict from, ptrdiff_t count) {                       \
         typedef type block __attribute__((vector_size(32), aligned(sizeof(type)), may_alias));                     \

@@ -21,7 +21,7 @@ from minidl._ext._stage cimport (
 from minidl._ext._threads cimport slot_start
 from minidl._ext._transpose cimport to_lanes, to_rows
 from minidl._ext._types cimport real
-from minidl._ext._window cimport Window, unpack
+from minidl._ext._window cimport Window, unpack, zero_run
 
 
 cdef extern from "sample.h" nogil:
@@ -129,7 +129,7 @@ cdef void forward_block(
     real* y, Py_ssize_t count, bint keep,
 ) noexcept nogil:
     """`count` samples, of which x is the first; y is the first one's result."""
-    cdef Py_ssize_t s, i, rows, columns, last = job.depth - 1, outputs
+    cdef Py_ssize_t s, rows, columns, last = job.depth - 1, outputs
     cdef Stage stage = job.stages[0]
     cdef const Stage* following
     cdef real* target
@@ -146,8 +146,7 @@ cdef void forward_block(
             target = images + following.x
             if (following.window.top or following.window.left or stage.QH < following.plane.rows
                     or stage.QW < following.plane.columns):
-                for i in range(stage.F * following.plane.rows * following.plane.columns * LANES):
-                    target[i] = 0
+                zero_run(target, stage.F * following.plane.rows * following.plane.columns * LANES * sizeof(real))
             target_row = following.plane.columns * LANES
             target_filter = following.plane.rows * target_row
             target += following.window.top * target_row + following.window.left * LANES
@@ -299,7 +298,7 @@ cdef void backward_block(
     real* total, real* grad_image, Py_ssize_t count,
 ) noexcept nogil:
     """total = the gradients of weights and biases of `count` samples; no image's if grad_image is NULL."""
-    cdef Py_ssize_t s, f, q, r, i, row, margin, end, last = job.depth - 1, pixels
+    cdef Py_ssize_t s, f, q, r, i, row, margin, covered, end, last = job.depth - 1, pixels
     cdef bint has_margins
     cdef const Stage* stage = &job.stages[last]
     # The gradient of what a stage gives, in the front; that of its convolution's outputs behind it.
@@ -326,21 +325,19 @@ cdef void backward_block(
             for r in range(stage.window.OH):
                 to = dy + (f * stage.window.OH + r) * row
                 if r >= stage.QH * stage.PH:
-                    for i in range(row):
-                        to[i] = 0
+                    zero_run(to, row * sizeof(real))
                     continue
                 q = r // stage.PH
                 if has_margins:
-                    for i in range(margin):
-                        to[i] = 0
+                    zero_run(to, margin * sizeof(real))
                 i = (f * stage.QH + q) * stage.QW * LANES
                 where = places + stage.index + i
                 if real is float:
                     spread_float(grad + i, where, <int>(r - q * stage.PH), <int>stage.PW, stage.QW, to + margin)
                 else:
                     spread_double(grad + i, where, <int>(r - q * stage.PH), <int>stage.PW, stage.QW, to + margin)
-                for i in range(margin + stage.QW * stage.PW * LANES, end):
-                    to[i] = 0
+                covered = margin + stage.QW * stage.PW * LANES
+                zero_run(to + covered, (end - covered) * sizeof(real))
         stage_weight_gradient(images + stage.x, dy, total + stage.weight, stage, work)
         if s == 0 and grad_image == NULL:
             return

@@ -415,6 +415,23 @@ def test_a_sample_gives_the_same_bits_alone_and_among_others(
         assert np.abs(among - expected).max() <= (2e-5 if dtype == "float32" else 1e-12) * np.abs(expected).max()
 
 
+def test_padding_before_an_image_whose_last_rows_go_unseen(stacks: list[int]) -> None:
+    """As many rows and columns are seen as there are, but the first are zeros; memory held other numbers before."""
+    net = nn.Sequential(nn.Conv2d(2, 3, 1), nn.Conv2d(3, 4, 2, 3, minidl.Padding(1, 0, 1, 0))).to("float64")
+    x = minidl.Tensor(rng.normal(size=(32, 2, 8, 8)))
+    net(x * np.nan).sum().backward()
+    y = net(x)
+    net.zero_grad()
+    y.sum().backward()
+    got = [y.data, *(p.grad.data for p in net.parameters())]
+    assert stacks == [2, 2]
+    net.zero_grad()
+    expected = apart(net)(x)
+    expected.sum().backward()
+    for one, other in zip(got, [expected.data, *(p.grad.data for p in net.parameters())], strict=True):
+        assert np.allclose(one, other, rtol=1e-12)
+
+
 def test_kernels_refuse_arrays_of_another_size() -> None:
     """Lists of arrays are read by their addresses."""
     weight, bias, x = np.ones((3, 4)), np.ones(3), np.ones((2, 4))

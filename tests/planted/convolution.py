@@ -129,8 +129,8 @@ MUTANTS = [
     Mutant(
         "direct-columns-behind-a-gradient",
         "_ext/direct.pyx",
-        "for i in range(margin + OW * LANES, row):",
-        "for i in range(row, row):",
+        "zero_run(to + margin + OW * LANES, (row - margin - OW * LANES) * sizeof(real))",
+        "pass",
         "columns behind a block's gradient are what was there before",
         (DIRECT, LARGE),
     ),

@@ -262,6 +262,22 @@ MUTANTS = [
         (FUSION,),
     ),
     Mutant(
+        "stack-margins-of-the-workspace",
+        "_ext/stack.pyx",
+        "has_margins = (s > 0 or grad_image != NULL) and not stage.input_by_points",
+        "has_margins = grad_image != NULL and not stage.input_by_points",
+        "the margins of inner stages are what was there before, where no image wants a gradient",
+        ("test_kernels_stack_rows.py -k stages_by_rows",),
+    ),
+    Mutant(
+        "stack-padding-of-the-workspace",
+        "_ext/stack.pyx",
+        "if (following.window.top or following.window.left or stage.QH",
+        "if (stage.QH",
+        "padding before an image is what was there before, where rows behind it go unseen",
+        (f"{FUSION} -k padding_before",),
+    ),
+    Mutant(
         "stack-kept-of-another-batch",
         "_ext/stack.pyx",
         "if kept.size != blocks",
