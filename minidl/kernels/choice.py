@@ -169,11 +169,16 @@ def cost(algorithm: str, direction: str, N: int, C: int, F: int, groups: int, wi
         # Few rows or a short inner dimension leave BLAS's tiles partly empty.
         inner = C // groups * window.taps
         rows, depth = (F // groups, inner) if direction != "input" else (inner, F // groups)
-        if direction == "weight" and _WIDTH == 16:
-            # Its sums are over positions. (With narrower vectors this would bring in "direct", which is slower there.)
-            depth = min(depth, OH * OW)
+        calls = 0
+        if _WIDTH == 16:
+            # With narrower vectors either of these would bring in "direct", which is slower there. BLAS is called for
+            # each sample, and the weight's sums are over positions.
+            calls = 25_000 * N
+            if direction == "weight":
+                depth = min(depth, OH * OW)
         filled = min(rows / 16, 1) * depth / (depth + 16)
-        return products / (0.75 * filled) + 0.35 * columns * (2 if direction == "input" else 1) + 0.1 * moved
+        copied = 0.35 * columns * (2 if direction == "input" else 1)
+        return products / (0.75 * filled) + copied + 0.1 * moved + calls
     if algorithm == "implicit_gemm":
         # A tile is 8 rows (4 without AVX-512); all of the other operand is gathered, for the weight's gradient turned.
         rows, inner, seen = (F, C, OH * OW) if direction != "input" else (C, F, H * W)
@@ -191,9 +196,13 @@ def cost(algorithm: str, direction: str, N: int, C: int, F: int, groups: int, wi
                 by_number += (0.3 if direction == "forward" else 0.25) * window.stride[1]
         by_weight = 3.0 if direction == "input" and window.taps > 1 else 0.4
         packed = gathered * by_number + by_weight * F * C * window.taps + splitting
+        filled = rows / (-(-rows // 8) * 8)
         if direction == "weight":
-            packed += 0.35 * (gathered + N * F * seen)
-        return products / (_TILE_RATE * rows / (-(-rows // 8) * 8)) + packed + 0.1 * moved
+            # Both operands are turned, and with several taps what was gathered leaves the L1 cache before. The
+            # result's columns, too, come in whole vectors.
+            packed += 0.35 * N * F * seen + (0.9 if window.taps > 1 else 0.35) * gathered
+            filled *= C * window.taps / (-(-C * window.taps // 16) * 16)
+        return products / (_TILE_RATE * filled) + packed + 0.1 * moved
     if algorithm == "fft":
         rows, across = fft_size(window)
         area = rows * across
@@ -206,13 +215,20 @@ def cost(algorithm: str, direction: str, N: int, C: int, F: int, groups: int, wi
         by_columns = across / (-(-across // 16) * 16)
         by_samples = N / (-(-N // 16) * 16) * 0.9 if N >= 8 else 0.0
         rate = {"forward": 0.85, "input": 0.8, "weight": 0.7}[direction]
+        if direction == "weight" and OW % 16 == 0 and _WIDTH == 16:
+            # Whole vectors of gradients are read where they lie.
+            rate = 0.8
         if window.taps == 1:
             # A number that is loaded serves one tap only.
             rate *= 0.6
         elif direction == "input" and window.stride[1] > 1 and across <= 32:
             # Rows of one phase are short, and do not go together.
             rate *= 0.4
-        return products / (rate * max(by_columns, by_samples)) + 0.3 * moved
+        folding = 0.0
+        if direction == "weight" and by_columns > by_samples:
+            # Each few filters and taps of an image end with sums over the lanes.
+            folding = 80.0 * N * -(-F // 4) * C * -(-window.taps // 6)
+        return products / (rate * max(by_columns, by_samples)) + folding + 0.3 * moved
     if algorithm == "winograd_rows":
         # Lanes are samples: 8 products for 4 outputs of 5 taps, for the input's gradient 6 for 2.
         of_16, rows = -(-N // 16) * (16 / width), window.kernel_size[0]
