@@ -12,6 +12,7 @@ import minidl
 from minidl import _ext, kernels, reference
 from minidl.errors import ShapeError
 from minidl.geometry import Padding, Window, sliding_window
+from minidl.memory import workspace
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -37,12 +38,15 @@ class Case:
             *reference.conv2d_im2col_gradients(x, weight, grad, self.window, 1, columns),
         ]
 
-    def product(self, module: Any = kernels) -> list[np.ndarray]:
-        return [
-            module.implicit_gemm_conv2d(self.x, self.weight, self.bias, self.window),
-            module.implicit_gemm_input_gradient(self.grad, self.weight, self.window),
-            module.implicit_gemm_weight_gradient(self.x, self.grad, self.window),
-        ]
+    def product(self) -> list[np.ndarray]:
+        return [self.product_of(i) for i in range(3)]
+
+    def product_of(self, direction: int) -> np.ndarray:
+        if direction == 0:
+            return kernels.implicit_gemm_conv2d(self.x, self.weight, self.bias, self.window)
+        if direction == 1:
+            return kernels.implicit_gemm_input_gradient(self.grad, self.weight, self.window)
+        return kernels.implicit_gemm_weight_gradient(self.x, self.grad, self.window)
 
 
 def random_case(seed: int, dtype: str) -> Case:
@@ -129,6 +133,20 @@ def test_rows_that_a_stride_splits(columns: int, stride: int, width: int, dtype:
     minidl.set_num_threads(3)
     for one, other in zip(case.product(), before, strict=True):
         assert np.array_equal(one, other)
+
+
+@every_dtype
+def test_one_tap_whose_split_rows_are_as_long_as_positions_are_many(dtype: str) -> None:
+    """Not the rows of the image themselves: behind their ends there is what was in memory."""
+    window = sliding_window("test", (1, 1), 1, (1, 2), Padding(0, 0, 0, 2))
+    case = Case(1, 1, 2, window, dtype)
+    expected = case.reference()
+    for i in range(3):
+        spoilt = [workspace(1, 16, np.dtype(dtype)).__enter__() for _ in range(8)]
+        for rows in spoilt:
+            rows[...] = np.nan
+        del spoilt, rows
+        assert_close(case.product_of(i), expected[i], TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("stride", [2, 3])

@@ -251,7 +251,7 @@ cdef void weight_gradient_item(
     cdef Py_ssize_t row = (K + width - 1) // width * width
     cdef Py_ssize_t vectors = vector_stop - vector_start, column_panels = (vectors + VECTORS - 1) // VECTORS
     cdef Py_ssize_t block, q, q_stop, panel, column_panel, k, k_stop
-    cdef bint plain = (product.view.taps == 1 and product.view.H == 1 and product.view.rows == 1
+    cdef bint plain = (product.phases == 1 and product.view.taps == 1 and product.view.H == 1 and product.view.rows == 1
                        and product.view.W == product.view.columns and product.view.column_stride == 1
                        and product.view.tap[0] == 0 and product.view.tap[1] == 0)
     cdef real* aside = workspace

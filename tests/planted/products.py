@@ -28,6 +28,15 @@ MUTANTS = [
         modules=("implicit_gemm",),
     ),
     Mutant(
+        "gemm-split-rows-taken-for-plain",
+        "_ext/implicit_gemm.pyx",
+        "product.phases == 1 and product.view.taps == 1",
+        "product.view.taps == 1",
+        "a row that was split is read beyond its end",
+        (f"{PRODUCT} -k split_rows_are_as_long",),
+        modules=("implicit_gemm",),
+    ),
+    Mutant(
         "gemm-last-vector-one-too-early",
         "_ext/gemm_tiles.h",
         "odd[lane] = 2 * lane + 1;",
