@@ -361,6 +361,8 @@ def backward(
     cdef real* grad_images = &grad_image_nchw[0, 0, 0, 0] if grad_image_nchw.shape[0] else NULL
     if kept.size != blocks * step * <Py_ssize_t>sizeof(real):
         raise ValueError(f"{kept.size} bytes were kept, not of {N} samples")
+    if total.shape[0] != size:
+        raise ValueError(f"{total.shape[0]} numbers instead of {size}")
     cdef int slots = min(threads, <int>blocks)
     cdef Block packed = Block(job.packed_by_channel * sizeof(real))
     cdef Block scratch = rows_of(slots, job.gradient_scratch, sizeof(real), &row)
