@@ -281,8 +281,8 @@ MUTANTS = [
         "stack-kept-of-another-batch",
         "_ext/stack.pyx",
         "if kept.size != blocks",
-        "if kept.size > blocks",
-        "what was kept of fewer samples is read beyond its end",
+        "if kept.size < blocks",
+        "what was kept of more samples is taken for that of these",
         ("test_kernels_stack_rows.py -k another_batch",),
     ),
     Mutant(
@@ -297,8 +297,8 @@ MUTANTS = [
         "dense-kept-of-another-batch",
         "_ext/dense.pyx",
         "if lanes_block.size != blocks",
-        "if lanes_block.size > blocks",
-        "what was kept of fewer samples is read beyond its end",
+        "if lanes_block.size < blocks",
+        "what was kept of more samples is taken for that of these",
         (f"{FUSION} -k another_batch",),
     ),
     # Distances, and gradients that lead to a target alone.
