@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,20 @@ def all_contiguous(arrays: Sequence[Array | None]) -> list[Array | None]:
         if x is not None and not x.flags.c_contiguous:
             return [None if x is None else contiguous(x) for x in arrays]
     return list(arrays)
+
+
+def gradient_layout(shapes: Sequence[tuple[int, ...]]) -> tuple[tuple[slice, tuple[int, ...]], ...]:
+    """Where gradients lie in one array, all weights' before all biases'; listed in turn, with their shapes.
+
+    `shapes` are those of the weights, whose first axis is as long as the bias.
+    """
+    found = []
+    at, bias_at = 0, sum(map(prod, shapes))
+    for shape in shapes:
+        end, bias_end = at + prod(shape), bias_at + shape[0]
+        found += [(slice(at, end), shape), (slice(bias_at, bias_end), shape[:1])]
+        at, bias_at = end, bias_end
+    return tuple(found)
 
 
 def check_blas_sizes(op: str, *sizes: int) -> None:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from minidl import _ext
-from minidl.kernels._common import Array, all_contiguous, by_dtype, contiguous
+from minidl.kernels._common import Array, all_contiguous, by_dtype, contiguous, gradient_layout
 from minidl.memory import new_array
 from minidl.runtime import threads_for
 
@@ -38,15 +38,10 @@ class DensePlan(NamedTuple):
 def dense_plan(sizes: tuple[int, ...], activations: tuple[str, ...]) -> DensePlan:
     """Lay the layers out."""
     layers = list(zip(sizes, sizes[1:], map(ACTIVATIONS.index, activations), strict=False))
+    gradients = gradient_layout([(outputs, inputs) for inputs, outputs, _ in layers])
     weights = sum(inputs * outputs for inputs, outputs, _ in layers)
-    gradients, at, bias_at = [], 0, weights
-    for inputs, outputs, _ in layers:
-        size = inputs * outputs
-        gradients += [
-            (slice(at, at + size), (outputs, inputs)), (slice(bias_at, bias_at + outputs), (outputs,)),
-        ]  # fmt: skip
-        at, bias_at = at + size, bias_at + outputs
-    return DensePlan(sizes, activations, _ext.dense.Job(layers), tuple(gradients), bias_at, weights // _PACE)
+    size = weights + sum(sizes[1:])
+    return DensePlan(sizes, activations, _ext.dense.Job(layers), gradients, size, weights // _PACE)
 
 
 _forward = by_dtype(_ext.dense.forward)

@@ -11,7 +11,7 @@ import numpy as np
 
 from minidl import _ext
 from minidl.geometry import Pair, Window
-from minidl.kernels._common import Array, all_contiguous, by_dtype, contiguous
+from minidl.kernels._common import Array, all_contiguous, by_dtype, contiguous, gradient_layout
 from minidl.kernels.choice import by_rows
 from minidl.kernels.row_winograd import ROW_POINTS, row_scratch, rows_together
 from minidl.memory import new_array
@@ -117,18 +117,8 @@ def _laid_out(stages: tuple[Stage, ...], methods: tuple[_Methods, ...]) -> Stack
         gradient + dy + gradient_scratch, gradient, gradient + dy, tuple(accumulate((*sample, by_filters))),
     )  # fmt: skip
     last = stages[-1]
-    return StackPlan(stages, job, _gradients(stages), weight + bias, work, (last.filters, *last.output_size))
-
-
-def _gradients(stages: tuple[Stage, ...]) -> tuple[tuple[slice, tuple[int, ...]], ...]:
-    """Weights first, then biases; listed in turn."""
-    found = []
-    at, bias_at = 0, sum(F * C * window.taps for window, C, F, _, _ in stages)
-    for window, C, F, _, _ in stages:
-        size = F * C * window.taps
-        found += [(slice(at, at + size), (F, C, *window.kernel_size)), (slice(bias_at, bias_at + F), (F,))]
-        at, bias_at = at + size, bias_at + F
-    return tuple(found)
+    gradients = gradient_layout([(F, C, *window.kernel_size) for window, C, F, _, _ in stages])
+    return StackPlan(stages, job, gradients, weight + bias, work, (last.filters, *last.output_size))
 
 
 _forward = by_dtype(_ext.stack.forward)

@@ -255,9 +255,9 @@ MUTANTS = [
     ),
     Mutant(
         "stack-biases-before-weights",
-        "kernels/stack.py",
-        "at, bias_at = at + size, bias_at + F",
-        "at, bias_at = at + size, bias_at + 1",
+        "kernels/_common.py",
+        "bias_at + shape[0]\n",
+        "bias_at + 1\n",
         "the gradients of the second layer's biases begin among the first one's",
         (FUSION,),
     ),
