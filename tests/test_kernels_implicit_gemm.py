@@ -12,11 +12,23 @@ import minidl
 from minidl import _ext, kernels, reference
 from minidl.errors import ShapeError
 from minidl.geometry import Padding, Window, sliding_window
+from minidl.kernels.filter_lanes import filter_plan
 from minidl.memory import workspace
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 ROWS, LANES, _ = _ext.implicit_gemm.tile_sizes(4)
+
+
+@pytest.fixture(autouse=True, params=["positions", "filters"])
+def in_lanes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both cuts, whichever would take less time."""
+
+    def lanes_are_filters(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> bool:
+        return request.param == "filters" and direction != "input" and min(N, C, F) > 0
+
+    monkeypatch.setattr(kernels.implicit_gemm, "lanes_are_filters", lanes_are_filters)
+    return str(request.param)
 
 
 class Case:
@@ -248,3 +260,42 @@ def test_what_is_not_finite_stays_where_it_was_seen() -> None:
     assert np.isfinite(got[1]).all()
     assert not np.isfinite(got[0, :, :2, :2]).any()
     assert np.isfinite(got[0, :, 2:]).all()
+
+
+def test_the_cuts_of_filters_in_lanes() -> None:
+    """If the plans change, the sizes of the tests below must follow."""
+    width, most_vectors, _, _ = _ext.filter_lanes.tile_sizes(4)
+    window = sliding_window("test", (22, 90), 3, 2, 1)
+    plan = filter_plan("forward", 2, 3, 5 * width, window, 4)
+    rows, copied, together = plan.numbers[11], plan.numbers[12], plan.numbers[14]
+    assert 1 < rows < window.output_size[0]
+    assert window.output_size[0] % rows
+    assert copied == (rows - 1) * 2 + 3
+    assert together == 1
+    plan = filter_plan("forward", 2, 3, 5 * width, sliding_window("test", (20, 13), 3, 2), 4)
+    assert plan.numbers[14] == plan.numbers[11] > 1
+    assert plan.numbers[12] == 0
+    assert [filter_plan("weight", N, 3, 40, sliding_window("test", (size, size), 3), 4).sums[0]
+            for N, size in ((1, 3), (2, 12), (40, 20))] == [1, 4, 8]  # fmt: skip
+    huge = filter_plan("weight", 40, 600, 600, sliding_window("test", (9, 9), 3), 4)
+    assert huge.sums[0] == 1
+
+
+@every_dtype
+@pytest.mark.parametrize("F", [1, 7, 16, 17, 33, 48, 65, 100, 150])
+@pytest.mark.parametrize(("size", "around"), [((22, 90), 1), ((20, 13), 0), ((9, 3), 1), ((6, 14), 0), ((30, 26), 0)])
+def test_panels_of_filters(F: int, size: tuple[int, int], around: int, dtype: str, threads_everywhere: None) -> None:
+    """One to several panels, of any number of vectors, in bands with a smaller last one; short rows, too."""
+    minidl.set_num_threads(1 + F % 3)
+    check(Case(2, 3, F, sliding_window("test", size, 3, 2, around), dtype))
+
+
+def test_what_is_in_lanes_depends_on_shapes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large kernels and few channels have filters in the lanes; one tap has positions."""
+    monkeypatch.undo()
+    stem, pointwise = sliding_window("test", (224, 224), 7, 2, 3), sliding_window("test", (28, 28), 1)
+    lanes_are_filters = kernels.implicit_gemm.lanes_are_filters
+    assert lanes_are_filters("forward", 8, 3, 64, stem, 4)
+    assert lanes_are_filters("weight", 8, 3, 64, stem, 4)
+    assert not lanes_are_filters("input", 8, 3, 64, stem, 4)
+    assert not lanes_are_filters("forward", 8, 512, 512, pointwise, 4)

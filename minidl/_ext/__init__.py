@@ -33,11 +33,12 @@ def _choose() -> str:
 instruction_set = _choose()
 (
     pool, elementwise, loss, optim, norm, stack, dense, direct, winograd, row_winograd, depthwise, implicit_gemm,
+    filter_lanes,
 ) = (
     import_module(f"minidl._ext.{name}_{instruction_set}")
     for name in (
         "pool", "elementwise", "loss", "optim", "norm", "stack", "dense", "direct", "winograd", "row_winograd",
-        "depthwise", "implicit_gemm",
+        "depthwise", "implicit_gemm", "filter_lanes",
     )
 )  # fmt: skip
 
@@ -57,6 +58,7 @@ __all__ = [
     "depthwise",
     "direct",
     "elementwise",
+    "filter_lanes",
     "implicit_gemm",
     "instruction_set",
     "loss",

@@ -15,7 +15,7 @@ from minidl import _ext
 from minidl.geometry import Pair, Window
 from minidl.kernels.direct import MOST_COLUMNS
 from minidl.kernels.fft import fft_size
-from minidl.kernels.implicit_gemm import splits_rows
+from minidl.kernels.implicit_gemm import implicit_gemm_cost
 from minidl.kernels.row_winograd import ROW_TAPS, row_plan, row_winograd_applies
 from minidl.kernels.winograd import WINOGRAD_KERNELS, winograd_applies
 from minidl.runtime import get_precision
@@ -34,9 +34,6 @@ _DTYPES: dict[int, np.dtype] = {4: np.dtype(np.float32), 8: np.dtype(np.float64)
 _LARGE_KERNEL = 81
 # Of transformed weights, beyond which a common last-level cache does not keep them.
 _CACHE_BYTES = 24 * 1024**2
-# Of the vector multiply-adds that a core can do, how many implicit_gemm's tile does. Measured with AVX-512 only; with
-# 16 registers its tiles are half as large, and BLAS is preferred.
-_TILE_RATE = 0.9 if _ext.instruction_set == "v4" else 0.5
 # Numbers in a vector of float32; the model counts in vector multiply-adds.
 _WIDTH = {"v4": 16, "v3": 8}.get(_ext.instruction_set, 4)
 
@@ -180,29 +177,7 @@ def cost(algorithm: str, direction: str, N: int, C: int, F: int, groups: int, wi
         copied = 0.35 * columns * (2 if direction == "input" else 1)
         return products / (0.75 * filled) + copied + 0.1 * moved + calls
     if algorithm == "implicit_gemm":
-        # A tile is 8 rows (4 without AVX-512); all of the other operand is gathered, for the weight's gradient turned.
-        rows, inner, seen = (F, C, OH * OW) if direction != "input" else (C, F, H * W)
-        taps = window.taps if direction != "input" else window.taps / (window.stride[0] * window.stride[1])
-        gathered = N * inner * taps * seen
-        # Runs of one row each, cut by panels; with a stride no plain copies.
-        across = OW if direction != "input" else -(-W // window.stride[1])
-        by_number = 0.15 if window.taps == 1 else 0.15 + 8 / across + 8 / 48
-        splitting = 0.0
-        if direction != "input" and window.stride[1] > 1:
-            if splits_rows(window):
-                splitting = 0.6 * N * C * H * W
-            else:
-                # The weight's gradient gathers longer runs.
-                by_number += (0.3 if direction == "forward" else 0.25) * window.stride[1]
-        by_weight = 3.0 if direction == "input" and window.taps > 1 else 0.4
-        packed = gathered * by_number + by_weight * F * C * window.taps + splitting
-        filled = rows / (-(-rows // 8) * 8)
-        if direction == "weight":
-            # Both operands are turned, and with several taps what was gathered leaves the L1 cache before. The
-            # result's columns, too, come in whole vectors.
-            packed += 0.35 * N * F * seen + (0.9 if window.taps > 1 else 0.35) * gathered
-            filled *= C * window.taps / (-(-C * window.taps // 16) * 16)
-        return products / (_TILE_RATE * filled) + packed + 0.1 * moved
+        return implicit_gemm_cost(direction, N, C, F, window, itemsize)
     if algorithm == "fft":
         rows, across = fft_size(window)
         area = rows * across
@@ -221,9 +196,9 @@ def cost(algorithm: str, direction: str, N: int, C: int, F: int, groups: int, wi
         if window.taps == 1:
             # A number that is loaded serves one tap only.
             rate *= 0.6
-        elif direction == "input" and window.stride[1] > 1 and across <= 32:
-            # Rows of one phase are short, and do not go together.
-            rate *= 0.4
+        elif direction == "input" and window.stride[1] > 1:
+            # Rows of one phase are short, and do not go together; with narrower vectors that counts for long ones, too.
+            rate *= 0.4 if across <= 32 or _WIDTH < 16 else 1.0
         folding = 0.0
         if direction == "weight" and by_columns > by_samples:
             # Each few filters and taps of an image end with sums over the lanes.

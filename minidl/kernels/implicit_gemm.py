@@ -10,6 +10,11 @@ import numpy as np
 from minidl import _ext
 from minidl.geometry import Window
 from minidl.kernels._common import NOTHING, Array, by_dtype, contiguous
+from minidl.kernels.filter_lanes import (
+    filter_lanes_conv2d,
+    filter_lanes_cost,
+    filter_lanes_weight_gradient,
+)
 from minidl.memory import new_array, workspace
 from minidl.runtime import threads_for
 
@@ -28,6 +33,8 @@ _SUMS_BYTES = 4 * 1024**2
 _CHUNKS = 8
 # Of a pixel, from which on it pays to split the rows of images first.
 _READS_WORTH_SPLITTING = 2
+# Of the vector multiply-adds that a core can do, how many a tile does: with 16 registers tiles are half as large.
+_TILE_RATE = {"v4": 0.9, "v3": 0.85}.get(_ext.instruction_set, 0.7)
 # Parts that the work is cut into where there is not much of it: so many that a few threads get as much each.
 _FEWEST_PARTS = 8
 
@@ -74,11 +81,6 @@ def _inside(offset: int, stride: int, size: int, positions: int) -> tuple[int, i
 
 def _splits(taps: int, positions: tuple[int, int], image: tuple[int, int], step: int) -> bool:
     return step > 1 and taps * positions[0] * positions[1] >= _READS_WORTH_SPLITTING * image[0] * image[1]
-
-
-def splits_rows(window: Window) -> bool:
-    """Whether the images' rows are split by the remainder of their columns in the stride before they are gathered."""
-    return _splits(window.taps, window.output_size, window.input_size, window.stride[1])
 
 
 class _Seen(NamedTuple):
@@ -247,6 +249,50 @@ def _parts(F: int, K: int, chunks: int, rows: int, lanes: int, most_rows: int) -
     return row_blocks, column_blocks
 
 
+def _columns_cost(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> float:
+    """An estimate of time, in vector multiply-adds, where positions are in the lanes."""
+    (H, W), (OH, OW) = window.input_size, window.output_size
+    width = _ext.implicit_gemm.tile_sizes(itemsize)[1] // 3
+    products = N * F * C * window.taps * OH * OW / width
+    moved = N * (C * H * W + F * OH * OW)
+    # A tile is 8 rows (4 without AVX-512); all of the other operand is gathered, for the weight's gradient turned.
+    rows, inner, seen = (F, C, OH * OW) if direction != "input" else (C, F, H * W)
+    taps = window.taps if direction != "input" else window.taps / (window.stride[0] * window.stride[1])
+    gathered = N * inner * taps * seen
+    # Runs of one row each, cut by panels; with a stride no plain copies.
+    across = OW if direction != "input" else -(-W // window.stride[1])
+    by_number = 0.15 if window.taps == 1 else 0.15 + 8 / across + 8 / 48
+    splitting = 0.0
+    if direction != "input" and window.stride[1] > 1:
+        if _splits(window.taps, window.output_size, window.input_size, window.stride[1]):
+            splitting = 0.6 * N * C * H * W
+        else:
+            # The weight's gradient gathers longer runs.
+            by_number += (0.3 if direction == "forward" else 0.25) * window.stride[1]
+    by_weight = 3.0 if direction == "input" and window.taps > 1 else 0.4
+    packed = gathered * by_number + by_weight * F * C * window.taps + splitting
+    filled = rows / (-(-rows // 8) * 8)
+    if direction == "weight":
+        # Both operands are turned, and with several taps what was gathered leaves the L1 cache before. The
+        # result's columns, too, come in whole vectors.
+        packed += 0.35 * N * F * seen + (0.9 if window.taps > 1 else 0.35) * gathered
+        filled *= C * window.taps / (-(-C * window.taps // 16) * 16)
+    return products / (_TILE_RATE * filled) + packed + 0.1 * moved
+
+
+@lru_cache(maxsize=4096)
+def lanes_are_filters(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> bool:
+    """Which of the two cuts is estimated to take less time."""
+    how = (direction, N, C, F, window, itemsize)
+    return filter_lanes_cost(*how) < _columns_cost(*how)
+
+
+def implicit_gemm_cost(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> float:
+    """An estimate of time, in vector multiply-adds; see `minidl.kernels.choice.cost`."""
+    how = (direction, N, C, F, window, itemsize)
+    return min(filter_lanes_cost(*how), _columns_cost(*how))
+
+
 _correlate = by_dtype(_ext.implicit_gemm.correlate)
 _weight_gradient = by_dtype(_ext.implicit_gemm.weight_gradient)
 
@@ -270,6 +316,8 @@ def implicit_gemm_conv2d(x: Array, weight: Array, bias: Array | None, window: Wi
     """(N, C, H, W) and (F, C, KH, KW) to (N, F, OH, OW)."""
     N, C = x.shape[:2]
     F, dtype = weight.shape[0], x.dtype
+    if lanes_are_filters("forward", N, C, F, window, dtype.itemsize):
+        return filter_lanes_conv2d(x, weight, bias, window)
     output = new_array((N, F, *window.output_size), dtype)
     if not weight.size:
         output[...] = 0 if bias is None else bias[:, None, None]
@@ -298,6 +346,8 @@ def implicit_gemm_weight_gradient(x: Array, grad: Array, window: Window) -> Arra
     """(N, C, H, W) and (N, F, OH, OW) to (F, C, KH, KW)."""
     N, C = x.shape[:2]
     F, dtype = grad.shape[1], x.dtype
+    if lanes_are_filters("weight", N, C, F, window, dtype.itemsize):
+        return filter_lanes_weight_gradient(x, grad, window)
     output = new_array((F, C, *window.kernel_size), dtype)
     if not (output.size and grad.size):
         output.fill(0)

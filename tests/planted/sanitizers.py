@@ -51,6 +51,12 @@ MUTANTS = [
         ("test_kernels_implicit_gemm.py -k random_windows",), READ, ("implicit_gemm",),
     ),
     Mutant(
+        "filters-read-beyond", "_ext/filter_tiles.h",
+        "next + rows <= columns ? next : columns - rows;", "next;",
+        "the last tile of a row goes on beyond it, and so beyond the last image",
+        ("test_kernels_implicit_gemm.py -k panels_of_filters",), READ + "|" + WRITE, ("filter_lanes",),
+    ),
+    Mutant(
         "mean-pool-reads-beyond", "_ext/pool.pyx",
         "total[ow] += row[ow * SW + offset]", "total[ow] += row[ow * SW + offset + 1]",
         "every number is read one too far", (WINDOWS,), READ,

@@ -1,0 +1,165 @@
+"""implicit_gemm with filters in the lanes: how it is cut, and when it pays; see `_ext/filter_lanes.pyx`."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from minidl import _ext
+from minidl.geometry import Window
+from minidl.kernels._common import NOTHING, Array, by_dtype, contiguous
+from minidl.memory import new_array, workspace
+from minidl.runtime import threads_for
+
+__all__ = ["filter_lanes_conv2d", "filter_lanes_cost", "filter_lanes_weight_gradient"]
+
+# What a band's results or turned gradients may take of the L2 cache, and the band's pixels.
+_RESULTS_BYTES = 96 * 1024
+_SEEN_BYTES = 192 * 1024
+# Rows of a band that need not be kept until they are turned.
+_ROWS_AT_ONCE = 8
+_FEWEST_BANDS = 16
+# Positions whose products the weight's gradient sums up in registers.
+_POSITIONS_AT_ONCE = 256
+# All partial sums of a weight gradient.
+_SUMS_BYTES = 5 * 1024**2
+_CHUNKS = 8
+_POSITIONS_WORTH_SUMS = 512
+# Of the vector multiply-adds that a core can do, how many a tile does, and the sums that it needs at a time for that.
+_RATE = {"v4": 1.0, "v3": 0.95}.get(_ext.instruction_set, 0.8)
+_SUMS_IN_FLIGHT = 8
+# Of packed weights, beyond which a panel of them does not stay in the L2 cache while a band's rows pass over it.
+_WEIGHTS_BYTES = 384 * 1024
+
+
+class FilterPlan(NamedTuple):
+    """One direction for the kernel; arrays of Py_ssize_t as it takes them, sizes in numbers."""
+
+    numbers: Array
+    offset: Array
+    packed: int
+    # Of the weight's gradient: how many partial sums, and of how many numbers.
+    sums: tuple[int, int]
+    scratch: int
+    work: int
+
+
+def _reach(window: Window) -> tuple[int, int]:
+    """Rows and columns of an image, with padding, that are seen."""
+    rows, columns = (
+        (size - 1) * stride + (kernel - 1) * dilation + 1
+        for size, stride, kernel, dilation in zip(
+            window.output_size, window.stride, window.kernel_size, window.dilation, strict=True
+        )
+    )
+    return rows, columns
+
+
+@lru_cache(maxsize=1024)
+def filter_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> FilterPlan:
+    """For "forward" or "weight"."""
+    width, most_vectors, _, _ = _ext.filter_lanes.tile_sizes(itemsize)
+    (H, W), (OH, OW), (SH, SW) = window.input_size, window.output_size, window.stride
+    (KH, KW), (DH, DW), (top, left) = window.kernel_size, window.dilation, (window.padding.top, window.padding.left)
+    rows, columns = _reach(window)
+    copies = top > 0 or left > 0 or rows > H or columns > W
+    of_row = OW * most_vectors * width
+    band = _RESULTS_BYTES // (of_row * itemsize)
+    if direction == "weight":
+        band = min(band, _POSITIONS_AT_ONCE // OW)
+    elif OW >= 2 * width:
+        band = _ROWS_AT_ONCE
+    fitting = _SEEN_BYTES // (C * columns * itemsize)
+    band = min(band, (fitting - (KH - 1) * DH - 1) // SH + 1)
+    # Few images are cut into so many bands that a few threads get as many each.
+    bands = max(-(-OH // max(band, 1)), min(-(-_FEWEST_BANDS // N), OH))
+    band = -(-OH // bands)
+    high = (band - 1) * SH + (KH - 1) * DH + 1 if copies else 0
+    plane, pitch = (high * columns, columns) if copies else (H * W, W)
+    offset = [c * plane + k * DH * pitch + j * DW for c in range(C) for k in range(KH) for j in range(KW)]
+    together = band if direction == "weight" or OW < 2 * width else 1
+    numbers = np.array([N, C, F, H, W, OH, OW, SH, SW, top, left, band, high, columns, together], np.intp)
+    count = _ext.filter_lanes.sums_of(numbers, len(offset), itemsize)
+    # Bands are shared out to as many sums as a few threads get as many each of.
+    chunks = _CHUNKS if N * OH * OW >= _CHUNKS * _POSITIONS_WORTH_SUMS else _CHUNKS // 2
+    while chunks > 1 and (chunks > N * -(-OH // band) or chunks * count * itemsize > _SUMS_BYTES):
+        chunks //= 2
+    return FilterPlan(
+        numbers,
+        np.array(offset, np.intp),
+        -(-F // width) * width * (len(offset) + 1),
+        (chunks, count),
+        together * of_row + C * high * columns,
+        N * F * len(offset) * OH * OW,
+    )
+
+
+def filter_lanes_cost(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> float:
+    """An estimate of time, in vector multiply-adds; infinite where it does not compute the direction."""
+    if direction == "input" or not N * C * F:
+        return float("inf")
+    width, most_vectors, rows_of, taps_of = _ext.filter_lanes.tile_sizes(itemsize)
+    (H, W), (OH, OW), K = window.input_size, window.output_size, C * window.taps
+    vectors = -(-F // width)
+    panels = -(-vectors // most_vectors)
+    widest = -(-vectors // panels)
+    rows, columns = _reach(window)
+    copied = 0.2 * N * C * rows * columns if rows > H or columns > W else 0.0
+    moved = copied + 0.35 * (N * F * OH * OW + F * K)
+    if direction == "forward":
+        most = rows_of[widest - 1]
+        high = most if OW >= most else most // 2 if OW >= most // 2 else 1
+        tiles = N * OH * -(-OW // high)
+        # A pixel's product takes as long as there are vectors, but waits for its own sums where these are few. Pixels
+        # of one row of a kernel lie together, others on a cache line of their own.
+        products = tiles * max(high * vectors, _SUMS_IN_FLIGHT * panels) * K
+        spilled = 1.3 if K * widest * width * itemsize > _WEIGHTS_BYTES else 1.0
+        return products * spilled / _RATE + 7 * tiles * panels * C * window.kernel_size[0] + moved
+    taps = taps_of[widest - 1]
+    products = N * OH * OW * -(-K // taps) * max(taps * vectors, _SUMS_IN_FLIGHT * panels)
+    plan = filter_plan(direction, N, C, F, window, itemsize)
+    chunks, count = plan.sums
+    if chunks * 2 < _CHUNKS and count * itemsize > _SUMS_BYTES // _CHUNKS:
+        # Threads would have nothing to do.
+        return float("inf")
+    # Sums are cleared, added to by every band, and added up.
+    touched = (3 * chunks + 2 * N * -(-OH // int(plan.numbers[11])) + 1) * count
+    # With one tap each pixel that is multiplied has a cache line of its own.
+    return products * (1.0 if window.taps > 1 else 1.2) / _RATE + 0.15 * touched + moved
+
+
+_forward = by_dtype(_ext.filter_lanes.forward)
+_weight_gradient = by_dtype(_ext.filter_lanes.weight_gradient)
+
+
+def filter_lanes_conv2d(x: Array, weight: Array, bias: Array | None, window: Window) -> Array:
+    """(N, C, H, W) and (F, C, KH, KW) to (N, F, OH, OW); none of them empty."""
+    N, C = x.shape[:2]
+    F, dtype = len(weight), x.dtype
+    output = new_array((N, F, *window.output_size), dtype)
+    plan = filter_plan("forward", N, C, F, window, dtype.itemsize)
+    threads = threads_for(plan.work)
+    with workspace(1, plan.packed, dtype) as packed, workspace(threads, plan.scratch, dtype) as scratch:
+        _forward[dtype](
+            contiguous(x).reshape(-1), contiguous(weight).reshape(-1),
+            NOTHING[dtype] if bias is None else contiguous(bias), plan.numbers, plan.offset, output.reshape(-1),
+            packed[0], scratch, threads,
+        )  # fmt: skip
+    return output
+
+
+def filter_lanes_weight_gradient(x: Array, grad: Array, window: Window) -> Array:
+    """(N, C, H, W) and (N, F, OH, OW) to (F, C, KH, KW); none of them empty."""
+    N, C = x.shape[:2]
+    F, dtype = grad.shape[1], x.dtype
+    output = new_array((F, C, *window.kernel_size), dtype)
+    plan = filter_plan("weight", N, C, F, window, dtype.itemsize)
+    threads = threads_for(plan.work)
+    with workspace(*plan.sums, dtype) as sums, workspace(threads, plan.scratch, dtype) as scratch:
+        _weight_gradient[dtype](
+            contiguous(x).reshape(-1), contiguous(grad).reshape(-1), plan.numbers, plan.offset, sums,
+            output.reshape(-1), scratch, threads,
+        )  # fmt: skip
+    return output
