@@ -36,7 +36,7 @@ typedef REAL SHORT __attribute__((vector_size(16), aligned(sizeof(REAL)), may_al
             for (int p = 0; p < BLOCKS * PARTS; p++)                                                                   \
                 seen[p] = *(const VECTOR *)(x + p / PARTS * x_block + p % PARTS * WIDTH);                              \
             for (int j = 0; j < JB; j++) {                                                                             \
-                const VECTOR weight = (VECTOR){0} + w[j * w_output];                                                   \
+                const VECTOR weight = w[j * w_output] - (VECTOR){0};                                                   \
                 for (int p = 0; p < BLOCKS * PARTS; p++) sum[j][p] += weight * seen[p];                                \
             }                                                                                                          \
         }                                                                                                              \
@@ -128,7 +128,7 @@ static inline void NAME(dense_row)(const REAL *x, const REAL *w, const REAL *bia
                 VECTOR seen[VB];                                                                                       \
                 for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(x + v * WIDTH);                               \
                 for (int j = 0; j < JB; j++) {                                                                         \
-                    const VECTOR here = (VECTOR){0} + grad[j * MINIDL_LANES + lane];                                   \
+                    const VECTOR here = grad[j * MINIDL_LANES + lane] - (VECTOR){0};                                   \
                     for (int v = 0; v < VB; v++) sum[j][v] += here * seen[v];                                          \
                 }                                                                                                      \
             }                                                                                                          \

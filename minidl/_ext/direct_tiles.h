@@ -64,7 +64,7 @@ typedef INTEGER MASK __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(si
                         VECTOR seen[WB];                                                                               \
                         for (int j = 0; j < WB; j++) seen[j] = *(const VECTOR *)(from + j * s->x_pixel);               \
                         for (int f = 0; f < FB; f++) {                                                                 \
-                            const VECTOR weight = (VECTOR){0} + weights[f];                                            \
+                            const VECTOR weight = weights[f] - (VECTOR){0};                                            \
                             for (int j = 0; j < WB; j++) sum[f][j] += weight * seen[j];                                \
                         }                                                                                              \
                     }                                                                                                  \

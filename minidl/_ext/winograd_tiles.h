@@ -365,7 +365,7 @@ static void NAME(winograd_taps)(int m, int r, const REAL *s, ptrdiff_t position_
                     VECTOR seen[VB];                                                                                   \
                     for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(lanes + AT(v, s->b_group));               \
                     for (int i = 0; i < RB; i++) {                                                                     \
-                        const VECTOR factor = (VECTOR){0} + one[i * s->a_row];                                         \
+                        const VECTOR factor = one[i * s->a_row] - (VECTOR){0};                                         \
                         for (int v = 0; v < VB; v++) sum[i][v] += factor * seen[v];                                    \
                     }                                                                                                  \
                 }                                                                                                      \
