@@ -32,17 +32,42 @@ cdef object array_of = np.ndarray
 cdef Py_ssize_t most_kept = 0 if SANITIZED else 256 * 1024 * 1024
 cdef Py_ssize_t kept = 0
 cdef void* chains[CLASSES]
+# Bytes of all blocks so far, and as they were when a class was last used: a class that twice as much has passed as may
+# be kept makes room for others. A step that needs more than is kept thus goes on keeping the same part of it.
+cdef Py_ssize_t passed = 0
+cdef Py_ssize_t last_used[CLASSES]
+
+
+cdef void make_room(Py_ssize_t size) noexcept:
+    """Give blocks back that nobody has asked for in a long time, until so many bytes more can be kept."""
+    global kept
+    cdef Py_ssize_t chain, block
+    cdef void* memory
+    for chain in range(CLASSES):
+        if chains[chain] != NULL and passed - last_used[chain] > 2 * most_kept:
+            block = size_of(chain)
+            while chains[chain] != NULL and kept + size > most_kept:
+                memory = chains[chain]
+                chains[chain] = (<void**>memory)[0]
+                free(memory)
+                kept -= block
+
+
+cdef inline Py_ssize_t size_of(Py_ssize_t chain) noexcept:
+    """The bytes of a class's blocks."""
+    return (<Py_ssize_t>1 << (chain // 4)) + chain % 4 * (<Py_ssize_t>1 << (chain // 4 - 2))
 
 
 cdef Py_ssize_t class_of(Py_ssize_t size, Py_ssize_t* rounded) noexcept:
     """The class of the smallest blocks that hold `size` bytes, and their size."""
-    cdef Py_ssize_t exponent = 10, quarter, step
+    cdef Py_ssize_t exponent = 10, quarter, step, chain
     while exponent < 62 and (<Py_ssize_t>1 << (exponent + 1)) < size:
         exponent += 1
     step = <Py_ssize_t>1 << (exponent - 2)
     quarter = max((size - (<Py_ssize_t>1 << exponent) + step - 1) // step, 0)
-    rounded[0] = (<Py_ssize_t>1 << exponent) + quarter * step
-    return 4 * exponent + quarter
+    chain = 4 * exponent + quarter
+    rounded[0] = size_of(chain)
+    return chain
 
 
 cdef class Block:
@@ -52,7 +77,7 @@ cdef class Block:
     """
 
     def __cinit__(self, Py_ssize_t size, Py_ssize_t row=0, Py_ssize_t used=0):
-        global kept
+        global kept, passed
         cdef Py_ssize_t start
         if size < 0 or size > (<Py_ssize_t>1 << 60):
             raise MemoryError
@@ -60,6 +85,8 @@ cdef class Block:
         self.chain = class_of(size, &self.rounded)
         if SANITIZED:
             self.rounded = max(size, 1)
+        passed += self.rounded
+        last_used[self.chain] = passed
         self.memory = chains[self.chain]
         if self.memory != NULL:
             chains[self.chain] = (<void**>self.memory)[0]
@@ -79,8 +106,11 @@ cdef class Block:
         if self.memory == NULL:
             return
         if kept + self.rounded > most_kept:
+            make_room(self.rounded)
+        if kept + self.rounded > most_kept:
             free(self.memory)
             return
+        last_used[self.chain] = passed
         (<void**>self.memory)[0] = chains[self.chain]
         chains[self.chain] = self.memory
         kept += self.rounded
