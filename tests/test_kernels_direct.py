@@ -86,6 +86,17 @@ def test_parts_of_blocks(
     assert_alike(random_window(rng), N, C, F, dtype, rng, bool(seed % 3))
 
 
+@every_dtype
+@pytest.mark.parametrize(("C", "kernel"), [(10, (5, 5)), (11, (5, 5)), (2, (16, 16)), (1, (16, 17)), (30, (3, 3))])
+def test_sums_of_more_terms_than_a_table_holds(
+    C: int, kernel: tuple[int, int], dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables of 256: for all channels together, for one at a time, or for a row of the kernel."""
+    monkeypatch.setattr(direct, "direct_plan", direct._by_blocks)
+    window = sliding_window("test", (18, 19), kernel, 1, 1)
+    assert_alike(window, 9, C, 7, dtype, np.random.default_rng(0), True)
+
+
 @pytest.mark.parametrize("direction", ["forward", "input", "weight"])
 def test_few_blocks_are_cut_in_two(direction: str) -> None:
     window = sliding_window("test", (28, 28), 5, 1, 0)

@@ -117,6 +117,13 @@ def test_every_remainder_of_tiles(width: int, dtype: str) -> None:
 
 
 @every_dtype
+@pytest.mark.parametrize("channels", [(51, 3), (52, 3), (3, 102), (3, 105)])
+def test_sums_of_more_terms_than_a_table_holds(channels: tuple[int, int], dtype: str) -> None:
+    """Tables of 256 terms, or for a channel at a time; the input's gradient has them for each half of the filters."""
+    check(Case(9, *channels, sliding_window("test", (7, 9), 5, 1, 2), dtype))
+
+
+@every_dtype
 @pytest.mark.parametrize("channels", [(1, 1), (1, 6), (6, 4), (7, 9), (13, 5), (16, 18), (18, 16)])
 def test_every_group_of_channels(channels: tuple[int, int], dtype: str) -> None:
     """Around the 6 or 4 filters that a tile keeps, halves of an odd number of them, and the 4 that are summed up."""

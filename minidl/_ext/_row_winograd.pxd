@@ -4,7 +4,7 @@ For kernels of 5 columns and any number of rows, with stride 1 and dilation 1. r
 the transforms: F(4, 5) for outputs and the weight's gradient, F(2, 5), of fewer points, for the input's.
 """
 
-from minidl._ext._direct cimport LANES, MOST_TAPS, Plane, Run, Sum, direct_sum, filters_from, fold, run
+from minidl._ext._direct cimport LANES, MOST_TAPS, MOST_TERMS, Plane, Run, Sum, direct_sum, filters_from, flatten, fold, run
 from minidl._ext._types cimport real
 from minidl._ext._window cimport Window
 
@@ -138,9 +138,11 @@ cdef inline void output_points(
     cdef Run steps
     cdef Py_ssize_t f, p, size, taps = channels * window.KH
     cdef Py_ssize_t column = 0
+    cdef Py_ssize_t terms[MOST_TERMS]
     steps.channels, steps.rows, steps.columns, steps.x_columns = channels, window.KH, 1, &column
     steps.x_channel, steps.x_row, steps.x_pixel = plane.rows * tiles * LANES, tiles * LANES, LANES
     steps.y_filter, steps.y_pixel = count * tiles * LANES, LANES
+    flatten(&steps, terms)
     for p in range(POINTS):
         f = 0
         while f < filters:
@@ -222,8 +224,9 @@ cdef inline void input_points(
     cdef Run steps
     cdef Py_ssize_t c = 0, h, p, i, r, size, part, count, first, taps, half, point, other, at
     cdef Py_ssize_t column = 0, row = tiles * LANES, halves = 2 if filters > 1 else 1
+    cdef Py_ssize_t terms[MOST_TERMS]
     cdef real* to
-    steps.columns, steps.x_columns, steps.x_channel = 1, &column, window.OH * row
+    steps.x_channel = window.OH * row
     steps.x_row, steps.x_pixel, steps.y_pixel = -row, LANES, LANES
     while c < channels:
         size = filters_from(c, channels, False)
@@ -236,12 +239,15 @@ cdef inline void input_points(
             count = 1
             if taps == window.KH:
                 count = max(min(together, min(window.OH - window.top, window.H) - h), 1)
-            steps.rows, steps.y_filter = taps, count * row
+            steps.y_filter = count * row
             point, other = size * count * row, FEW_POINTS * size * count * row
             # Where there is little else to do at once, fewer channels keep more tiles in registers.
             part = size if count * tiles > 6 or size < 4 else (size + 1) // 2
             for half in range(halves):
                 steps.channels = filters // halves if half == 0 else filters - filters // halves
+                steps.rows, steps.columns, steps.x_columns = taps, 1, &column
+                if taps == window.KH:
+                    flatten(&steps, terms)
                 for p in range(FEW_POINTS):
                     i = 0
                     while i < size:

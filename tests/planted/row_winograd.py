@@ -215,4 +215,13 @@ MUTANTS = [
         "so few terms that the transforms' own errors stand out",
         (REFUSED,),
     ),
+    Mutant(
+        "along-rows-table-at-the-edge",
+        "_ext/_row_winograd.pxd",
+        "                if taps == window.KH:\n                    flatten(&steps, terms)\n",
+        "                flatten(&steps, terms)\n",
+        "where a row is seen by some taps only, weights are taken for neighbours that are not",
+        (ROWS,),
+        modules=("row_winograd",),
+    ),
 ]
