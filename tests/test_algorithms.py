@@ -61,6 +61,25 @@ def test_precision_decides_on_the_larger_tile() -> None:
         minidl.set_precision("low")
 
 
+def test_calls_that_are_known_follow_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same call again, under another precision, by the clock, and as at first."""
+    rng = np.random.default_rng(0)
+    x, weight = (minidl.tensor(rng.normal(size=size), dtype="float32") for size in ((16, 1, 28, 28), (6, 1, 3, 5)))
+    first = [F.conv2d(x, weight).data for _ in range(2)]
+    minidl.set_precision("fast")
+    fast = [F.conv2d(x, weight).data for _ in range(2)]
+    assert np.array_equal(*first)
+    assert np.array_equal(*fast)
+    assert not np.array_equal(first[0], fast[0])
+    minidl.set_precision("default")
+    assert np.array_equal(F.conv2d(x, weight).data, first[0])
+    asked = []
+    monkeypatch.setattr("minidl.kernels.conv.measured", lambda *how: asked.append(how[0]) or "im2col")
+    minidl.benchmark_algorithms(True)
+    F.conv2d(x, weight)
+    assert asked == ["forward"]
+
+
 def test_transformed_weights_have_a_budget() -> None:
     window = sliding_window("conv2d", (8, 8), (3, 3))
     assert choice.refusal("winograd_4x4", 512, 512, 1, window, 4) is None

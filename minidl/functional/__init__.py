@@ -14,12 +14,14 @@ from minidl.functional import (
 )
 from minidl.functional import dropout as _dropout
 from minidl.functional import embedding as _embedding
+from minidl.functional import fold as _fold
 from minidl.functional import linear as _linear
 from minidl.functional import softmax as _softmax
 from minidl.functional.activation import *
 from minidl.functional.conv import *
 from minidl.functional.dropout import *
 from minidl.functional.embedding import *
+from minidl.functional.fold import *
 from minidl.functional.linear import *
 from minidl.functional.loss import *
 from minidl.functional.margin import *
@@ -34,6 +36,7 @@ from minidl.functional.softmax import *
 __all__: list[str] = []
 __all__ += activation.__all__
 __all__ += conv.__all__
+__all__ += _fold.__all__
 __all__ += _linear.__all__
 __all__ += loss.__all__
 __all__ += margin.__all__

@@ -1,4 +1,4 @@
-"""Convolution, and the im2col and col2im that it is made of."""
+"""Convolution and transposed convolution."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 from minidl.autograd import TensorBase
 from minidl.errors import ArgumentError, ShapeError
 from minidl.functional._images import per_image
-from minidl.geometry import IntOrPair, Padding, Window, pair, sliding_window, transposed_window
-from minidl.kernels import ALGORITHMS, refusal
-from minidl.ops._common import as_tensor, check_choice, check_floating, check_same_dtype
-from minidl.ops.conv import Conv2d, ConvInputGradient, Fold, Unfold
+from minidl.geometry import IntOrPair, Padding, Window, sliding_window, transposed_window
+from minidl.kernels import ALGORITHMS, computing, is_measuring, refusal
+from minidl.ops._common import as_tensor, check_choice, check_same_dtype
+from minidl.ops.conv import Conv2d, ConvInputGradient
 from minidl.ops.shapes import Reshape
+from minidl.runtime import get_precision
 
-__all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "fold", "unfold"]
+__all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d"]
 
 
 def conv1d(
@@ -244,16 +245,16 @@ def conv_transpose1d(
     )
 
 
-# The windows of calls that have passed all checks, by what these look at.
-_windows: dict[tuple[Any, ...], Window] = {}
-_MOST_WINDOWS = 4096
+# The windows of calls that have passed all checks, and what computes them, by all that these depend on.
+_known: dict[tuple[Any, ...], tuple[Window, Callable[..., Any]]] = {}
+_MOST_KNOWN = 4096
 
 
 def _call(
     spatial: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
     algorithm: Any,
 ) -> tuple[Any, ...] | None:  # fmt: skip
-    """All that a convolution's checks look at; None unless it is batches in two dimensions, tensors and ints alone.
+    """All that a convolution's checks and its algorithm depend on; None unless it is batches, tensors and ints alone.
 
     A key can't tell True and 1.0 from 1, which the checks do.
     """
@@ -269,7 +270,7 @@ def _call(
     biases = None if bias is None else (bias.data.shape, bias.data.dtype)
     if len(x.shape) != 4:
         return None
-    return x.shape, x.dtype, w.shape, w.dtype, biases, stride, padding, dilation, groups, algorithm
+    return x.shape, x.dtype, w.shape, w.dtype, biases, stride, padding, dilation, groups, algorithm, get_precision()
 
 
 def _convolve(
@@ -278,9 +279,9 @@ def _convolve(
 ) -> Any:  # fmt: skip
     """Convolution in `spatial` dimensions, 1 or 2."""
     key = _call(spatial, input, weight, bias, stride, padding, dilation, groups, algorithm)
-    known = None if key is None else _windows.get(key)
+    known = None if key is None else _known.get(key)
     if known is not None:
-        return Conv2d(known, groups, algorithm)(input, weight, bias)
+        return Conv2d(known[0], groups, algorithm, None if is_measuring() else known[1])(input, weight, bias)
 
     def compute(x: Any, w: Any, b: Any) -> Any:
         size, kernel = x.data.shape[4 - spatial :], w.data.shape[4 - spatial :]
@@ -291,9 +292,9 @@ def _convolve(
             if reason is not None:
                 raise ArgumentError(f"{op}: algorithm {algorithm!r} does not apply: {reason}")
         if key is not None:
-            if len(_windows) >= _MOST_WINDOWS:
-                _windows.clear()
-            _windows[key] = window
+            if len(_known) >= _MOST_KNOWN:
+                _known.clear()
+            _known[key] = window, computing(algorithm, x.data, w.data, window, groups)
         return Conv2d(window, groups, algorithm)(x, w, b)
 
     return _with_filters(op, spatial, input, weight, bias, groups, False, compute)
@@ -349,102 +350,3 @@ def _with_filters(
         return compute(images, w if spatial == 2 else Reshape((*filters[:2], 1, filters[2]))(w), b)
 
     return per_image(op, x, checked, spatial)
-
-
-def unfold(
-    input: Any, kernel_size: IntOrPair, dilation: IntOrPair = 1, padding: IntOrPair = 0, stride: IntOrPair = 1
-) -> Any:
-    """Lay out what each position of a sliding window sees as a column (im2col).
-
-    Parameters
-    ----------
-    input : Tensor (N, C, H, W) or (C, H, W)
-        The images.
-    kernel_size, dilation, padding, stride : int or (int, int)
-        The window, as in `conv2d`.
-
-    Returns
-    -------
-    Tensor (N, C KH KW, L) or (C KH KW, L)
-        Rows in the order (channel, row of the kernel, column of the kernel), a column for each of the L = OH OW
-        positions; 0 where the window reaches into the padding.
-
-    Raises
-    ------
-    ShapeError, DTypeError, ArgumentError
-        As `conv2d` does.
-
-    Examples
-    --------
-    >>> import minidl
-    >>> import minidl.functional as F
-    >>> F.unfold(minidl.tensor([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]), kernel_size=2)
-    tensor([[1., 2.],
-            [2., 3.],
-            [4., 5.],
-            [5., 6.]])
-    """
-
-    def compute(x: Any) -> Any:
-        return Unfold(sliding_window("unfold", x.data.shape[2:], kernel_size, stride, padding, dilation))(x)
-
-    return per_image("unfold", input, compute)
-
-
-def fold(
-    input: Any,
-    output_size: IntOrPair,
-    kernel_size: IntOrPair,
-    dilation: IntOrPair = 1,
-    padding: IntOrPair = 0,
-    stride: IntOrPair = 1,
-) -> Any:
-    """Add columns up into images (col2im): the transpose of `unfold`, so overlapping windows are summed.
-
-    Parameters
-    ----------
-    input : Tensor (N, C KH KW, L) or (C KH KW, L)
-        Columns as `unfold` gives them.
-    output_size : int or (int, int)
-        The height and width of the images.
-    kernel_size, dilation, padding, stride : int or (int, int)
-        The window, as in `conv2d`.
-
-    Returns
-    -------
-    Tensor (N, C, H, W) or (C, H, W)
-        Each pixel is the sum of the entries that `unfold` would have copied it to.
-
-    Raises
-    ------
-    ShapeError
-        If the rows are no multiple of the kernel's size, or L is not the number of positions.
-    DTypeError, ArgumentError
-        As `conv2d` does.
-
-    Examples
-    --------
-    >>> import minidl
-    >>> import minidl.functional as F
-    >>> F.fold(minidl.ones(4, 2), output_size=(2, 3), kernel_size=2)
-    tensor([[[1., 2., 1.],
-             [1., 2., 1.]]])
-    """
-    x = as_tensor("fold", "input", input)
-    check_floating("fold", "input", x)
-    shape = x.data.shape
-    if len(shape) not in (2, 3):
-        raise ShapeError(f"fold: input must have 3 dimensions (N, C KH KW, L) or 2 (C KH KW, L), got shape {shape}")
-    size = pair("fold", "output_size", output_size, 1)
-    window = sliding_window("fold", size, kernel_size, stride, padding, dilation)
-    rows, positions = shape[-2:]
-    if rows == 0 or rows % window.taps:
-        raise ShapeError(f"fold: input has {rows} rows (axis -2 of {shape}), no multiple of the kernel's {window.taps}")
-    if positions != window.positions:
-        raise ShapeError(
-            f"fold: input has {positions} columns (axis -1 of {shape}), an output of {size[0]} x {size[1]} takes "
-            f"{window.output_size[0]} * {window.output_size[1]} = {window.positions}"
-        )
-    batch = x if len(shape) == 3 else Reshape((1, *shape))(x)
-    images = Fold(rows // window.taps, window)(batch)
-    return images if len(shape) == 3 else Reshape(images.data.shape[1:])(images)

@@ -327,6 +327,22 @@ MUTANTS = [
         ("test_bad_input.py -k was_fine",),
     ),
     Mutant(
+        "conv-known-without-its-precision",
+        "functional/conv.py",
+        "groups, algorithm, get_precision()",
+        "groups, algorithm",
+        "a call that is known goes on as before when the precision has changed",
+        ("test_algorithms.py -k follow_the_settings",),
+    ),
+    Mutant(
+        "conv-known-not-by-the-clock",
+        "functional/conv.py",
+        "None if is_measuring() else known[1]",
+        "known[1]",
+        "a call that is known is not measured any more",
+        ("test_algorithms.py -k follow_the_settings",),
+    ),
+    Mutant(
         "conv-checks-remembered-for-true",
         "functional/conv.py",
         "is type(groups) is int)",
