@@ -4,7 +4,9 @@ For kernels of 5 columns and any number of rows, with stride 1 and dilation 1. r
 the transforms: F(4, 5) for outputs and the weight's gradient, F(2, 5), of fewer points, for the input's.
 """
 
-from minidl._ext._direct cimport LANES, MOST_TAPS, MOST_TERMS, Plane, Run, Sum, direct_sum, filters_from, flatten, fold, run
+from minidl._ext._direct cimport (
+    LANES, MOST_TAPS, MOST_TERMS, Plane, Run, Sum, direct_sum, filters_from, flatten, fold, run,
+)
 from minidl._ext._types cimport real
 from minidl._ext._window cimport Window
 

@@ -173,15 +173,20 @@ cdef void write_taps(
         sums += (cut.K + taps - 1) // taps * taps * lanes
 
 
-def sums_of(const Py_ssize_t[::1] numbers, Py_ssize_t K, Py_ssize_t itemsize):
+cdef Py_ssize_t sums_in(const Cut* cut) noexcept nogil:
     """How many numbers the sums of a weight gradient are."""
-    cdef Cut cut = cut_of(numbers, K, itemsize)
     cdef Py_ssize_t panel, vectors, taps, count = 0
     for panel in range(cut.panels):
         vectors = slot_start(cut.vectors, panel + 1, cut.panels) - slot_start(cut.vectors, panel, cut.panels)
         taps = tile_taps[vectors]
-        count += (K + taps - 1) // taps * taps * vectors * cut.width
+        count += (cut.K + taps - 1) // taps * taps * vectors * cut.width
     return count
+
+
+def sums_of(const Py_ssize_t[::1] numbers, Py_ssize_t K, Py_ssize_t itemsize):
+    """The same for the numbers of a `Cut`."""
+    cdef Cut cut = cut_of(numbers, K, itemsize)
+    return sums_in(&cut)
 
 
 def weight_gradient(
@@ -190,11 +195,11 @@ def weight_gradient(
 ):
     """grad_weight[f, k] = the sum over n and p of grad[n, f, p] x[n, offset[k] from p].
 
-    Bands are shared out to the rows of `sums` (`sums_of` numbers each), which are added in order. A slot of `workspace`
-    has the turned gradients of a panel's band and its copy.
+    Bands are shared out to the rows of `sums` (the first `sums_of` numbers), which are added in order. A slot of
+    `workspace` has the turned gradients of a panel's band and its copy.
     """
     cdef Cut cut = cut_of(numbers, offset.shape[0], sizeof(real))
-    cdef Py_ssize_t chunks = sums.shape[0], items = cut.N * cut.bands, count = sums.shape[1]
+    cdef Py_ssize_t chunks = sums.shape[0], items = cut.N * cut.bands, count = sums_in(&cut)
     cdef Py_ssize_t slot, item, chunk, i
     cdef Py_ssize_t turned = cut.band * cut.OW * MOST_VECTORS * cut.width
     with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
