@@ -100,7 +100,9 @@ class Tree:
             }
         # What a sanitizer writes as the process ends would be lost with pytest's own record of the descriptor.
         capture = "--capture=sys" if self.isa == "sanitize" else "--capture=fd"
-        command = [sys.executable, "-m", "pytest", "-x", "-q", capture, "-p", "no:cacheprovider", *arguments]
+        # And what it knows of a crash would be lost with Python's own handler.
+        handler = ["-p", "no:faulthandler"] if self.isa == "sanitize" else []
+        command = [sys.executable, "-m", "pytest", "-x", "-q", capture, "-p", "no:cacheprovider", *handler, *arguments]
         try:
             return subprocess.run(
                 command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT
