@@ -188,12 +188,17 @@ class Op:
 
     def __call__(self, *inputs: Any) -> Any:
         """Compute, and record the call if an input wants gradients."""
-        arrays = [None if t is None else t.data for t in inputs]
-        if state.recording:
-            needs = tuple([t is not None and t._requires_grad for t in inputs])
-            if True in needs:
-                self.needs = needs
-                return self._record(inputs, arrays, self.forward(*arrays))
+        arrays, needs = [], []
+        for t in inputs:
+            if t is None:
+                arrays.append(None)
+                needs.append(False)
+            else:
+                arrays.append(t.data)
+                needs.append(t._requires_grad)
+        if True in needs and state.recording:
+            self.needs = tuple(needs)
+            return self._record(inputs, arrays, self.forward(*arrays))
         result = wrap(self.forward(*arrays))
         if self.is_view:
             self._share_version(result, inputs[0])

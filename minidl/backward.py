@@ -47,13 +47,14 @@ def _leading(waiting: list[Op], targets: set[int]) -> dict[int, tuple[bool, ...]
     reached: dict[int, Op] = {}
     while waiting:
         op = waiting.pop()
-        if op.order not in reached:
-            reached[op.order] = op
+        order = op.order
+        if order not in reached:
+            reached[order] = op
             for edge in op.edges:
                 if isinstance(edge, Op):
                     waiting.append(edge)
     leading = {}
-    for order in sorted(reached):
+    for order in sorted(reached) if len(reached) > 1 else reached:
         op = reached[order]
         needs = tuple([id(edge) in wanted for edge in op.edges])
         if True in needs:
@@ -162,8 +163,10 @@ def run_backward(
                 op.needs = recorded
             if type(grads) is not tuple:
                 grads = (grads,)
-            is_new = op.owns_gradients
-            for edge, part, need in zip(op.edges, grads, needs, strict=True):
+            is_new, edges = op.owns_gradients, op.edges
+            if len(grads) != len(edges):
+                raise GraphError(f"{op.name}: backward gave {len(grads)} gradients for {len(edges)} inputs")
+            for edge, part, need in zip(edges, grads, needs):  # noqa: B905 (as long as each other, and quicker so)
                 if not need or part is None:
                     continue
                 key, is_op = id(edge), isinstance(edge, Op)

@@ -107,7 +107,7 @@ def set_precision(precision: str) -> None:
     precision : {"default", "fast"}
         By default Winograd's algorithm computes a convolution in larger tiles, or in tiles along rows, only where its
         rounding errors stay within about 4 times those of im2col (root mean square, against float64); "fast" lets it
-        do so everywhere.
+        do so everywhere. Gradients of a convolution may keep what was set when it was computed.
 
     Raises
     ------

@@ -77,8 +77,32 @@ def test_calls_that_are_known_follow_the_settings(monkeypatch: pytest.MonkeyPatc
     asked = []
     monkeypatch.setattr("minidl.kernels.conv.measured", lambda *how: asked.append(how[0]) or "im2col")
     minidl.benchmark_algorithms(True)
-    F.conv2d(x, weight)
-    assert asked == ["forward"]
+    weight.requires_grad = x.requires_grad = True
+    F.conv2d(x, weight).sum().backward()
+    assert asked == ["forward", "input", "weight"]
+
+
+def test_gradients_follow_the_setting_of_their_convolution() -> None:
+    """Not the one of the moment when they are computed."""
+    rng = np.random.default_rng(0)
+    x, weight = (rng.normal(size=size).astype("float32") for size in ((2, 64, 56, 56), (32, 64, 3, 3)))
+    slope = minidl.tensor(rng.normal(size=(2, 32, 54, 54)), dtype="float32")
+
+    def gradients(precision: str, then: str) -> list[np.ndarray]:
+        leaves = [minidl.Tensor(a, requires_grad=True) for a in (x, weight)]
+        minidl.set_precision(precision)
+        y = F.conv2d(*leaves)
+        minidl.set_precision(then)
+        return [grad.data for grad in minidl.grad(y, leaves, slope)]
+
+    for first in (True, False):
+        default, changed, fast = (
+            gradients("default", "default"),
+            gradients("default", "fast"),
+            gradients("fast", "fast"),
+        )
+        assert all(np.array_equal(a, b) for a, b in zip(default, changed, strict=True)), first
+        assert not all(np.array_equal(a, b) for a, b in zip(default, fast, strict=True)), first
 
 
 def test_transformed_weights_have_a_budget() -> None:

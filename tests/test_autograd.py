@@ -165,6 +165,18 @@ class TestBackward:
         with pytest.raises(GraphError, match=r"^backward: a result of shape \(3,\) has become one of \(2,\)"):
             y.backward(np.ones(2), create_graph=recorded)
 
+    @pytest.mark.parametrize("recorded", [False, True])
+    def test_too_few_gradients(self, recorded: bool) -> None:
+        class Forgetful(Op):
+            def forward(self, x, y):
+                return x + y
+
+            def backward(self, grad):
+                return (grad,)
+
+        with pytest.raises(GraphError, match=r"^Forgetful: backward gave 1 gradients for 2 inputs$"):
+            Forgetful()(leaf(1, 2), leaf(3, 4)).sum().backward(create_graph=recorded)
+
 
 class TestGradientsOwnTheirMemory:
     @pytest.mark.parametrize("create_graph", [False, True])

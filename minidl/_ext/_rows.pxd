@@ -121,16 +121,23 @@ cdef inline void load_grad(
     const real* dy, Py_ssize_t filters, Py_ssize_t first, Py_ssize_t count, Py_ssize_t margin, Py_ssize_t length,
     const Window* window, real* to,
 ) noexcept nogil:
-    """Rows first to first + count of the output's gradient (F, OH, OW) as [F, count, length], `margin` zeros first."""
-    cdef Py_ssize_t f, r, inside = min(window.OW, length - margin)
+    """Rows first to first + count of the output's gradient (F, OH, OW) as [F, count, length], `margin` zeros first.
+
+    What is behind a row and before the next is cleared at once: rows are short, and each run has its cost.
+    """
+    cdef Py_ssize_t f, r, inside = min(window.OW, length - margin), rows = filters * count
+    zero_run(to, margin * sizeof(real))
+    to += margin
     for f in range(filters):
         for r in range(first, first + count):
+            rows -= 1
+            if rows == 0:
+                length -= margin
             if r < 0 or r >= window.OH:
                 zero_run(to, length * sizeof(real))
             else:
-                zero_run(to, margin * sizeof(real))
-                copy_run(to + margin, dy + (f * window.OH + r) * window.OW, inside * sizeof(real))
-                zero_run(to + margin + inside, (length - margin - inside) * sizeof(real))
+                copy_run(to, dy + (f * window.OH + r) * window.OW, inside * sizeof(real))
+                zero_run(to + inside, (length - inside) * sizeof(real))
             to += length
 
 

@@ -111,12 +111,12 @@ def forward(Job job, object x, object weight, object bias, real[:, :, :, ::1] y_
         biases = address(bias, job.F, <const real*>NULL)
     with nogil:
         pack(weights, packed, job.F, job.C, job.taps, job.C * job.taps, job.taps, job.band > 0)
-    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        for item in range(slot_start(job.items, slot, threads), slot_start(job.items, slot + 1, threads)):
-            if job.band:
-                forward_band(images, packed, biases, job, y, scratch + slot * row, item)
-            else:
-                forward_block(images, packed, biases, job, y, scratch + slot * row, item)
+        for slot in prange(threads, num_threads=threads, schedule="static", use_threads_if=threads > 1):
+            for item in range(slot_start(job.items, slot, threads), slot_start(job.items, slot + 1, threads)):
+                if job.band:
+                    forward_band(images, packed, biases, job, y, scratch + slot * row, item)
+                else:
+                    forward_block(images, packed, biases, job, y, scratch + slot * row, item)
 
 
 cdef void load_grad_block(
@@ -175,12 +175,12 @@ def gradient_of_input(Job job, object grad, object weight, real[:, :, :, ::1] dx
     cdef real* dx = &dx_nchw[0, 0, 0, 0]
     with nogil:
         pack(weights, packed, job.C, job.F, job.taps, job.taps, job.C * job.taps, job.band > 0)
-    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        for item in range(slot_start(job.items, slot, threads), slot_start(job.items, slot + 1, threads)):
-            if job.band:
-                input_band(grads, packed, job, dx, scratch + slot * row, item)
-            else:
-                input_block(grads, packed, job, dx, scratch + slot * row, item)
+        for slot in prange(threads, num_threads=threads, schedule="static", use_threads_if=threads > 1):
+            for item in range(slot_start(job.items, slot, threads), slot_start(job.items, slot + 1, threads)):
+                if job.band:
+                    input_band(grads, packed, job, dx, scratch + slot * row, item)
+                else:
+                    input_block(grads, packed, job, dx, scratch + slot * row, item)
 
 
 cdef void weight_block(
@@ -232,17 +232,18 @@ def gradient_of_weight(Job job, object x, object grad, real[:, :, :, ::1] dw_fck
     cdef real* dw = &dw_fckl[0, 0, 0, 0]
     cdef real* others = <real*>partial.memory if partial is not None else NULL
     cdef real* sums
-    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        for chunk in range(slot_start(job.chunks, slot, threads), slot_start(job.chunks, slot + 1, threads)):
-            sums = dw if chunk == 0 else others + (chunk - 1) * size
-            for i in range(size):
-                sums[i] = 0
-            for item in range(slot_start(job.items, chunk, job.chunks), slot_start(job.items, chunk + 1, job.chunks)):
-                if job.band:
-                    weight_band(images, grads, job, scratch + slot * row, sums, item)
-                else:
-                    weight_block(images, grads, job, scratch + slot * row, sums, item)
     with nogil:
+        for slot in prange(threads, num_threads=threads, schedule="static", use_threads_if=threads > 1):
+            for chunk in range(slot_start(job.chunks, slot, threads), slot_start(job.chunks, slot + 1, threads)):
+                sums = dw if chunk == 0 else others + (chunk - 1) * size
+                for i in range(size):
+                    sums[i] = 0
+                for item in range(slot_start(job.items, chunk, job.chunks),
+                                  slot_start(job.items, chunk + 1, job.chunks)):
+                    if job.band:
+                        weight_band(images, grads, job, scratch + slot * row, sums, item)
+                    else:
+                        weight_block(images, grads, job, scratch + slot * row, sums, item)
         for chunk in range(job.chunks - 1):
             for i in range(size):
                 dw[i] += others[chunk * size + i]

@@ -11,7 +11,7 @@ from minidl.autograd import TensorBase
 from minidl.errors import ArgumentError, ShapeError
 from minidl.functional._images import per_image
 from minidl.geometry import IntOrPair, Padding, Window, sliding_window, transposed_window
-from minidl.kernels import ALGORITHMS, computing, is_measuring, refusal
+from minidl.kernels import ALGORITHMS, Computing, refusal
 from minidl.ops._common import as_tensor, check_choice, check_same_dtype
 from minidl.ops.conv import Conv2d, ConvInputGradient
 from minidl.ops.shapes import Reshape
@@ -132,7 +132,11 @@ def conv2d(
               [1., 1.],
               [1., 1.]]]])
     """
-    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups, algorithm)
+    key = _call(input, weight, bias, stride, padding, dilation, groups, algorithm)
+    known = _known.get(key)
+    if known is not None:
+        return Conv2d(known[0], groups, algorithm, known[1])(input, weight, bias)
+    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups, algorithm, key)
 
 
 def conv_transpose2d(
@@ -246,21 +250,19 @@ def conv_transpose1d(
 
 
 # The windows of calls that have passed all checks, and what computes them, by all that these depend on.
-_known: dict[tuple[Any, ...], tuple[Window, Callable[..., Any]]] = {}
+_known: dict[tuple[Any, ...] | None, tuple[Window, Computing]] = {}
 _MOST_KNOWN = 4096
 
 
 def _call(
-    spatial: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
-    algorithm: Any,
-) -> tuple[Any, ...] | None:  # fmt: skip
-    """All that a convolution's checks and its algorithm depend on; None unless it is batches, tensors and ints alone.
+    input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any, algorithm: Any
+) -> tuple[Any, ...] | None:
+    """All that conv2d's checks and its algorithm depend on; None unless it is batches, tensors and ints alone.
 
     A key can't tell True and 1.0 from 1, which the checks do.
     """
     if (
-        spatial != 2
-        or not (type(stride) is type(padding) is type(dilation) is type(groups) is int)
+        not (type(stride) is type(padding) is type(dilation) is type(groups) is int)
         or not (isinstance(input, TensorBase) and isinstance(weight, TensorBase))
         or not (bias is None or isinstance(bias, TensorBase))
         or type(algorithm) is not str
@@ -275,13 +277,9 @@ def _call(
 
 def _convolve(
     op: str, spatial: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int,
-    algorithm: str = "auto",
+    algorithm: str = "auto", key: tuple[Any, ...] | None = None,
 ) -> Any:  # fmt: skip
-    """Convolution in `spatial` dimensions, 1 or 2."""
-    key = _call(spatial, input, weight, bias, stride, padding, dilation, groups, algorithm)
-    known = None if key is None else _known.get(key)
-    if known is not None:
-        return Conv2d(known[0], groups, algorithm, None if is_measuring() else known[1])(input, weight, bias)
+    """Convolution in `spatial` dimensions, 1 or 2, remembered by its key if it has one."""
 
     def compute(x: Any, w: Any, b: Any) -> Any:
         size, kernel = x.data.shape[4 - spatial :], w.data.shape[4 - spatial :]
@@ -291,11 +289,12 @@ def _convolve(
             reason = refusal(algorithm, x.data.shape[1], w.data.shape[0], groups, window, w.data.dtype.itemsize)
             if reason is not None:
                 raise ArgumentError(f"{op}: algorithm {algorithm!r} does not apply: {reason}")
+        computing = Computing(algorithm, x.data, w.data, window, groups)
         if key is not None:
             if len(_known) >= _MOST_KNOWN:
                 _known.clear()
-            _known[key] = window, computing(algorithm, x.data, w.data, window, groups)
-        return Conv2d(window, groups, algorithm)(x, w, b)
+            _known[key] = window, computing
+        return Conv2d(window, groups, algorithm, computing)(x, w, b)
 
     return _with_filters(op, spatial, input, weight, bias, groups, False, compute)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from minidl.kernels.timing import is_measuring, measured
 from minidl.kernels.winograd import winograd_conv2d, winograd_input_gradient, winograd_weight_gradient
 from minidl.runtime import get_precision
 
-__all__ = ["computing", "conv2d", "conv2d_input_gradient", "conv2d_weight_gradient"]
+__all__ = ["Computing", "conv2d", "conv2d_input_gradient", "conv2d_weight_gradient"]
 
 Directions = dict[str, Callable[..., Array]]
 
@@ -69,10 +69,30 @@ def _computing(
     return partial(_IM2COL[direction], window=window, groups=groups)
 
 
-def computing(algorithm: str, x: Array, weight: Array, window: Window, groups: int) -> Callable[..., Array]:
-    """What computes the forward convolution of such arrays, but by the clock: a function of them and the bias."""
-    N, C, _, _ = x.shape
-    return _computing("forward", algorithm, N, C, len(weight), groups, window, x.dtype, get_precision())
+class Computing:
+    """What computes the directions of a convolution of given shapes, but by the clock: functions of arrays alone.
+
+    Each is looked up when it is first asked for, with the precision of when this was made.
+    """
+
+    def __init__(self, algorithm: str, x: Array, weight: Array, window: Window, groups: int) -> None:
+        N, C, _, _ = x.shape
+        self._how = algorithm, N, C, len(weight), groups, window, x.dtype, get_precision()
+
+    @cached_property
+    def forward(self) -> Callable[..., Array]:
+        """Of the images, the filters and the bias or None."""
+        return _computing("forward", *self._how)
+
+    @cached_property
+    def input_gradient(self) -> Callable[..., Array]:
+        """Of the output's gradient and the filters."""
+        return _computing("input", *self._how)
+
+    @cached_property
+    def weight_gradient(self) -> Callable[..., Array]:
+        """Of the images and the output's gradient."""
+        return _computing("weight", *self._how)
 
 
 def conv2d(x: Array, weight: Array, bias: Array | None, window: Window, groups: int, algorithm: str = "auto") -> Array:

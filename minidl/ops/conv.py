@@ -12,8 +12,6 @@ forward convolution, with respect to `W` a weight gradient, and so on (Dumoulin 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from minidl import kernels
@@ -29,12 +27,8 @@ class ConvOp(Op):
 
     owns_gradients = True
 
-    def __init__(
-        self, window: Window, groups: int, algorithm: str = "auto", compute: Callable[..., Array] | None = None
-    ) -> None:
+    def __init__(self, window: Window, groups: int, algorithm: str = "auto") -> None:
         self.how = window, groups, algorithm
-        # What computes the result from its arrays, if that is known.
-        self.compute = compute
 
     def save_factors(self, first, second) -> None:
         """Keep each factor of a product only if the other one wants a gradient."""
@@ -57,11 +51,18 @@ class ConvOp(Op):
 class Conv2d(ConvOp):
     """y = W columns(x) + b."""
 
+    def __init__(
+        self, window: Window, groups: int, algorithm: str = "auto", computing: kernels.Computing | None = None
+    ) -> None:
+        self.how = window, groups, algorithm
+        # What computes all directions, if that is known.
+        self.computing = computing
+
     def forward(self, x, weight, bias):
         self.save_factors(x, weight)
-        if self.compute is not None:
-            return self.compute(x, weight, bias)
-        return kernels.conv2d(x, weight, bias, *self.how)
+        if self.computing is None or kernels.is_measuring():
+            return kernels.conv2d(x, weight, bias, *self.how)
+        return self.computing.forward(x, weight, bias)
 
     def backward(self, grad):
         x, weight = self.saved
@@ -73,11 +74,20 @@ class Conv2d(ConvOp):
 
     def backward_arrays(self, grad):
         x, weight = self.saved_arrays()
-        return (
-            kernels.conv2d_input_gradient(grad, weight, *self.how) if self.needs[0] else None,
-            kernels.conv2d_weight_gradient(x, grad, *self.how) if self.needs[1] else None,
-            kernels.channel_sum(grad) if self.needs[2] else None,
-        )
+        of_input, of_weight, of_bias = self.needs
+        computing = self.computing
+        dx = dw = None
+        if computing is None or kernels.is_measuring():
+            if of_input:
+                dx = kernels.conv2d_input_gradient(grad, weight, *self.how)
+            if of_weight:
+                dw = kernels.conv2d_weight_gradient(x, grad, *self.how)
+        else:
+            if of_input:
+                dx = computing.input_gradient(grad, weight)
+            if of_weight:
+                dw = computing.weight_gradient(x, grad)
+        return dx, dw, kernels.channel_sum(grad) if of_bias else None
 
 
 class ConvInputGradient(ConvOp):
