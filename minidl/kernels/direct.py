@@ -10,7 +10,7 @@ import numpy as np
 
 from minidl import _ext
 from minidl.geometry import Window
-from minidl.kernels._common import Array, by_dtype, contiguous
+from minidl.kernels._common import Array, contiguous
 from minidl.memory import WORKSPACE_PER_THREAD, new_array
 from minidl.runtime import threads_for
 
@@ -109,7 +109,9 @@ def _by_blocks(direction: str, N: int, C: int, F: int, window: Window, itemsize:
         "weight": image + gradient + size,
     }[direction]
     chunks = chunks_of(-(-N // LANES) * parts, size, itemsize)
-    job = _ext.direct.Job(window.packed, N, C, F, 0, parts, scratch, scratch - size, chunks, direction == "input")
+    job = _ext.direct.Job(
+        window.packed, N, C, F, itemsize, 0, parts, scratch, scratch - size, chunks, direction == "input"
+    )
     return DirectPlan(0, parts, scratch, chunks, N * size * window.positions // PACE, job)
 
 
@@ -132,7 +134,7 @@ def _by_bands(direction: str, N: int, C: int, F: int, window: Window, itemsize: 
     band = _band(total, {count: needed(count)[0] * itemsize for count in candidates}, _BAND_BYTES[direction], N)
     used = needed(band)
     chunks = chunks_of(N * -(-total // band), size, itemsize)
-    job = _ext.direct.Job(window.packed, N, C, F, band, 1, sum(used), used[0], chunks, direction == "input")
+    job = _ext.direct.Job(window.packed, N, C, F, itemsize, band, 1, sum(used), used[0], chunks, direction == "input")
     return DirectPlan(band, 1, sum(used), chunks, N * size * window.positions // PACE, job)
 
 
@@ -161,46 +163,41 @@ def chunks_of(items: int, size: int, itemsize: int) -> int:
     return max(min(16, items, WORKSPACE_PER_THREAD // 2 // (size * itemsize)), 1)
 
 
-_forward = by_dtype(_ext.direct.forward)
-_input_gradient = by_dtype(_ext.direct.gradient_of_input)
-_weight_gradient = by_dtype(_ext.direct.gradient_of_weight)
-
-
 def _forward_for(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[..., Array]:
-    plan, kernel = direct_plan("forward", N, C, F, window, dtype.itemsize), _forward[dtype]
-    shape, job, work = (N, F, *window.output_size), plan.job, plan.work
+    plan = direct_plan("forward", N, C, F, window, dtype.itemsize)
+    shape, kernel, work = (N, F, *window.output_size), plan.job.forward, plan.work
 
     def compute(x: Array, weight: Array, bias: Array | None) -> Array:
         output = new_array(shape, dtype)
         if N:
             more = None if bias is None else contiguous(bias)
-            kernel(job, contiguous(x), contiguous(weight), more, output, threads_for(work))
+            kernel(contiguous(x), contiguous(weight), more, output, threads_for(work))
         return output
 
     return compute
 
 
 def _input_gradient_for(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[..., Array]:
-    plan, kernel = direct_plan("input", N, C, F, window, dtype.itemsize), _input_gradient[dtype]
-    shape, job, work = (N, C, *window.input_size), plan.job, plan.work
+    plan = direct_plan("input", N, C, F, window, dtype.itemsize)
+    shape, kernel, work = (N, C, *window.input_size), plan.job.gradient_of_input, plan.work
 
     def compute(grad: Array, weight: Array) -> Array:
         output = new_array(shape, dtype)
         if N:
-            kernel(job, contiguous(grad), contiguous(weight), output, threads_for(work))
+            kernel(contiguous(grad), contiguous(weight), output, threads_for(work))
         return output
 
     return compute
 
 
 def _weight_gradient_for(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[..., Array]:
-    plan, kernel = direct_plan("weight", N, C, F, window, dtype.itemsize), _weight_gradient[dtype]
-    shape, job, work = (F, C, *window.kernel_size), plan.job, plan.work
+    plan = direct_plan("weight", N, C, F, window, dtype.itemsize)
+    shape, kernel, work = (F, C, *window.kernel_size), plan.job.gradient_of_weight, plan.work
 
     def compute(x: Array, grad: Array) -> Array:
         output = new_array(shape, dtype)
         if N:
-            kernel(job, contiguous(x), contiguous(grad), output, threads_for(work))
+            kernel(contiguous(x), contiguous(grad), output, threads_for(work))
         else:
             output.fill(0)
         return output
