@@ -35,6 +35,7 @@ cdef extern from "direct.h" nogil:
         const Py_ssize_t* x_taps
         Py_ssize_t dy_filter, dy_row, dy_pixel
         Py_ssize_t dw_filter, dw_tap
+        int adds
 
     void direct_run_float "minidl_direct_run_float" (
         const float* x, const float* w, const float* bias, float* y, Py_ssize_t count, int filters, const Run* run)
@@ -228,7 +229,7 @@ cdef inline void weight_gradient(
     steps.x_row, steps.x_pixel = window.SH * plane.columns * LANES, window.SW * LANES
     for i in range(MOST_TAPS):
         x_taps[i] = i * window.DW * LANES
-    steps.x_taps, steps.tail = x_taps, 0
+    steps.x_taps, steps.tail, steps.adds = x_taps, 0, False
     steps.dy_filter, steps.dy_row = window.OH * plane.grad_columns * LANES, plane.grad_columns * LANES
     steps.dy_pixel = LANES
     f = 0
@@ -241,8 +242,6 @@ cdef inline void weight_gradient(
                 while kw < window.KW:
                     taps = min(most_taps, window.KW - kw)
                     steps.dw_filter, steps.dw_tap = taps * LANES, LANES
-                    for i in range(size * taps * LANES):
-                        lanes[i] = 0
                     direct_sum(x + ((c * plane.rows + kh * window.DH) * plane.columns + kw * window.DW) * LANES,
                                dy + (f * window.OH * plane.grad_columns + plane.margin) * LANES, lanes,
                                <int>size, <int>taps, &steps)

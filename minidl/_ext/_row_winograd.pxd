@@ -166,7 +166,6 @@ cdef inline void weight_points(
     cdef Sum steps
     cdef Py_ssize_t x_taps[MOST_TAPS]
     cdef real sums[POINTS * FILTERS_SUMMED * MOST_TAPS * LANES]
-    cdef real some[FILTERS_SUMMED * MOST_TAPS * LANES]
     cdef real lanes[5 * LANES]
     cdef Py_ssize_t c, kh, p, i, j, k, taps, point
     cdef Py_ssize_t parts = (window.OH * tiles + TILES_SUMMED - 1) // TILES_SUMMED
@@ -181,19 +180,13 @@ cdef inline void weight_points(
         while kh < window.KH:
             taps = min(<Py_ssize_t>MOST_TAPS, window.KH - kh)
             steps.dw_filter, steps.dw_tap, point = taps * LANES, LANES, filters * taps * LANES
-            for i in range(POINTS * point):
-                sums[i] = 0
             for p in range(POINTS):
                 row = 0
                 while row < window.OH:
-                    steps.columns = min(together, window.OH - row) * tiles
-                    for i in range(point):
-                        some[i] = 0
+                    steps.columns, steps.adds = min(together, window.OH - row) * tiles, row > 0
                     direct_sum(v + ((p * channels + c) * plane.rows + kh + row) * tiles * LANES,
-                               d + (p * filters * window.OH + row) * tiles * LANES, some, <int>filters, <int>taps,
-                               &steps)
-                    for i in range(point):
-                        sums[p * point + i] += some[i]
+                               d + (p * filters * window.OH + row) * tiles * LANES, sums + p * point, <int>filters,
+                               <int>taps, &steps)
                     row += together
             for i in range(filters):
                 for j in range(taps):

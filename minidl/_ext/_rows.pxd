@@ -156,7 +156,7 @@ cdef inline void band_weight_gradient(
     look_at(columns, length, window)
     steps.rows, steps.columns, steps.x_taps = count, wide // LANES, x_taps
     steps.x_row, steps.x_pixel = window.SH * window.SW * length, LANES
-    steps.tail = window.OW % LANES
+    steps.tail, steps.adds = window.OW % LANES, False
     steps.dy_filter, steps.dy_row, steps.dy_pixel = dy_filter, wide, LANES
     while f < filters:
         size = min(<Py_ssize_t>(4 if filters % 4 == 0 or filters - f > 6 else 3), filters - f)
@@ -173,8 +173,6 @@ cdef inline void band_weight_gradient(
                     if kw == window.KW:
                         kh, kw = kh + 1, 0
                 steps.dw_filter, steps.dw_tap = taps * LANES, LANES
-                for i in range(size * taps * LANES):
-                    lanes[i] = 0
                 direct_sum(here, dy + f * dy_filter, lanes, <int>size, <int>taps, &steps)
                 for i in range(size):
                     for j in range(taps):

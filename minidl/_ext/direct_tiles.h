@@ -36,6 +36,7 @@ typedef struct {
     ptrdiff_t tail;             /* how many of the last column's lanes count; 0: all of them */
     ptrdiff_t dy_filter, dy_row, dy_pixel;
     ptrdiff_t dw_filter, dw_tap;
+    int adds;                   /* to what is there already */
 } minidl_direct_sum;
 #endif
 
@@ -119,7 +120,7 @@ static inline MASK NAME(until)(ptrdiff_t part, ptrdiff_t tail) {
     return *(const MASK *)inside;
 }
 
-/* dw[f][k] += the sum over positions of dy[f] times what tap k sees, lane by lane. */
+/* dw[f][k] = (or, if it `adds`, +=) the sum over positions of dy[f] times what tap k sees, lane by lane. */
 #define SUM_TILE(FB, KB)                                                                                               \
     static void NAME(sum_##FB##_##KB)(const REAL *x, const REAL *dy, REAL *dw, const minidl_direct_sum *s) {           \
         const ptrdiff_t full = s->columns - (s->tail > 0);                                                             \
@@ -127,7 +128,7 @@ static inline MASK NAME(until)(ptrdiff_t part, ptrdiff_t tail) {
             const MASK inside = NAME(until)(part, s->tail);                                                            \
             VECTOR sum[FB][KB];                                                                                        \
             for (int f = 0; f < FB; f++)                                                                               \
-                for (int k = 0; k < KB; k++) sum[f][k] = *(VECTOR *)(dw + part + f * s->dw_filter + k * s->dw_tap);    \
+                for (int k = 0; k < KB; k++) sum[f][k] = (VECTOR){0};                                                  \
             for (ptrdiff_t r = 0; r < s->rows; r++) {                                                                  \
                 const REAL *from = x + part + r * s->x_row, *grad = dy + part + r * s->dy_row;                         \
                 for (ptrdiff_t i = 0; i < full; i++, from += s->x_pixel, grad += s->dy_pixel) {                        \
@@ -149,7 +150,13 @@ static inline MASK NAME(until)(ptrdiff_t part, ptrdiff_t tail) {
                 }                                                                                                      \
             }                                                                                                          \
             for (int f = 0; f < FB; f++)                                                                               \
-                for (int k = 0; k < KB; k++) *(VECTOR *)(dw + part + f * s->dw_filter + k * s->dw_tap) = sum[f][k];    \
+                for (int k = 0; k < KB; k++) {                                                                         \
+                    VECTOR *to = (VECTOR *)(dw + part + f * s->dw_filter + k * s->dw_tap);                             \
+                    if (s->adds)                                                                                       \
+                        *to += sum[f][k];                                                                              \
+                    else                                                                                               \
+                        *to = sum[f][k];                                                                               \
+                }                                                                                                      \
         }                                                                                                              \
     }
 #define SUM_TILES(FB) SUM_TILE(FB, 1) SUM_TILE(FB, 2) SUM_TILE(FB, 3) SUM_TILE(FB, 4) SUM_TILE(FB, 5) SUM_TILE(FB, 6) SUM_TILE(FB, 7)
