@@ -155,26 +155,39 @@ cdef inline void output_points(
             f += size
 
 
+cdef inline Py_ssize_t rows_summed(Py_ssize_t tiles, const Window* window) noexcept nogil:
+    """Rows of outputs after which a sum for the weight's gradient starts anew."""
+    cdef Py_ssize_t parts = (window.OH * tiles + TILES_SUMMED - 1) // TILES_SUMMED
+    return (window.OH + parts - 1) // parts
+
+
+cdef inline Py_ssize_t rows_transformed(Py_ssize_t channels, Py_ssize_t tiles, const Window* window) noexcept nogil:
+    """Rows of the outputs' gradient that `weight_points` takes at a time.
+
+    All where channels or taps have to take turns, else so few that they are still in the L1 cache.
+    """
+    return rows_summed(tiles, window) if channels == 1 and window.KH <= MOST_TAPS else window.OH
+
+
 cdef inline void weight_points(
-    const real* v, const real* d, real* dw, Py_ssize_t channels, Py_ssize_t filters, Py_ssize_t tiles,
-    const Window* window, const Plane* plane,
+    const real* v, const real* d, real* sums, real* dw, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t channels,
+    Py_ssize_t filters, Py_ssize_t tiles, const Window* window, const Plane* plane,
 ) noexcept nogil:
     """dw (filters, C, KH, 5) of one block and up to 4 filters, from v and from d[point][filter][row][tile].
 
-    Sums in registers over some rows, those added up, transformed back, then summed over the lanes.
+    Sums in registers over some rows, those added up, transformed back, then summed over the lanes. d has so many rows
+    of the outputs, as `rows_transformed` says; with the last ones dw is complete. Until then `sums`, numbers for all
+    points, filters and 7 taps, has what there is.
     """
     cdef Sum steps
     cdef Py_ssize_t x_taps[MOST_TAPS]
-    cdef real sums[POINTS * FILTERS_SUMMED * MOST_TAPS * LANES]
     cdef real lanes[5 * LANES]
-    cdef Py_ssize_t c, kh, p, i, j, k, taps, point
-    cdef Py_ssize_t parts = (window.OH * tiles + TILES_SUMMED - 1) // TILES_SUMMED
-    cdef Py_ssize_t together = (window.OH + parts - 1) // parts, row
+    cdef Py_ssize_t c, kh, p, i, j, k, taps, point, together = rows_summed(tiles, window), row
     for i in range(MOST_TAPS):
         x_taps[i] = i * tiles * LANES
     steps.rows, steps.x_row, steps.x_pixel = 1, 0, LANES
     steps.x_taps, steps.tail = x_taps, 0
-    steps.dy_filter, steps.dy_row, steps.dy_pixel = window.OH * tiles * LANES, 0, LANES
+    steps.dy_filter, steps.dy_row, steps.dy_pixel = rows * tiles * LANES, 0, LANES
     for c in range(channels):
         kh = 0
         while kh < window.KH:
@@ -182,20 +195,21 @@ cdef inline void weight_points(
             steps.dw_filter, steps.dw_tap, point = taps * LANES, LANES, filters * taps * LANES
             for p in range(POINTS):
                 row = 0
-                while row < window.OH:
-                    steps.columns, steps.adds = min(together, window.OH - row) * tiles, row > 0
-                    direct_sum(v + ((p * channels + c) * plane.rows + kh + row) * tiles * LANES,
-                               d + (p * filters * window.OH + row) * tiles * LANES, sums + p * point, <int>filters,
+                while row < rows:
+                    steps.columns, steps.adds = min(together, rows - row) * tiles, first + row > 0
+                    direct_sum(v + ((p * channels + c) * plane.rows + kh + first + row) * tiles * LANES,
+                               d + (p * filters * rows + row) * tiles * LANES, sums + p * point, <int>filters,
                                <int>taps, &steps)
                     row += together
-            for i in range(filters):
-                for j in range(taps):
-                    if real is float:
-                        weight_sums_float(sums + (i * taps + j) * LANES, point, lanes)
-                    else:
-                        weight_sums_double(sums + (i * taps + j) * LANES, point, lanes)
-                    for k in range(5):
-                        dw[((i * channels + c) * window.KH + kh + j) * 5 + k] = fold(lanes + k * LANES)
+            if first + rows == window.OH:
+                for i in range(filters):
+                    for j in range(taps):
+                        if real is float:
+                            weight_sums_float(sums + (i * taps + j) * LANES, point, lanes)
+                        else:
+                            weight_sums_double(sums + (i * taps + j) * LANES, point, lanes)
+                        for k in range(5):
+                            dw[((i * channels + c) * window.KH + kh + j) * 5 + k] = fold(lanes + k * LANES)
             kh += taps
 
 

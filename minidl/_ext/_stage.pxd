@@ -5,11 +5,11 @@ Winograd's method (`_row_winograd.pxd`) the sums of all filters are made for suc
 """
 
 from minidl._ext._direct cimport (
-    LANES, Plane, filters_from, forward_rows, input_gradient, plane_of, weight_gradient,
+    LANES, MOST_TAPS, Plane, filters_from, forward_rows, input_gradient, plane_of, weight_gradient,
 )
 from minidl._ext._row_winograd cimport (
     FEW_POINTS, FILTERS_SUMMED, POINTS, few_tiles_of, gradient_points, input_points, output_points, output_row,
-    pixel_points, tiles_of, weight_points,
+    pixel_points, rows_transformed, tiles_of, weight_points,
 )
 from minidl._ext._types cimport real
 from minidl._ext._window cimport Window
@@ -122,27 +122,34 @@ cdef inline void forward_stage(
 
 
 cdef inline void stage_gradient_points(
-    const real* dy, const Stage* stage, Py_ssize_t first, Py_ssize_t filters, Py_ssize_t tiles, bint few, real* d,
+    const real* dy, const Stage* stage, Py_ssize_t first, Py_ssize_t filters, Py_ssize_t row, Py_ssize_t rows,
+    Py_ssize_t tiles, bint few, real* d,
 ) noexcept nogil:
-    """d[point][filter][row][tile] of some filters."""
+    """d[point][filter][row][tile] of some filters and rows."""
     cdef Py_ssize_t f, r, OH = stage.window.OH
     for f in range(filters):
-        for r in range(OH):
-            gradient_points(dy + (((first + f) * OH + r) * stage.plane.grad_columns + stage.plane.margin) * LANES,
-                            stage.window.OW, d + (f * OH + r) * tiles * LANES, filters * OH * tiles * LANES, few)
+        for r in range(rows):
+            gradient_points(dy + (((first + f) * OH + row + r) * stage.plane.grad_columns + stage.plane.margin) * LANES,
+                            stage.window.OW, d + (f * rows + r) * tiles * LANES, filters * rows * tiles * LANES, few)
 
 
 cdef inline void weight_by_points(
     const real* x, const real* dy, real* dw, const Stage* stage, real* scratch,
 ) noexcept nogil:
-    cdef Py_ssize_t tiles = tiles_of(&stage.window), f = 0, size
+    cdef Py_ssize_t tiles = tiles_of(&stage.window), f = 0, size, row, rows
+    cdef Py_ssize_t together = rows_transformed(stage.C, tiles, &stage.window)
+    cdef real sums[POINTS * FILTERS_SUMMED * MOST_TAPS * LANES]
     cdef real* d = scratch + POINTS * stage.C * stage.plane.rows * tiles * LANES
     pixel_points(x, scratch, stage.C, tiles, &stage.plane)
     while f < stage.F:
         size = min(<Py_ssize_t>FILTERS_SUMMED, stage.F - f)
-        stage_gradient_points(dy, stage, f, size, tiles, False, d)
-        weight_points(scratch, d, dw + f * stage.C * stage.window.KH * stage.window.KW, stage.C, size, tiles,
-                      &stage.window, &stage.plane)
+        row = 0
+        while row < stage.window.OH:
+            rows = min(together, stage.window.OH - row)
+            stage_gradient_points(dy, stage, f, size, row, rows, tiles, False, d)
+            weight_points(scratch, d, sums, dw + f * stage.C * stage.window.KH * stage.window.KW, row, rows, stage.C,
+                          size, tiles, &stage.window, &stage.plane)
+            row += rows
         f += size
 
 
@@ -150,7 +157,7 @@ cdef inline void input_by_points(
     const real* dy, const real* packed, real* dx, const Stage* stage, real* scratch,
 ) noexcept nogil:
     cdef Py_ssize_t tiles = few_tiles_of(&stage.window)
-    stage_gradient_points(dy, stage, 0, stage.F, tiles, True, scratch)
+    stage_gradient_points(dy, stage, 0, stage.F, 0, stage.window.OH, tiles, True, scratch)
     input_points(scratch, packed, scratch + FEW_POINTS * stage.F * stage.window.OH * tiles * LANES, dx,
                  stage.input_by_points, stage.C, stage.F, tiles, &stage.window)
 

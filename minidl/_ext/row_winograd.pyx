@@ -6,7 +6,7 @@ a time, points, groups of filters, tiles. The weight's gradient is summed over c
 
 from cython.parallel cimport prange
 
-from minidl._ext._direct cimport LANES, Part, inputs_part, load_images, outputs_part
+from minidl._ext._direct cimport LANES, MOST_TAPS, Part, inputs_part, load_images, outputs_part
 from minidl._ext._lists cimport address
 from minidl._ext._memory cimport Block, rows_of
 from minidl._ext._row_winograd cimport (
@@ -143,6 +143,7 @@ cdef void weight_part(
     cdef real* v = scratch + C * cut.plane.rows * cut.plane.columns * LANES
     cdef real* d = v + POINTS * C * cut.plane.rows * tiles * LANES
     cdef real* part_sum = scratch + job.sum_at
+    cdef real sums[POINTS * FILTERS_SUMMED * MOST_TAPS * LANES]
     load_images(x + n * C * pixels + cut.input * window.W, C * pixels, pixels, count, C, &cut.window, &cut.plane,
                 scratch)
     pixel_points(scratch, v, C, tiles, &cut.plane)
@@ -150,7 +151,7 @@ cdef void weight_part(
         size = min(<Py_ssize_t>FILTERS_SUMMED, F - f)
         # The images are not needed any more.
         load_gradients(dy_nfij, job, &cut, n, count, f, size, tiles, False, scratch, d)
-        weight_points(v, d, part_sum + f * of_filter, C, size, tiles, &cut.window, &cut.plane)
+        weight_points(v, d, sums, part_sum + f * of_filter, 0, cut.window.OH, C, size, tiles, &cut.window, &cut.plane)
         f += size
     for i in range(F * of_filter):
         dw[i] += part_sum[i]
