@@ -12,7 +12,7 @@ from minidl._ext._row_winograd cimport (
     pixel_points, rows_transformed, tiles_of, weight_points,
 )
 from minidl._ext._types cimport real
-from minidl._ext._window cimport Window
+from minidl._ext._window cimport Window, zero_run
 
 
 cdef extern from "direct.h" nogil:
@@ -121,32 +121,59 @@ cdef inline void forward_stage(
         forward_directly(x, stage, weights, bias, scratch, rows, columns, to, to_filter, to_row, places)
 
 
-cdef inline void stage_gradient_points(
-    const real* dy, const Stage* stage, Py_ssize_t first, Py_ssize_t filters, Py_ssize_t row, Py_ssize_t rows,
-    Py_ssize_t tiles, bint few, real* d,
+cdef inline void spread_row(
+    const real* grad, const real* places, const Stage* stage, Py_ssize_t f, Py_ssize_t r, real* to,
 ) noexcept nogil:
-    """d[point][filter][row][tile] of some filters and rows."""
+    """A row of the gradient of a filter's outputs from that of what was pooled from them."""
+    cdef Py_ssize_t q = r // stage.PH, covered = stage.QW * stage.PW, at = (f * stage.QH + q) * stage.QW * LANES
+    if q >= stage.QH:
+        zero_run(to, stage.window.OW * LANES * sizeof(real))
+        return
+    if real is float:
+        spread_float(grad + at, places + at, <int>(r - q * stage.PH), <int>stage.PW, stage.QW, to)
+    else:
+        spread_double(grad + at, places + at, <int>(r - q * stage.PH), <int>stage.PW, stage.QW, to)
+    zero_run(to + covered * LANES, (stage.window.OW - covered) * LANES * sizeof(real))
+
+
+cdef inline void stage_gradient_points(
+    const real* dy, const Stage* stage, Py_ssize_t first, Py_ssize_t filters, Py_ssize_t tiles, bint few, real* d,
+) noexcept nogil:
+    """d[point][filter][row][tile] of some filters."""
     cdef Py_ssize_t f, r, OH = stage.window.OH
     for f in range(filters):
-        for r in range(rows):
-            gradient_points(dy + (((first + f) * OH + row + r) * stage.plane.grad_columns + stage.plane.margin) * LANES,
-                            stage.window.OW, d + (f * rows + r) * tiles * LANES, filters * rows * tiles * LANES, few)
+        for r in range(OH):
+            gradient_points(dy + (((first + f) * OH + r) * stage.plane.grad_columns + stage.plane.margin) * LANES,
+                            stage.window.OW, d + (f * OH + r) * tiles * LANES, filters * OH * tiles * LANES, few)
 
 
 cdef inline void weight_by_points(
-    const real* x, const real* dy, real* dw, const Stage* stage, real* scratch,
+    const real* x, const real* dy, const real* places, real* line, real* dw, const Stage* stage, real* scratch,
 ) noexcept nogil:
-    cdef Py_ssize_t tiles = tiles_of(&stage.window), f = 0, size, row, rows
+    """dw from the gradient of the outputs, or, with places, from that of what was pooled from them.
+
+    A `line` then holds one row of the former at a time.
+    """
+    cdef Py_ssize_t tiles = tiles_of(&stage.window), f = 0, size, row, rows, i, r, OH = stage.window.OH
     cdef Py_ssize_t together = rows_transformed(stage.C, tiles, &stage.window)
     cdef real sums[POINTS * FILTERS_SUMMED * MOST_TAPS * LANES]
+    cdef const real* here
     cdef real* d = scratch + POINTS * stage.C * stage.plane.rows * tiles * LANES
     pixel_points(x, scratch, stage.C, tiles, &stage.plane)
     while f < stage.F:
         size = min(<Py_ssize_t>FILTERS_SUMMED, stage.F - f)
         row = 0
-        while row < stage.window.OH:
-            rows = min(together, stage.window.OH - row)
-            stage_gradient_points(dy, stage, f, size, row, rows, tiles, False, d)
+        while row < OH:
+            rows = min(together, OH - row)
+            for i in range(size):
+                for r in range(rows):
+                    here = line
+                    if places != NULL:
+                        spread_row(dy, places, stage, f + i, row + r, line)
+                    else:
+                        here = dy + (((f + i) * OH + row + r) * stage.plane.grad_columns + stage.plane.margin) * LANES
+                    gradient_points(here, stage.window.OW, d + (i * rows + r) * tiles * LANES,
+                                    size * rows * tiles * LANES, False)
             weight_points(scratch, d, sums, dw + f * stage.C * stage.window.KH * stage.window.KW, row, rows, stage.C,
                           size, tiles, &stage.window, &stage.plane)
             row += rows
@@ -157,7 +184,7 @@ cdef inline void input_by_points(
     const real* dy, const real* packed, real* dx, const Stage* stage, real* scratch,
 ) noexcept nogil:
     cdef Py_ssize_t tiles = few_tiles_of(&stage.window)
-    stage_gradient_points(dy, stage, 0, stage.F, 0, stage.window.OH, tiles, True, scratch)
+    stage_gradient_points(dy, stage, 0, stage.F, tiles, True, scratch)
     input_points(scratch, packed, scratch + FEW_POINTS * stage.F * stage.window.OH * tiles * LANES, dx,
                  stage.input_by_points, stage.C, stage.F, tiles, &stage.window)
 
@@ -167,7 +194,7 @@ cdef inline void stage_weight_gradient(
 ) noexcept nogil:
     """dw (F, C, KH, KW) of one block."""
     if stage.weight_by_points:
-        weight_by_points(x, dy, dw, stage, scratch)
+        weight_by_points(x, dy, <const real*>NULL, <real*>NULL, dw, stage, scratch)
     else:
         weight_gradient(x, dy, dw, stage.C, stage.F, &stage.window, &stage.plane)
 

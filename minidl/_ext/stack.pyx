@@ -15,8 +15,8 @@ from minidl._ext._memory cimport Block, row_step, rows_of
 from minidl._ext._row_winograd cimport pack_points
 from minidl._ext._rows cimport band_columns, band_rows, load_band
 from minidl._ext._stage cimport (
-    Stage, forward_stage, read, spread_double, spread_float, stage_input_gradient, stage_weight_gradient,
-    total_double, total_float,
+    Stage, forward_stage, read, spread_row, stage_input_gradient, stage_weight_gradient, total_double, total_float,
+    weight_by_points,
 )
 from minidl._ext._threads cimport slot_start
 from minidl._ext._transpose cimport to_lanes, to_rows
@@ -298,8 +298,8 @@ cdef void backward_block(
     real* total, real* grad_image, Py_ssize_t count,
 ) noexcept nogil:
     """total = the gradients of weights and biases of `count` samples; no image's if grad_image is NULL."""
-    cdef Py_ssize_t s, f, q, r, i, row, margin, covered, end, last = job.depth - 1, pixels
-    cdef bint has_margins
+    cdef Py_ssize_t s, f, r, i, row, margin, end, last = job.depth - 1, pixels
+    cdef bint has_margins, is_last
     cdef const Stage* stage = &job.stages[last]
     # The gradient of what a stage gives, in the front; that of its convolution's outputs behind it.
     cdef real* grad = scratch
@@ -314,7 +314,8 @@ cdef void backward_block(
         row, margin = stage.plane.grad_columns * LANES, stage.plane.margin * LANES
         # Only the direct input gradient looks beyond a row of outputs.
         has_margins = (s > 0 or grad_image != NULL) and not stage.input_by_points
-        end = row if has_margins else margin + stage.window.OW * LANES
+        is_last = s == 0 and grad_image == NULL
+        end = margin + stage.window.OW * LANES
         for f in range(stage.F):
             i = f * stage.QH * stage.QW * LANES
             where = places + stage.index + i
@@ -322,24 +323,20 @@ cdef void backward_block(
                 total[job.weights + stage.bias + f] = total_float(grad + i, where, stage.QH * stage.QW)
             else:
                 total[job.weights + stage.bias + f] = total_double(grad + i, where, stage.QH * stage.QW)
+            if is_last and stage.weight_by_points:
+                # Its rows are spread as they are transformed.
+                continue
             for r in range(stage.window.OH):
                 to = dy + (f * stage.window.OH + r) * row
-                if r >= stage.QH * stage.PH:
-                    zero_run(to, row * sizeof(real))
-                    continue
-                q = r // stage.PH
                 if has_margins:
                     zero_run(to, margin * sizeof(real))
-                i = (f * stage.QH + q) * stage.QW * LANES
-                where = places + stage.index + i
-                if real is float:
-                    spread_float(grad + i, where, <int>(r - q * stage.PH), <int>stage.PW, stage.QW, to + margin)
-                else:
-                    spread_double(grad + i, where, <int>(r - q * stage.PH), <int>stage.PW, stage.QW, to + margin)
-                covered = margin + stage.QW * stage.PW * LANES
-                zero_run(to + covered, (end - covered) * sizeof(real))
+                    zero_run(to + end, (row - end) * sizeof(real))
+                spread_row(grad, places + stage.index, stage, f, r, to + margin)
+        if is_last and stage.weight_by_points:
+            weight_by_points(images + stage.x, grad, places + stage.index, dy, total + stage.weight, stage, work)
+            return
         stage_weight_gradient(images + stage.x, dy, total + stage.weight, stage, work)
-        if s == 0 and grad_image == NULL:
+        if is_last:
             return
         stage_input_gradient(dy, weights + stage.packed_by_channel, grad, stage, work)
     pixels = stage.C * stage.window.H * stage.window.W
