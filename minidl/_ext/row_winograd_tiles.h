@@ -27,6 +27,8 @@ typedef REAL VECTOR __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(siz
 #define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(REAL)))
 #define AT(pointer, i) (*(VECTOR *)((pointer) + (i)*MINIDL_LANES))
 #define FROM(pointer, i) (*(const VECTOR *)((pointer) + (i)*MINIDL_LANES))
+/* In loops around many others there are no registers left for 8 points. */
+#define APART __attribute__((noinline)) static
 
 /* One tile of a part of the lanes. */
 static inline void NAME(row_pixels_tile)(const REAL *x, REAL *v, ptrdiff_t point) {
@@ -62,7 +64,7 @@ static inline void NAME(row_pixels)(const REAL *x, ptrdiff_t columns, ptrdiff_t 
 }
 
 /* y = bias + the outputs of a row of `columns` that the sums of products m[p][t] stand for. */
-static inline void NAME(row_outputs)(const REAL *m, ptrdiff_t point, REAL bias, ptrdiff_t columns, REAL *y) {
+APART void NAME(row_outputs)(const REAL *m, ptrdiff_t point, REAL bias, ptrdiff_t columns, REAL *y) {
     for (; columns > 0; columns -= MINIDL_ROW_OUTPUTS, m += MINIDL_LANES, y += MINIDL_ROW_OUTPUTS * MINIDL_LANES)
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
             const REAL *from = m + part;
@@ -80,7 +82,7 @@ static inline void NAME(row_outputs)(const REAL *m, ptrdiff_t point, REAL bias, 
 }
 
 /* d[p][t] of a row of `columns` outputs' gradients: what tile t's 4 give each point. */
-static inline void NAME(row_gradients)(const REAL *dy, ptrdiff_t columns, REAL *d, ptrdiff_t point) {
+APART void NAME(row_gradients)(const REAL *dy, ptrdiff_t columns, REAL *d, ptrdiff_t point) {
     for (; columns > 0; columns -= MINIDL_ROW_OUTPUTS, d += MINIDL_LANES, dy += MINIDL_ROW_OUTPUTS * MINIDL_LANES)
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
             const REAL *from = dy + part;
@@ -199,3 +201,4 @@ static inline void NAME(row_weight_sums)(const REAL *s, ptrdiff_t point, REAL *d
 #undef WIDTH
 #undef AT
 #undef FROM
+#undef APART
