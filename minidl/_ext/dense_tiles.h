@@ -29,19 +29,19 @@ typedef REAL SHORT __attribute__((vector_size(16), aligned(sizeof(REAL)), may_al
                                               ptrdiff_t inputs, ptrdiff_t w_output, ptrdiff_t w_input,                 \
                                               ptrdiff_t x_block, ptrdiff_t y_block) {                                  \
         VECTOR sum[JB][BLOCKS * PARTS];                                                                                \
-        for (int j = 0; j < JB; j++)                                                                                   \
-            for (int p = 0; p < BLOCKS * PARTS; p++) sum[j][p] = (VECTOR){0};                                          \
+        UNROLL for (int j = 0; j < JB; j++)                                                                            \
+            UNROLL for (int p = 0; p < BLOCKS * PARTS; p++) sum[j][p] = (VECTOR){0};                                   \
         for (ptrdiff_t i = 0; i < inputs; i++, x += MINIDL_LANES, w += w_input) {                                      \
             VECTOR seen[BLOCKS * PARTS];                                                                               \
-            for (int p = 0; p < BLOCKS * PARTS; p++)                                                                   \
+            UNROLL for (int p = 0; p < BLOCKS * PARTS; p++)                                                            \
                 seen[p] = *(const VECTOR *)(x + p / PARTS * x_block + p % PARTS * WIDTH);                              \
-            for (int j = 0; j < JB; j++) {                                                                             \
+            UNROLL for (int j = 0; j < JB; j++) {                                                                      \
                 const VECTOR weight = w[j * w_output] - (VECTOR){0};                                                   \
-                for (int p = 0; p < BLOCKS * PARTS; p++) sum[j][p] += weight * seen[p];                                \
+                UNROLL for (int p = 0; p < BLOCKS * PARTS; p++) sum[j][p] += weight * seen[p];                         \
             }                                                                                                          \
         }                                                                                                              \
-        for (int j = 0; j < JB; j++)                                                                                   \
-            for (int p = 0; p < BLOCKS * PARTS; p++)                                                                   \
+        UNROLL for (int j = 0; j < JB; j++)                                                                            \
+            UNROLL for (int p = 0; p < BLOCKS * PARTS; p++)                                                            \
                 *(VECTOR *)(y + j * MINIDL_LANES + p / PARTS * y_block + p % PARTS * WIDTH) =                          \
                     sum[j][p] + (bias ? bias[j] : 0);                                                                  \
     }
@@ -95,12 +95,12 @@ static inline REAL NAME(dense_fold)(VECTOR sum) {
     static void NAME(row_##JB)(const REAL *x, const REAL *w, const REAL *bias, REAL *y, ptrdiff_t inputs) {            \
         VECTOR sum[JB];                                                                                                \
         ptrdiff_t i = 0;                                                                                               \
-        for (int j = 0; j < JB; j++) sum[j] = (VECTOR){0};                                                             \
+        UNROLL for (int j = 0; j < JB; j++) sum[j] = (VECTOR){0};                                                      \
         for (; i + WIDTH <= inputs; i += WIDTH) {                                                                      \
             const VECTOR seen = *(const VECTOR *)(x + i);                                                              \
-            for (int j = 0; j < JB; j++) sum[j] += *(const VECTOR *)(w + j * inputs + i) * seen;                       \
+            UNROLL for (int j = 0; j < JB; j++) sum[j] += *(const VECTOR *)(w + j * inputs + i) * seen;                \
         }                                                                                                              \
-        for (int j = 0; j < JB; j++) {                                                                                 \
+        UNROLL for (int j = 0; j < JB; j++) {                                                                          \
             REAL total = NAME(dense_fold)(sum[j]);                                                                     \
             for (ptrdiff_t k = i; k < inputs; k++) total += w[j * inputs + k] * x[k];                                  \
             y[j] = total + (bias ? bias[j] : 0);                                                                       \
@@ -120,21 +120,21 @@ static inline void NAME(dense_row)(const REAL *x, const REAL *w, const REAL *bia
     static void NAME(update_##JB##_##VB##SUFFIX)(const REAL *x, const REAL *grad, REAL *dw, ptrdiff_t samples,         \
                                          ptrdiff_t inputs, ptrdiff_t grad_block) {                                     \
         VECTOR sum[JB][VB];                                                                                            \
-        for (int j = 0; j < JB; j++)                                                                                   \
-            for (int v = 0; v < VB; v++) sum[j][v] = (VECTOR){0};                                                      \
+        UNROLL for (int j = 0; j < JB; j++)                                                                            \
+            UNROLL for (int v = 0; v < VB; v++) sum[j][v] = (VECTOR){0};                                               \
         for (; samples > 0; samples -= MINIDL_LANES, grad += grad_block) {                                             \
             const int lanes = samples < MINIDL_LANES ? (int)samples : MINIDL_LANES;                                    \
             for (int lane = 0; lane < lanes; lane++, x += inputs) {                                                    \
                 VECTOR seen[VB];                                                                                       \
-                for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(x + v * WIDTH);                               \
-                for (int j = 0; j < JB; j++) {                                                                         \
+                UNROLL for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(x + v * WIDTH);                        \
+                UNROLL for (int j = 0; j < JB; j++) {                                                                  \
                     const VECTOR here = grad[j * MINIDL_LANES + lane] - (VECTOR){0};                                   \
-                    for (int v = 0; v < VB; v++) sum[j][v] += here * seen[v];                                          \
+                    UNROLL for (int v = 0; v < VB; v++) sum[j][v] += here * seen[v];                                   \
                 }                                                                                                      \
             }                                                                                                          \
         }                                                                                                              \
-        for (int j = 0; j < JB; j++)                                                                                   \
-            for (int v = 0; v < VB; v++) *(VECTOR *)(dw + j * inputs + v * WIDTH) = sum[j][v];                         \
+        UNROLL for (int j = 0; j < JB; j++)                                                                            \
+            UNROLL for (int v = 0; v < VB; v++) *(VECTOR *)(dw + j * inputs + v * WIDTH) = sum[j][v];                  \
     }
 #define UPDATES(VB, VECTOR, WIDTH, SUFFIX)                                                                             \
     UPDATE(1, VB, VECTOR, WIDTH, SUFFIX) UPDATE(2, VB, VECTOR, WIDTH, SUFFIX) UPDATE(3, VB, VECTOR, WIDTH, SUFFIX)     \

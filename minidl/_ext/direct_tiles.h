@@ -54,8 +54,8 @@ typedef INTEGER MASK __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(si
                                        const minidl_direct *s) {                                                       \
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {                                                       \
             VECTOR sum[FB][WB];                                                                                        \
-            for (int f = 0; f < FB; f++)                                                                               \
-                for (int j = 0; j < WB; j++) sum[f][j] = (VECTOR){0};                                                  \
+            UNROLL for (int f = 0; f < FB; f++)                                                                        \
+                UNROLL for (int j = 0; j < WB; j++) sum[f][j] = (VECTOR){0};                                           \
             for (ptrdiff_t c = 0; c < s->channels; c++)                                                                \
                 for (ptrdiff_t r = 0; r < s->rows; r++) {                                                              \
                     const REAL *row = x + part + c * s->x_channel + r * s->x_row;                                      \
@@ -63,16 +63,16 @@ typedef INTEGER MASK __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(si
                     for (ptrdiff_t k = 0; k < s->columns; k++, weights += s->w_column) {                               \
                         const REAL *from = row + s->x_columns[k];                                                      \
                         VECTOR seen[WB];                                                                               \
-                        for (int j = 0; j < WB; j++) seen[j] = *(const VECTOR *)(from + j * s->x_pixel);               \
-                        for (int f = 0; f < FB; f++) {                                                                 \
+                        UNROLL for (int j = 0; j < WB; j++) seen[j] = *(const VECTOR *)(from + j * s->x_pixel);        \
+                        UNROLL for (int f = 0; f < FB; f++) {                                                          \
                             const VECTOR weight = weights[f] - (VECTOR){0};                                            \
-                            for (int j = 0; j < WB; j++) sum[f][j] += weight * seen[j];                                \
+                            UNROLL for (int j = 0; j < WB; j++) sum[f][j] += weight * seen[j];                         \
                         }                                                                                              \
                     }                                                                                                  \
                 }                                                                                                      \
             /* The bias last, as BLAS adds what is there already, so that both round alike. */                           \
-            for (int f = 0; f < FB; f++)                                                                               \
-                for (int j = 0; j < WB; j++)                                                                           \
+            UNROLL for (int f = 0; f < FB; f++)                                                                        \
+                UNROLL for (int j = 0; j < WB; j++)                                                                    \
                     *(VECTOR *)(y + part + f * s->y_filter + j * s->y_pixel) = sum[f][j] + (bias ? bias[f] : 0);       \
         }                                                                                                              \
     }
@@ -127,30 +127,30 @@ static inline MASK NAME(until)(ptrdiff_t part, ptrdiff_t tail) {
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {                                                       \
             const MASK inside = NAME(until)(part, s->tail);                                                            \
             VECTOR sum[FB][KB];                                                                                        \
-            for (int f = 0; f < FB; f++)                                                                               \
-                for (int k = 0; k < KB; k++) sum[f][k] = (VECTOR){0};                                                  \
+            UNROLL for (int f = 0; f < FB; f++)                                                                        \
+                UNROLL for (int k = 0; k < KB; k++) sum[f][k] = (VECTOR){0};                                           \
             for (ptrdiff_t r = 0; r < s->rows; r++) {                                                                  \
                 const REAL *from = x + part + r * s->x_row, *grad = dy + part + r * s->dy_row;                         \
                 for (ptrdiff_t i = 0; i < full; i++, from += s->x_pixel, grad += s->dy_pixel) {                        \
                     VECTOR seen[KB];                                                                                   \
-                    for (int k = 0; k < KB; k++) seen[k] = *(const VECTOR *)(from + s->x_taps[k]);                     \
-                    for (int f = 0; f < FB; f++) {                                                                     \
+                    UNROLL for (int k = 0; k < KB; k++) seen[k] = *(const VECTOR *)(from + s->x_taps[k]);              \
+                    UNROLL for (int f = 0; f < FB; f++) {                                                              \
                         const VECTOR here = *(const VECTOR *)(grad + f * s->dy_filter);                                \
-                        for (int k = 0; k < KB; k++) sum[f][k] += here * seen[k];                                      \
+                        UNROLL for (int k = 0; k < KB; k++) sum[f][k] += here * seen[k];                               \
                     }                                                                                                  \
                 }                                                                                                      \
                 if (s->tail > part) {                                                                                  \
                     VECTOR seen[KB];                                                                                   \
-                    for (int k = 0; k < KB; k++)                                                                       \
+                    UNROLL for (int k = 0; k < KB; k++)                                                                \
                         seen[k] = (VECTOR)(inside & *(const MASK *)(from + s->x_taps[k]));                             \
-                    for (int f = 0; f < FB; f++) {                                                                     \
+                    UNROLL for (int f = 0; f < FB; f++) {                                                              \
                         const VECTOR here = *(const VECTOR *)(grad + f * s->dy_filter);                                \
-                        for (int k = 0; k < KB; k++) sum[f][k] += here * seen[k];                                      \
+                        UNROLL for (int k = 0; k < KB; k++) sum[f][k] += here * seen[k];                               \
                     }                                                                                                  \
                 }                                                                                                      \
             }                                                                                                          \
-            for (int f = 0; f < FB; f++)                                                                               \
-                for (int k = 0; k < KB; k++) {                                                                         \
+            UNROLL for (int f = 0; f < FB; f++)                                                                        \
+                UNROLL for (int k = 0; k < KB; k++) {                                                                  \
                     VECTOR *to = (VECTOR *)(dw + part + f * s->dw_filter + k * s->dw_tap);                             \
                     if (s->adds)                                                                                       \
                         *to += sum[f][k];                                                                              \

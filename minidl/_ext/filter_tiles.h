@@ -28,7 +28,6 @@ static const int minidl_filter_rows[4] = {0, 8, 6, 4}, minidl_filter_taps[4] = {
 
 #define VECTOR NAME(gemm_vector)
 #define WIDTH ((int)(MINIDL_GEMM_BYTES / sizeof(REAL)))
-#define UNROLL MINIDL_GEMM_UNROLL
 
 /* ---- Forward. ---- */
 
@@ -158,4 +157,3 @@ static void NAME(filter_turn)(const REAL *from, ptrdiff_t wide, ptrdiff_t lanes,
 
 #undef VECTOR
 #undef WIDTH
-#undef UNROLL

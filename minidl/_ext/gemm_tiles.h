@@ -24,8 +24,6 @@
 #define MINIDL_GEMM_BYTES 16
 #define MINIDL_GEMM_ROWS 4
 #endif
-/* Early enough that the sums are registers from the start, and never an array on the stack. */
-#define MINIDL_GEMM_UNROLL _Pragma("GCC unroll 16")
 
 /* The images [image][channel][H][W] that are read, the positions on them, and the taps of a kernel there. A tap has
  * four numbers: its offset in rows and in columns, the first column of positions from which it is inside, and the end
@@ -75,7 +73,6 @@ typedef INTEGER FOUR_MASK __attribute__((vector_size(4 * sizeof(REAL))));
 #define WIDTH ((int)(MINIDL_GEMM_BYTES / sizeof(REAL)))
 #define LANES (MINIDL_GEMM_VECTORS * WIDTH)
 #define ROWS MINIDL_GEMM_ROWS
-#define UNROLL MINIDL_GEMM_UNROLL
 
 /* ---- The tile. ---- */
 
@@ -222,5 +219,4 @@ static void NAME(gemm_turn)(const REAL *from, ptrdiff_t from_row, ptrdiff_t rows
 #undef WIDTH
 #undef LANES
 #undef ROWS
-#undef UNROLL
 #undef TILE

@@ -27,8 +27,6 @@ typedef REAL VECTOR __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(siz
 #define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(REAL)))
 #define AT(pointer, i) (*(VECTOR *)((pointer) + (i)*MINIDL_LANES))
 #define FROM(pointer, i) (*(const VECTOR *)((pointer) + (i)*MINIDL_LANES))
-/* In loops around many others there are no registers left for 8 points. */
-#define APART __attribute__((noinline)) static
 
 /* One tile of a part of the lanes. */
 static inline void NAME(row_pixels_tile)(const REAL *x, REAL *v, ptrdiff_t point) {
@@ -201,4 +199,3 @@ static inline void NAME(row_weight_sums)(const REAL *s, ptrdiff_t point, REAL *d
 #undef WIDTH
 #undef AT
 #undef FROM
-#undef APART

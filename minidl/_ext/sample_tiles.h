@@ -38,17 +38,17 @@ typedef INTEGER MASK __attribute__((vector_size(HALF_BYTES), aligned(sizeof(REAL
         for (int part = 0; part < USED; part += WIDTH) {                                                               \
             const REAL *weights = w + part;                                                                            \
             VECTOR sum[P];                                                                                             \
-            for (int p = 0; p < P; p++) sum[p] = (VECTOR){0};                                                          \
+            UNROLL for (int p = 0; p < P; p++) sum[p] = (VECTOR){0};                                                   \
             for (ptrdiff_t c = 0; c < s->channels; c++)                                                                \
                 for (ptrdiff_t r = 0; r < s->rows; r++) {                                                              \
                     const REAL *row = x + c * s->x_channel + r * s->x_row;                                             \
                     for (ptrdiff_t k = 0; k < s->columns; k++, weights += MINIDL_LANES) {                              \
                         const REAL *from = row + s->x_columns[k];                                                      \
                         const VECTOR weight = *(const VECTOR *)weights;                                                \
-                        for (int p = 0; p < P; p++) sum[p] += weight * from[p];                                        \
+                        UNROLL for (int p = 0; p < P; p++) sum[p] += weight * from[p];                                 \
                     }                                                                                                  \
                 }                                                                                                      \
-            for (int p = 0; p < P; p++)                                                                                \
+            UNROLL for (int p = 0; p < P; p++)                                                                         \
                 *(VECTOR *)(y + p * MINIDL_LANES + part) = sum[p] + *(const VECTOR *)(bias + part);                    \
         }                                                                                                              \
     }

@@ -186,17 +186,18 @@ ALWAYS_INLINE void NAME(winograd_gradient_2_5)(const VECTOR d[2], VECTOR out[6])
         }                                                                                                              \
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {                                                       \
             VECTOR half[SIZE][ALPHA];                                                                                  \
-            for (int c = 0; c < SIZE; c++) {                                                                           \
+            UNROLL for (int c = 0; c < SIZE; c++) {                                                                    \
                 VECTOR seen[SIZE];                                                                                     \
-                for (int r = 0; r < SIZE; r++)                                                                         \
+                UNROLL for (int r = 0; r < SIZE; r++)                                                                  \
                     seen[r] = *(const VECTOR *)(from + r * row_step + c * MINIDL_LANES + part);                        \
                 NAME(winograd_##name)(seen, half[c]);                                                                  \
             }                                                                                                          \
-            for (int r = 0; r < ALPHA; r++) {                                                                          \
+            UNROLL for (int r = 0; r < ALPHA; r++) {                                                                   \
                 VECTOR row[SIZE], out[ALPHA];                                                                          \
-                for (int c = 0; c < SIZE; c++) row[c] = half[c][r];                                                    \
+                UNROLL for (int c = 0; c < SIZE; c++) row[c] = half[c][r];                                             \
                 NAME(winograd_##name)(row, out);                                                                       \
-                for (int c = 0; c < ALPHA; c++) *(VECTOR *)(to + (r * ALPHA + c) * position_step + part) = out[c];     \
+                UNROLL for (int c = 0; c < ALPHA; c++)                                                                 \
+                    *(VECTOR *)(to + (r * ALPHA + c) * position_step + part) = out[c];                                 \
             }                                                                                                          \
         }                                                                                                              \
     }
@@ -213,18 +214,18 @@ SPREAD(gradient_2_5, 2, 6)
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {                                                       \
             const VECTOR more = *(const VECTOR *)(bias + part);                                                        \
             VECTOR half[ALPHA][SIZE];                                                                                  \
-            for (int c = 0; c < ALPHA; c++) {                                                                          \
+            UNROLL for (int c = 0; c < ALPHA; c++) {                                                                   \
                 VECTOR seen[ALPHA];                                                                                    \
-                for (int r = 0; r < ALPHA; r++)                                                                        \
+                UNROLL for (int r = 0; r < ALPHA; r++)                                                                 \
                     seen[r] = *(const VECTOR *)(from + (r * ALPHA + c) * position_step + part);                        \
                 NAME(winograd_##name)(seen, half[c]);                                                                  \
             }                                                                                                          \
-            for (int r = 0; r < SIZE; r++) {                                                                           \
+            UNROLL for (int r = 0; r < SIZE; r++) {                                                                    \
                 VECTOR row[ALPHA], out[SIZE];                                                                          \
                 if (r >= rows) break;                                                                                  \
-                for (int c = 0; c < ALPHA; c++) row[c] = half[c][r];                                                   \
+                UNROLL for (int c = 0; c < ALPHA; c++) row[c] = half[c][r];                                            \
                 NAME(winograd_##name)(row, out);                                                                       \
-                for (int c = 0; c < SIZE; c++)                                                                         \
+                UNROLL for (int c = 0; c < SIZE; c++)                                                                  \
                     if (c < columns) *(VECTOR *)(to + r * row_step + c * MINIDL_LANES + part) = out[c] + more;         \
             }                                                                                                          \
         }                                                                                                              \
@@ -357,21 +358,21 @@ static void NAME(winograd_taps)(int m, int r, const REAL *s, ptrdiff_t position_
         for (ptrdiff_t o = 0; o < s->outer; add = 1) {                                                                 \
             const ptrdiff_t stop = o + s->together < s->outer ? o + s->together : s->outer;                            \
             VECTOR sum[RB][VB];                                                                                        \
-            for (int i = 0; i < RB; i++)                                                                               \
-                for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};                                                  \
+            UNROLL for (int i = 0; i < RB; i++)                                                                        \
+                UNROLL for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};                                           \
             for (; o < stop; o++) {                                                                                    \
                 const REAL *one = a + o * s->a_outer, *lanes = b + o * s->b_outer;                                     \
                 for (ptrdiff_t k = 0; k < s->count; k++, one += s->a_k, lanes += MINIDL_LANES) {                       \
                     VECTOR seen[VB];                                                                                   \
-                    for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(lanes + AT(v, s->b_group));               \
-                    for (int i = 0; i < RB; i++) {                                                                     \
+                    UNROLL for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(lanes + AT(v, s->b_group));        \
+                    UNROLL for (int i = 0; i < RB; i++) {                                                              \
                         const VECTOR factor = one[i * s->a_row] - (VECTOR){0};                                         \
-                        for (int v = 0; v < VB; v++) sum[i][v] += factor * seen[v];                                    \
+                        UNROLL for (int v = 0; v < VB; v++) sum[i][v] += factor * seen[v];                             \
                     }                                                                                                  \
                 }                                                                                                      \
             }                                                                                                          \
-            for (int i = 0; i < RB; i++)                                                                               \
-                for (int v = 0; v < VB; v++) {                                                                         \
+            UNROLL for (int i = 0; i < RB; i++)                                                                        \
+                UNROLL for (int v = 0; v < VB; v++) {                                                                  \
                     VECTOR *to = (VECTOR *)(c + i * s->c_row + AT(v, s->c_group));                                     \
                     if (add) sum[i][v] += *to;                                                                         \
                     *to = sum[i][v];                                                                                   \
