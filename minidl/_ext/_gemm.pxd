@@ -7,7 +7,7 @@ cdef extern from "gemm.h" nogil:
     enum:
         ROWS "MINIDL_GEMM_ROWS"
         VECTORS "MINIDL_GEMM_VECTORS"
-        VECTOR_BYTES "MINIDL_GEMM_BYTES"
+        VECTOR_BYTES "MINIDL_VECTOR_BYTES"
 
     ctypedef struct View "minidl_gemm_view":
         Py_ssize_t H, W, image_step, channel_step
@@ -32,8 +32,6 @@ cdef extern from "gemm.h" nogil:
     void gather_double "minidl_gemm_gather_double" (
         const double* x, const View* view, Py_ssize_t k_start, Py_ssize_t k_stop, const Run* runs, int found,
         double* to, Py_ssize_t to_panel, Py_ssize_t to_row)
-    void copy_float "minidl_gemm_copy_float" (const float* source, Py_ssize_t stride, Py_ssize_t count, float* to)
-    void copy_double "minidl_gemm_copy_double" (const double* source, Py_ssize_t stride, Py_ssize_t count, double* to)
     void turn_float "minidl_gemm_turn_float" (
         const float* source, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t count, float* to, Py_ssize_t wide)
     void turn_double "minidl_gemm_turn_double" (
@@ -63,14 +61,6 @@ cdef inline void gather(
         gather_float(x, view, k_start, k_stop, runs, found, to, to_panel, to_row)
     else:
         gather_double(x, view, k_start, k_stop, runs, found, to, to_panel, to_row)
-
-
-cdef inline void copy_every(const real* source, Py_ssize_t stride, Py_ssize_t count, real* to) noexcept nogil:
-    """to[i] = source[i * stride]."""
-    if real is float:
-        copy_float(source, stride, count, to)
-    else:
-        copy_double(source, stride, count, to)
 
 
 cdef inline void turn(

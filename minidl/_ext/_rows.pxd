@@ -9,7 +9,7 @@ from minidl._ext._direct cimport (
     LANES, MOST_COLUMNS, MOST_TAPS, Run, Sum, direct_sum, divisor, filters_from, first_tap, fold, run,
 )
 from minidl._ext._types cimport real
-from minidl._ext._window cimport Window, copy_run, zero_run
+from minidl._ext._window cimport Window, copy_every, copy_run, merge_runs, zero_run
 
 
 cdef inline Py_ssize_t whole(Py_ssize_t columns) noexcept nogil:
@@ -61,13 +61,8 @@ cdef inline void load_band(
                 zero_run(to, i * sizeof(real))
                 w = i * window.SW + phase - window.left
                 last = min(length, i + max((window.W - w + window.SW - 1) // window.SW, 0))
-                if window.SW == 1:
-                    copy_run(to + i, source + w, (last - i) * sizeof(real))
-                    i = last
-                while i < last:
-                    to[i] = source[w]
-                    w += window.SW
-                    i += 1
+                if i < last:
+                    copy_every(to + i, source + w, window.SW, last - i)
                 zero_run(to + last, (length - last) * sizeof(real))
                 to += length
 
@@ -255,6 +250,12 @@ cdef inline void band_input_gradient(
                     source = scratch + (i * window.SW * at_once + j) * band.wide
                     if window.SW == 1:
                         copy_run(to, source + window.left, window.W * sizeof(real))
+                        continue
+                    if window.SW == 2:
+                        # The first pixel's phase, and the other one.
+                        phase = window.left % 2
+                        merge_runs(to, source + phase * at_once * band.wide + window.left // 2,
+                                   source + (1 - phase) * at_once * band.wide + (window.left + 1) // 2, window.W)
                         continue
                     for phase in range(window.SW):
                         before = max((window.left - phase + window.SW - 1) // window.SW, 0)

@@ -10,8 +10,32 @@ from minidl._ext._types cimport real
 cdef extern from "runs.h" nogil:
     void copy_run "minidl_copy_run" (void* target, const void* source, size_t bytes)
     void zero_run "minidl_zero_run" (void* target, size_t bytes)
+    void copy_every_float "minidl_copy_every_float" (
+        float* target, const float* source, Py_ssize_t stride, Py_ssize_t count)
+    void copy_every_double "minidl_copy_every_double" (
+        double* target, const double* source, Py_ssize_t stride, Py_ssize_t count)
+    void merge_runs_float "minidl_merge_runs_float" (
+        float* target, const float* even, const float* odd, Py_ssize_t count)
+    void merge_runs_double "minidl_merge_runs_double" (
+        double* target, const double* even, const double* odd, Py_ssize_t count)
     void add_run_float "minidl_add_run_float" (float* target, const float* source, Py_ssize_t count)
     void add_run_double "minidl_add_run_double" (double* target, const double* source, Py_ssize_t count)
+
+
+cdef inline void copy_every(real* target, const real* source, Py_ssize_t stride, Py_ssize_t count) noexcept nogil:
+    """target[i] = source[i * stride]."""
+    if real is float:
+        copy_every_float(target, source, stride, count)
+    else:
+        copy_every_double(target, source, stride, count)
+
+
+cdef inline void merge_runs(real* target, const real* even, const real* odd, Py_ssize_t count) noexcept nogil:
+    """target[i] is even[i / 2] or odd[i / 2], in turns."""
+    if real is float:
+        merge_runs_float(target, even, odd, count)
+    else:
+        merge_runs_double(target, even, odd, count)
 
 
 cdef struct Window:

@@ -8,16 +8,11 @@
  */
 #include <stddef.h>
 
+#include "vector.h"
+
 #ifndef MINIDL_DIRECT_ONCE
 #define MINIDL_DIRECT_ONCE
 #define MINIDL_LANES 16
-#if defined(__AVX512F__)
-#define MINIDL_VECTOR_BYTES 64
-#elif defined(__AVX__)
-#define MINIDL_VECTOR_BYTES 32
-#else
-#define MINIDL_VECTOR_BYTES 16
-#endif
 
 /* All steps are in numbers, and may be negative. */
 typedef struct {

@@ -27,7 +27,7 @@ static const int minidl_filter_rows[4] = {0, 8, 6, 4}, minidl_filter_taps[4] = {
 #endif
 
 #define VECTOR NAME(gemm_vector)
-#define WIDTH ((int)(MINIDL_GEMM_BYTES / sizeof(REAL)))
+#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(REAL)))
 
 /* ---- Forward. ---- */
 

@@ -9,21 +9,13 @@
 #include <string.h>
 
 #include "runs.h"
+#include "vector.h"
 
 #ifndef MINIDL_GEMM_ONCE
 #define MINIDL_GEMM_ONCE
 /* Sums of a tile, the vectors that they need and a factor fill the registers: 28 of 32, or 16 of 16. */
 #define MINIDL_GEMM_VECTORS 3
-#if defined(__AVX512F__)
-#define MINIDL_GEMM_BYTES 64
-#define MINIDL_GEMM_ROWS 8
-#elif defined(__AVX__)
-#define MINIDL_GEMM_BYTES 32
-#define MINIDL_GEMM_ROWS 4
-#else
-#define MINIDL_GEMM_BYTES 16
-#define MINIDL_GEMM_ROWS 4
-#endif
+#define MINIDL_GEMM_ROWS (MINIDL_VECTOR_BYTES == 64 ? 8 : 4)
 
 /* The images [image][channel][H][W] that are read, the positions on them, and the taps of a kernel there. A tap has
  * four numbers: its offset in rows and in columns, the first column of positions from which it is inside, and the end
@@ -63,14 +55,14 @@ static int minidl_gemm_runs(const minidl_gemm_view *view, ptrdiff_t first, ptrdi
 #endif
 
 #define VECTOR NAME(gemm_vector)
-typedef REAL VECTOR __attribute__((vector_size(MINIDL_GEMM_BYTES), aligned(sizeof(REAL)), may_alias));
+typedef REAL VECTOR __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 #define MASK NAME(gemm_mask)
-typedef INTEGER MASK __attribute__((vector_size(MINIDL_GEMM_BYTES)));
+typedef INTEGER MASK __attribute__((vector_size(MINIDL_VECTOR_BYTES)));
 #define FOUR NAME(gemm_four)
 typedef REAL FOUR __attribute__((vector_size(4 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
 #define FOUR_MASK NAME(gemm_four_mask)
 typedef INTEGER FOUR_MASK __attribute__((vector_size(4 * sizeof(REAL))));
-#define WIDTH ((int)(MINIDL_GEMM_BYTES / sizeof(REAL)))
+#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(REAL)))
 #define LANES (MINIDL_GEMM_VECTORS * WIDTH)
 #define ROWS MINIDL_GEMM_ROWS
 
@@ -117,33 +109,6 @@ static inline void NAME(gemm_tile)(const REAL *a, const REAL *b, ptrdiff_t count
 
 /* ---- What the tile reads. ---- */
 
-/* to[i] = from[i * stride]. */
-static void NAME(gemm_copy)(const REAL *from, ptrdiff_t stride, ptrdiff_t count, REAL *to) {
-    ptrdiff_t i = 0;
-    if (stride == 1) {
-        minidl_copy_run(to, from, (size_t)count * sizeof(REAL));
-        return;
-    }
-    if ((stride == 2 || stride == 4) && count > WIDTH) {
-        MASK even, odd;
-        for (int lane = 0; lane < WIDTH; lane++) even[lane] = 2 * lane, odd[lane] = 2 * lane + 1;
-        /* Whole vectors reach beyond the last number that is taken, so there must be one more to take behind them. */
-        for (; i + WIDTH < count; i += WIDTH) {
-            const VECTOR *seen = (const VECTOR *)(from + i * stride);
-            VECTOR half = __builtin_shuffle(seen[0], seen[1], even);
-            if (stride == 4) half = __builtin_shuffle(half, __builtin_shuffle(seen[2], seen[3], even), even);
-            *(VECTOR *)(to + i) = half;
-        }
-        /* The last one ends with it, and overlaps what is there already. */
-        const VECTOR *seen = (const VECTOR *)(from + (count - 1) * stride + 1 - WIDTH * stride);
-        VECTOR half = __builtin_shuffle(seen[0], seen[1], odd);
-        if (stride == 4) half = __builtin_shuffle(half, __builtin_shuffle(seen[2], seen[3], odd), odd);
-        *(VECTOR *)(to + count - WIDTH) = half;
-        return;
-    }
-    for (; i < count; i++) to[i] = from[i * stride];
-}
-
 /* to[panel][k][lane] = what taps k_start to k_stop (channel by channel) see from the runs' positions, 0 outside. */
 static void NAME(gemm_gather)(const REAL *x, const minidl_gemm_view *view, ptrdiff_t k_start, ptrdiff_t k_stop,
                               const minidl_gemm_run *runs, int found, REAL *to, ptrdiff_t to_panel,
@@ -165,7 +130,7 @@ static void NAME(gemm_gather)(const REAL *x, const minidl_gemm_view *view, ptrdi
                 UNROLL for (int v = 0; v < LANES; v += WIDTH)
                     *(VECTOR *)(lanes + start + v) = *(const VECTOR *)(from + start + v);
             else if (start < end)
-                NAME(gemm_copy)(from + start * view->column_stride, view->column_stride, end - start, lanes + start);
+                NAME(copy_every)(lanes + start, from + start * view->column_stride, view->column_stride, end - start);
             for (ptrdiff_t j = end; j < stop; j++) lanes[j] = 0;
         }
         if (++t == view->taps) t = 0, channel++;

@@ -12,11 +12,11 @@ Q = N*P positions of the batch.
 from cython.parallel cimport parallel, prange
 
 from minidl._ext._gemm cimport (
-    ROWS, VECTOR_BYTES, VECTORS, Run, View, copy_every, find_runs, gather, lanes_of, tile, turn,
+    ROWS, VECTOR_BYTES, VECTORS, Run, View, find_runs, gather, lanes_of, tile, turn,
 )
 from minidl._ext._threads cimport slot_start, team_barrier
 from minidl._ext._types cimport real
-from minidl._ext._window cimport copy_run
+from minidl._ext._window cimport copy_every, copy_run
 
 cdef enum:
     MOST_PANELS = 8
@@ -66,8 +66,8 @@ cdef void split_rows(
     cdef Py_ssize_t row, phase, columns = product.columns, phases = product.phases, wide = product.view.W // phases
     for row in range(first, last):
         for phase in range(min(phases, columns)):
-            copy_every(image + row * columns + phase, phases, (columns - phase + phases - 1) // phases,
-                       split + row * product.view.W + phase * wide)
+            copy_every(split + row * product.view.W + phase * wide, image + row * columns + phase, phases,
+                       (columns - phase + phases - 1) // phases)
 
 
 cdef void pack_weights(

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "vector.h"
+
 /* A block of `size` bytes (a compile-time constant) as one or a few vector moves. */
 #define MINIDL_MOVE(size) __builtin_memcpy(to, from, size)
 
@@ -77,5 +79,66 @@ MINIDL_ADD_RUN(minidl_add_run_float, float)
 MINIDL_ADD_RUN(minidl_add_run_double, double)
 
 #undef MINIDL_ADD_RUN
+
+#define MINIDL_COPY_EVERY(name, type, index)                                                                           \
+    /* to[i] = from[i * stride]. */                                                                                    \
+    static void name(type *to, const type *from, ptrdiff_t stride, ptrdiff_t count) {                                  \
+        typedef type vector __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(type)), may_alias));       \
+        typedef index places __attribute__((vector_size(MINIDL_VECTOR_BYTES)));                                        \
+        const ptrdiff_t width = MINIDL_VECTOR_BYTES / sizeof(type);                                                    \
+        ptrdiff_t i = 0;                                                                                               \
+        if (stride == 1) {                                                                                             \
+            minidl_copy_run(to, from, (size_t)count * sizeof(type));                                                   \
+            return;                                                                                                    \
+        }                                                                                                              \
+        if ((stride == 2 || stride == 4) && count > width) {                                                           \
+            places even, odd;                                                                                          \
+            for (ptrdiff_t lane = 0; lane < width; lane++) even[lane] = 2 * lane, odd[lane] = 2 * lane + 1;            \
+            /* Whole vectors reach beyond the last number that is taken: there must be one more to take behind them. */ \
+            for (; i + width < count; i += width) {                                                                    \
+                const vector *seen = (const vector *)(from + i * stride);                                              \
+                vector half = __builtin_shuffle(seen[0], seen[1], even);                                               \
+                if (stride == 4) half = __builtin_shuffle(half, __builtin_shuffle(seen[2], seen[3], even), even);      \
+                *(vector *)(to + i) = half;                                                                            \
+            }                                                                                                          \
+            /* The last one ends with it, and overlaps what is there already. */                                       \
+            const vector *seen = (const vector *)(from + (count - 1) * stride + 1 - width * stride);                   \
+            vector half = __builtin_shuffle(seen[0], seen[1], odd);                                                    \
+            if (stride == 4) half = __builtin_shuffle(half, __builtin_shuffle(seen[2], seen[3], odd), odd);            \
+            *(vector *)(to + count - width) = half;                                                                    \
+            return;                                                                                                    \
+        }                                                                                                              \
+        for (; i < count; i++) to[i] = from[i * stride];                                                               \
+    }
+
+MINIDL_COPY_EVERY(minidl_copy_every_float, float, int)
+MINIDL_COPY_EVERY(minidl_copy_every_double, double, long long)
+
+#undef MINIDL_COPY_EVERY
+
+#define MINIDL_MERGE_RUNS(name, type, index)                                                                           \
+    /* to[i] = even[i / 2] or odd[i / 2], in turns. */                                                                 \
+    static void name(type *to, const type *even, const type *odd, ptrdiff_t count) {                                   \
+        typedef type vector __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(type)), may_alias));       \
+        typedef index places __attribute__((vector_size(MINIDL_VECTOR_BYTES)));                                        \
+        const ptrdiff_t width = MINIDL_VECTOR_BYTES / sizeof(type);                                                    \
+        ptrdiff_t i = 0;                                                                                               \
+        places low, high;                                                                                              \
+        for (ptrdiff_t lane = 0; lane < width; lane++) {                                                               \
+            low[lane] = lane / 2 + lane % 2 * width;                                                                   \
+            high[lane] = low[lane] + width / 2;                                                                        \
+        }                                                                                                              \
+        for (; i + 2 * width <= count; i += 2 * width) {                                                               \
+            const vector one = *(const vector *)(even + i / 2), other = *(const vector *)(odd + i / 2);                \
+            *(vector *)(to + i) = __builtin_shuffle(one, other, low);                                                  \
+            *(vector *)(to + i + width) = __builtin_shuffle(one, other, high);                                         \
+        }                                                                                                              \
+        for (; i < count; i++) to[i] = i % 2 ? odd[i / 2] : even[i / 2];                                               \
+    }
+
+MINIDL_MERGE_RUNS(minidl_merge_runs_float, float, int)
+MINIDL_MERGE_RUNS(minidl_merge_runs_double, double, long long)
+
+#undef MINIDL_MERGE_RUNS
 
 #endif

@@ -14,20 +14,13 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "vector.h"
+
 #ifndef MINIDL_WINOGRAD_ONCE
 #define MINIDL_WINOGRAD_ONCE
 #define MINIDL_LANES 16
-#if defined(__AVX512F__)
-#define MINIDL_VECTOR_BYTES 64
 /* As many sums as fill the registers: 24 of 32, or 12 of 16. */
-#define MINIDL_VECTORS 4
-#elif defined(__AVX__)
-#define MINIDL_VECTOR_BYTES 32
-#define MINIDL_VECTORS 2
-#else
-#define MINIDL_VECTOR_BYTES 16
-#define MINIDL_VECTORS 2
-#endif
+#define MINIDL_VECTORS (MINIDL_VECTOR_BYTES == 64 ? 4 : 2)
 
 /* c[i][lane] (+)= the sum over outer and k of a[outer][i][k] times b[outer][k][lane]. All steps are in numbers. So many
  * outer steps as `together` are summed up before they are added to c: the rounding of a sum of sums is less than that

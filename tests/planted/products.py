@@ -21,8 +21,8 @@ MUTANTS = [
     Mutant(
         "gemm-split-without-the-last-column",
         "_ext/implicit_gemm.pyx",
-        "(columns - phase + phases - 1) // phases,",
-        "(columns - phase) // phases,",
+        "(columns - phase + phases - 1) // phases)",
+        "(columns - phase) // phases)",
         "a row's last columns are not there when it has been split",
         (f"{PRODUCT} -k rows_that_a_stride_splits",),
         modules=("implicit_gemm",),
@@ -38,7 +38,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-last-vector-one-too-early",
-        "_ext/gemm_tiles.h",
+        "_ext/runs.h",
         "odd[lane] = 2 * lane + 1;",
         "odd[lane] = 2 * lane;",
         "the last vector of every so many numbers takes those before",
@@ -144,7 +144,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-third-of-four",
-        "_ext/gemm_tiles.h",
+        "_ext/runs.h",
         "__builtin_shuffle(seen[2], seen[3], even), even)",
         "__builtin_shuffle(seen[1], seen[3], even), even)",
         "with stride 4, the second half of a vector is partly the first",

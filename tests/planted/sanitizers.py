@@ -47,8 +47,8 @@ MUTANTS = [
         ("test_kernels.py -k matmul_equals",), READ,
     ),
     Mutant(
-        "gemm-reads-beyond", "_ext/gemm_tiles.h",
-        "i + WIDTH < count; i += WIDTH", "i + WIDTH <= count; i += WIDTH",
+        "copy-every-reads-beyond", "_ext/runs.h",
+        "i + width < count; i += width", "i + width <= count; i += width",
         "with stride 2 or 4, the last vector reaches beyond the last number that is taken",
         ("test_kernels_implicit_gemm.py -k random_windows",), READ, ("implicit_gemm",),
     ),
