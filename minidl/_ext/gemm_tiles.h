@@ -152,10 +152,38 @@ static inline void NAME(gemm_small_square)(const REAL *from, ptrdiff_t from_row,
     *(FOUR *)(to + 3 * to_row) = __builtin_shuffle(ab2, cd2, right);
 }
 
+/* to[k][row] = from[row][k] for the ROWS rows of a panel and so many k as a vector has lanes. */
+static inline void NAME(gemm_turn_panel)(const REAL *from, ptrdiff_t from_row, REAL *to) {
+    MASK low, high;
+    for (int lane = 0; lane < WIDTH; lane++) {
+        low[lane] = lane / 2 + lane % 2 * WIDTH;
+        high[lane] = low[lane] + WIDTH / 2;
+    }
+    VECTOR rows[ROWS];
+    UNROLL for (int i = 0; i < ROWS; i++) rows[i] = *(const VECTOR *)(from + i * from_row);
+    /* Merging takes the highest bit of a row's number into the lane's, as its lowest, and the lane's highest instead. */
+    UNROLL for (int round = 1; round < ROWS; round *= 2) {
+        VECTOR merged[ROWS];
+        UNROLL for (int i = 0; i < ROWS / 2; i++) {
+            merged[2 * i] = __builtin_shuffle(rows[i], rows[i + ROWS / 2], low);
+            merged[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + ROWS / 2], high);
+        }
+        UNROLL for (int i = 0; i < ROWS; i++) rows[i] = merged[i];
+    }
+    UNROLL for (int i = 0; i < ROWS; i++) *(VECTOR *)(to + i * WIDTH) = rows[i];
+}
+
 /* to[k][row] = from[row][k] for `rows` of `wide` rows; zeros in rows beyond. */
 static void NAME(gemm_turn)(const REAL *from, ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t count, REAL *to,
                             ptrdiff_t wide) {
     ptrdiff_t row = 0;
+    if (wide == ROWS && rows == ROWS && count >= WIDTH) {
+        for (ptrdiff_t next = 0; next < count; next += WIDTH) {
+            const ptrdiff_t k = next + WIDTH <= count ? next : count - WIDTH;
+            NAME(gemm_turn_panel)(from + k, from_row, to + k * ROWS);
+        }
+        return;
+    }
     if (WIDTH >= 4 && count >= WIDTH)
         for (; row + WIDTH <= rows; row += WIDTH)
             for (ptrdiff_t next = 0; next < count; next += WIDTH) {
