@@ -6,7 +6,8 @@ tiles are those of `_direct.pxd`: there a pixel is 16 samples, here 16 columns o
 """
 
 from minidl._ext._direct cimport (
-    LANES, MOST_COLUMNS, MOST_TAPS, Run, Sum, direct_sum, divisor, filters_from, first_tap, fold, run,
+    LANES, MOST_COLUMNS, MOST_TAPS, MOST_TERMS, Run, Sum, direct_sum, divisor, filters_from, first_tap, flatten, fold,
+    run,
 )
 from minidl._ext._types cimport real
 from minidl._ext._window cimport Window, copy_every, copy_run, merge_runs, zero_run
@@ -78,6 +79,7 @@ cdef inline void band_forward(
     cdef Run steps
     cdef Py_ssize_t length = band_columns(window), rows = band_rows(count, window), wide = whole(window.OW)
     cdef Py_ssize_t columns[MOST_COLUMNS]
+    cdef Py_ssize_t terms[MOST_TERMS]
     cdef bint narrow = is_narrow(wide, filters)
     cdef Py_ssize_t f = 0, size, o, i, j, at_once = count if narrow else 1, vectors = wide // LANES
     # The first row that reaches beyond the band.
@@ -89,6 +91,7 @@ cdef inline void band_forward(
     steps.x_channel, steps.x_row = rows * window.SW * length, window.DH * window.SW * length
     steps.x_pixel = window.SH * window.SW * length if narrow else LANES
     steps.y_pixel = wide if narrow else LANES
+    flatten(&steps, terms)
     while f < filters:
         size = filters_from(f, filters, True)
         steps.w_channel, steps.w_row, steps.w_column = window.KH * window.KW * size, window.KW * size, size
@@ -210,6 +213,9 @@ cdef inline void band_input_gradient(
     cdef Py_ssize_t step_w = window.SW // divisor(window.SW, window.DW), run_on = window.DW * step_w // window.SW
     cdef Py_ssize_t c = 0, size, h, phase, kh, kw, kh_seen, i, j, w, at_once, done, before
     cdef bint together = is_narrow(band.wide, channels) and window.SH == 1
+    # All pixels see all taps, in the weights' order.
+    cdef bint alike = window.SH == 1 and window.SW == 1
+    cdef Py_ssize_t terms[MOST_TERMS]
     cdef const real* weights = packed
     cdef real* to
     cdef const real* source
@@ -220,6 +226,9 @@ cdef inline void band_input_gradient(
     steps.y_filter, steps.y_pixel = window.SW * at_once * band.wide, band.wide if together else LANES
     for i in range(window.KW):
         columns[i] = -i * run_on
+    if alike:
+        steps.rows, steps.columns = window.KH, window.KW
+        flatten(&steps, terms)
     while c < channels:
         size = filters_from(c, channels, True)
         steps.w_channel = window.KH * window.KW * size
@@ -227,10 +236,12 @@ cdef inline void band_input_gradient(
         h = first
         while h < first + count:
             kh = first_tap((h + window.top) % window.SH, window.SH, window.DH, window.KH)
-            steps.rows = (window.KH - 1 - kh) // step_h + 1 if kh < window.KH else 0
+            if not alike:
+                steps.rows = (window.KH - 1 - kh) // step_h + 1 if kh < window.KH else 0
             for phase in range(window.SW):
                 kw = first_tap(phase, window.SW, window.DW, window.KW)
-                steps.columns = (window.KW - 1 - kw) // step_w + 1 if kw < window.KW else 0
+                if not alike:
+                    steps.columns = (window.KW - 1 - kw) // step_w + 1 if kw < window.KW else 0
                 source = dy
                 if steps.columns == 0 or steps.rows == 0:
                     # No tap sees these pixels.

@@ -93,6 +93,15 @@ MUTANTS = [
         modules=("direct",),
     ),
     Mutant(
+        "direct-all-taps-across-a-stride",
+        "_ext/_rows.pxd",
+        "alike = window.SH == 1 and window.SW == 1",
+        "alike = window.SH == 1",
+        "pixels between the steps of a stride are taken to see all taps of a row",
+        (DIRECT, LARGE),
+        modules=("direct",),
+    ),
+    Mutant(
         "direct-pixels-in-the-wrong-turn",
         "_ext/_rows.pxd",
         "phase = window.left % 2",
