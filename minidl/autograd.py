@@ -188,7 +188,8 @@ class Op:
 
     def __call__(self, *inputs: Any) -> Any:
         """Compute, and record the call if an input wants gradients."""
-        arrays, needs = [], []
+        arrays: list[Array | None] = []
+        needs: list[bool] = []
         for t in inputs:
             if t is None:
                 arrays.append(None)
