@@ -136,8 +136,8 @@ MUTANTS = [
     Mutant(
         "gemm-last-square",
         "_ext/gemm_tiles.h",
-        "? next : count - WIDTH;",
-        "? next : count - WIDTH - 1;",
+        "? next : count - WIDTH;\n                VECTOR square",
+        "? next : count - WIDTH - 1;\n                VECTOR square",
         "the last row of what is turned is left as it was",
         (PRODUCT,),
         modules=("implicit_gemm",),

@@ -140,7 +140,7 @@ MUTANTS = [
         "    if q >= stage.QH:\n        zero_run(to, stage.window.OW * LANES * sizeof(real))\n        return\n",
         "    if q >= stage.QH:\n        return\n",
         "rows that no pooling window sees have the gradient of others",
-        ("test_kernels_stack_rows.py", "test_same_bits.py", "nn"),
+        ("test_kernels_stack_rows.py", "nn/test_fusion.py"),
         modules=("stack",),
     ),
     Mutant(
