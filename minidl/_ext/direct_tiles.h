@@ -102,7 +102,7 @@ static inline void NAME(direct_run)(const REAL *x, const REAL *w, const REAL *bi
     case 1: NAME(run_1)(x, w, bias, y, count, s, 6); break;
     case 2: NAME(run_2)(x, w, bias, y, count, s, full ? 6 : 5); break;
     case 3: NAME(run_3)(x, w, bias, y, count, s, full ? 6 : 3); break;
-    case 4: NAME(run_4)(x, w, bias, y, count, s, full ? 5 : 3); break;
+    case 4: NAME(run_4)(x, w, bias, y, count, s, full ? 6 : 3); break;
     case 5: NAME(run_5)(x, w, bias, y, count, s, full ? 4 : 2); break;
     default: NAME(run_6)(x, w, bias, y, count, s, full ? 4 : 2);
     }
