@@ -196,9 +196,12 @@ def met(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
             return original(*args, **kwargs)
 
         monkeypatch.setitem(directions, direction, noting)
+    known = minidl.functional.conv._known
     kernels.conv._computing.cache_clear()
+    known.clear()
     yield found
     kernels.conv._computing.cache_clear()
+    known.clear()
 
 
 @pytest.mark.parametrize("met", ["DIRECT"], indirect=True)
@@ -213,6 +216,9 @@ def test_depthwise_is_recognised_in_all_three_directions(met: list[str]) -> None
     x, weight = minidl.ones(4, 32, 12, 12, requires_grad=True), minidl.ones(32, 1, 3, 3, requires_grad=True)
     F.conv2d(x, weight, groups=32).sum().backward()
     assert met == ["forward", "input", "weight"]
+    # Where the gradients are recorded, they are operations of their own.
+    minidl.grad(F.conv2d(x, weight, groups=32).sum(), [x, weight], create_graph=True)
+    assert met == ["forward", "input", "weight"] * 2
 
 
 def test_choices_by_the_clock_are_remembered_and_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
