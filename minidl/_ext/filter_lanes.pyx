@@ -132,61 +132,112 @@ def forward(
                              item % cut.bands * cut.band, &workspace[slot, 0], &workspace[slot, results])
 
 
+cdef struct Part:
+    # Of a panel: its first filter, its filters, lanes and vectors, its tiles of so many taps each.
+    Py_ssize_t first, filters, lanes, tiles, taps
+    int vectors
+    # The taps in question, and where their sums are among the panel's.
+    Py_ssize_t start, stop, sums
+
+
+cdef Part part_of(const Cut* cut, Py_ssize_t panel, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """What tiles `start` to `stop`, counted from the panel's first, have of it: none if they are others'."""
+    cdef Part part
+    cdef Py_ssize_t first = slot_start(cut.vectors, panel, cut.panels)
+    part.vectors = <int>(slot_start(cut.vectors, panel + 1, cut.panels) - first)
+    part.first, part.lanes = first * cut.width, part.vectors * cut.width
+    part.filters = min(part.lanes, cut.F - part.first)
+    part.taps = tile_taps[part.vectors]
+    part.tiles = (cut.K + part.taps - 1) // part.taps
+    part.start = max(start, 0) * part.taps
+    part.stop = min(min(stop, part.tiles) * part.taps, cut.K)
+    part.sums = part.start * part.lanes
+    return part
+
+
 cdef void weight_gradient_band(
-    const real* x, const real* grad, const Cut* cut, const Py_ssize_t* offset, real* sums, Py_ssize_t n,
-    Py_ssize_t row, real* turned, real* copied,
+    const real* x, const real* grad, const Cut* cut, const Py_ssize_t* offset, real* sums, Py_ssize_t start,
+    Py_ssize_t stop, Py_ssize_t n, Py_ssize_t row, real* turned, real* copied,
 ) noexcept nogil:
-    """Add what one band makes of the gradient to `sums`: panels of [taps, filled up to whole tiles][lanes]."""
-    cdef Py_ssize_t rows = min(cut.band, cut.OH - row), panel, first, vectors, lanes, taps
+    """Add what one band makes of the gradient of tiles `start` to `stop` to `sums`.
+
+    They are panels of [taps, filled up to whole tiles][lanes].
+    """
+    cdef Py_ssize_t rows = min(cut.band, cut.OH - row), panel, before = 0, first = -1, count
     cdef Py_ssize_t row_step = cut.SH * (cut.columns if cut.rows else cut.W)
     cdef const real* seen = seen_by(x + n * cut.C * cut.H * cut.W, cut, row, rows, copied)
+    cdef Part part
+    grad += (n * cut.F * cut.OH + row) * cut.OW
     for panel in range(cut.panels):
-        first = slot_start(cut.vectors, panel, cut.panels)
-        vectors = slot_start(cut.vectors, panel + 1, cut.panels) - first
-        first, lanes, taps = first * cut.width, vectors * cut.width, tile_taps[vectors]
-        turn(grad + ((n * cut.F + first) * cut.OH + row) * cut.OW, cut.OH * cut.OW, min(lanes, cut.F - first),
-             rows * cut.OW, turned, lanes)
-        # What is turned next: of the next filters, or the next rows of the first ones.
-        if panel + 1 < cut.panels:
-            fetch_rows(grad + ((n * cut.F + first + lanes) * cut.OH + row) * cut.OW, cut.OH * cut.OW,
-                       min(MOST_VECTORS * cut.width, cut.F - first - lanes), rows * cut.OW, False)
-        elif row + rows < cut.OH:
-            fetch_rows(grad + (n * cut.F * cut.OH + row + rows) * cut.OW, cut.OH * cut.OW,
-                       min(MOST_VECTORS * cut.width, cut.F), min(rows, cut.OH - row - rows) * cut.OW, False)
-        gradients_of_taps(seen, offset, cut.K, row_step, cut.SW, rows, cut.OW, turned, <int>vectors, sums)
-        sums += (cut.K + taps - 1) // taps * taps * lanes
+        part = part_of(cut, panel, start - before, stop - before)
+        before += part.tiles
+        if part.start < part.stop:
+            if first < 0:
+                first = part.first
+            turn(grad + part.first * cut.OH * cut.OW, cut.OH * cut.OW, part.filters, rows * cut.OW, turned,
+                 part.lanes)
+            # What is turned next: of the next filters, or the next rows of the first ones.
+            if stop > before:
+                count = part.first + part.lanes
+                fetch_rows(grad + count * cut.OH * cut.OW, cut.OH * cut.OW,
+                           min(MOST_VECTORS * cut.width, cut.F - count), rows * cut.OW, False)
+            elif row + rows < cut.OH:
+                fetch_rows(grad + (first * cut.OH + rows) * cut.OW, cut.OH * cut.OW,
+                           min(MOST_VECTORS * cut.width, cut.F - first), min(rows, cut.OH - row - rows) * cut.OW,
+                           False)
+            gradients_of_taps(seen, offset + part.start, part.stop - part.start, row_step, cut.SW, rows, cut.OW,
+                              turned, part.vectors, sums + part.sums)
+        sums += part.tiles * part.taps * part.lanes
+
+
+cdef void clear_taps(real* sums, const Cut* cut, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Zero for the sums of tiles `start` to `stop`."""
+    cdef Py_ssize_t panel, before = 0, i
+    cdef Part part
+    for panel in range(cut.panels):
+        part = part_of(cut, panel, start - before, stop - before)
+        before += part.tiles
+        for i in range(part.sums, part.stop * part.lanes):
+            sums[i] = 0
+        sums += part.tiles * part.taps * part.lanes
 
 
 cdef void write_taps(
-    const real* sums, const Cut* cut, Py_ssize_t start, Py_ssize_t stop, real* grad_weight,
+    real* sums, Py_ssize_t row, Py_ssize_t chunks, const Cut* cut, Py_ssize_t start, Py_ssize_t stop,
+    real* grad_weight,
 ) noexcept nogil:
-    """grad_weight[f, start to stop] from the sums of all panels."""
-    cdef Py_ssize_t panel, first, vectors, lanes, taps
-    if start == stop:
-        return
+    """Add up the partial sums, `row` apart, of tiles `start` to `stop`, and write their part of grad_weight."""
+    cdef Py_ssize_t panel, before = 0, chunk, i
+    cdef Part part
     for panel in range(cut.panels):
-        first = slot_start(cut.vectors, panel, cut.panels)
-        vectors = slot_start(cut.vectors, panel + 1, cut.panels) - first
-        first, lanes, taps = first * cut.width, vectors * cut.width, tile_taps[vectors]
-        from_lanes(sums + start * lanes, lanes, min(lanes, cut.F - first), stop - start,
-                   grad_weight + first * cut.K + start, cut.K)
-        sums += (cut.K + taps - 1) // taps * taps * lanes
+        part = part_of(cut, panel, start - before, stop - before)
+        before += part.tiles
+        if part.start < part.stop:
+            for chunk in range(1, chunks):
+                for i in range(part.sums, part.stop * part.lanes):
+                    sums[i] += sums[chunk * row + i]
+            from_lanes(sums + part.sums, part.lanes, part.filters, part.stop - part.start,
+                       grad_weight + part.first * cut.K + part.start, cut.K)
+        sums += part.tiles * part.taps * part.lanes
 
 
-cdef Py_ssize_t sums_in(const Cut* cut) noexcept nogil:
-    """How many numbers the sums of a weight gradient are."""
-    cdef Py_ssize_t panel, vectors, taps, count = 0
+cdef Py_ssize_t tiles_in(const Cut* cut) noexcept nogil:
+    """How many tiles the weight's gradient is."""
+    cdef Py_ssize_t panel, tiles = 0
     for panel in range(cut.panels):
-        vectors = slot_start(cut.vectors, panel + 1, cut.panels) - slot_start(cut.vectors, panel, cut.panels)
-        taps = tile_taps[vectors]
-        count += (cut.K + taps - 1) // taps * taps * vectors * cut.width
-    return count
+        tiles += part_of(cut, panel, 0, 0).tiles
+    return tiles
 
 
 def sums_of(const Py_ssize_t[::1] numbers, Py_ssize_t K, Py_ssize_t itemsize):
-    """The same for the numbers of a `Cut`."""
+    """How many numbers the sums of a weight gradient are, for the numbers of a `Cut`."""
     cdef Cut cut = cut_of(numbers, K, itemsize)
-    return sums_in(&cut)
+    cdef Py_ssize_t panel, count = 0
+    cdef Part part
+    for panel in range(cut.panels):
+        part = part_of(&cut, panel, 0, 0)
+        count += part.tiles * part.taps * part.lanes
+    return count
 
 
 def weight_gradient(
@@ -195,27 +246,28 @@ def weight_gradient(
 ):
     """grad_weight[f, k] = the sum over n and p of grad[n, f, p] x[n, offset[k] from p].
 
-    Bands are shared out to the rows of `sums` (the first `sums_of` numbers), which are added in order. A slot of
-    `workspace` has the turned gradients of a panel's band and its copy.
+    Bands are shared out to the rows of `sums` (the first `sums_of` numbers), which are added in order; threads share
+    the tiles of all rows. A slot of `workspace` has the turned gradients of a panel's band and its copy.
     """
     cdef Cut cut = cut_of(numbers, offset.shape[0], sizeof(real))
-    cdef Py_ssize_t chunks = sums.shape[0], items = cut.N * cut.bands, count = sums_in(&cut)
-    cdef Py_ssize_t slot, item, chunk, i
+    cdef Py_ssize_t chunks = sums.shape[0], items = cut.N * cut.bands, tiles = tiles_in(&cut)
+    cdef Py_ssize_t slot, item, chunk, start, stop
     cdef Py_ssize_t turned = cut.band * cut.OW * MOST_VECTORS * cut.width
     with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
         for slot in prange(threads, schedule="static"):
-            for chunk in range(slot_start(chunks, slot, threads), slot_start(chunks, slot + 1, threads)):
-                for i in range(count):
-                    sums[chunk, i] = 0
+            for chunk in range(chunks):
+                start = max(slot_start(chunks * tiles, slot, threads) - chunk * tiles, 0)
+                stop = min(slot_start(chunks * tiles, slot + 1, threads) - chunk * tiles, tiles)
+                if start >= stop:
+                    continue
+                clear_taps(&sums[chunk, 0], &cut, start, stop)
                 for item in range(slot_start(items, chunk, chunks), slot_start(items, chunk + 1, chunks)):
-                    weight_gradient_band(&x[0], &grad[0], &cut, &offset[0], &sums[chunk, 0], item // cut.bands,
-                                         item % cut.bands * cut.band, &workspace[slot, 0], &workspace[slot, turned])
-        team_barrier()
+                    weight_gradient_band(&x[0], &grad[0], &cut, &offset[0], &sums[chunk, 0], start, stop,
+                                         item // cut.bands, item % cut.bands * cut.band, &workspace[slot, 0],
+                                         &workspace[slot, turned])
+        # A single sum's tiles are written by who added them.
+        if chunks > 1:
+            team_barrier()
         for slot in prange(threads, schedule="static"):
-            for chunk in range(1, chunks):
-                for i in range(slot_start(count, slot, threads), slot_start(count, slot + 1, threads)):
-                    sums[0, i] += sums[chunk, i]
-        team_barrier()
-        for slot in prange(threads, schedule="static"):
-            write_taps(&sums[0, 0], &cut, slot_start(cut.K, slot, threads), slot_start(cut.K, slot + 1, threads),
-                       &grad_weight[0])
+            write_taps(&sums[0, 0], sums.shape[1], chunks, &cut, slot_start(tiles, slot, threads),
+                       slot_start(tiles, slot + 1, threads), &grad_weight[0])

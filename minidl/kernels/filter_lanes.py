@@ -27,6 +27,8 @@ _POSITIONS_AT_ONCE = 256
 _SUMS_BYTES = 5 * 1024**2
 _CHUNKS = 8
 _POSITIONS_WORTH_SUMS = 512
+# What the bands of the longest sum, times the sums, may be of all bands.
+_UNEVEN = 1.06
 # Of the vector multiply-adds that a core can do, how many a tile does, and the sums that it needs at a time for that.
 _RATE = {"v4": 1.0, "v3": 0.95}.get(_ext.instruction_set, 0.8)
 _SUMS_IN_FLIGHT = 8
@@ -82,9 +84,11 @@ def filter_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize
     together = band if direction == "weight" or OW < 2 * width else 1
     numbers = np.array([N, C, F, H, W, OH, OW, SH, SW, top, left, band, high, columns, together], np.intp)
     count = _ext.filter_lanes.sums_of(numbers, len(offset), itemsize)
-    # Bands are shared out to as many sums as a few threads get as many each of.
-    chunks = _CHUNKS if N * OH * OW >= _CHUNKS * _POSITIONS_WORTH_SUMS else _CHUNKS // 2
-    while chunks > 1 and (chunks > N * -(-OH // band) or chunks * count * itemsize > _SUMS_BYTES):
+    # Sums of some bands each, as many of them; where there are more threads, or all bands have one sum, its taps are
+    # shared, and each thread reads the gradients of its own.
+    items = N * -(-OH // band)
+    chunks = _CHUNKS if N * OH * OW >= _CHUNKS * _POSITIONS_WORTH_SUMS else 2
+    while chunks > 1 and (-(-items // chunks) * chunks > _UNEVEN * items or chunks * count * itemsize > _SUMS_BYTES):
         chunks //= 2
     return FilterPlan(
         numbers,
@@ -121,9 +125,6 @@ def filter_lanes_cost(direction: str, N: int, C: int, F: int, window: Window, it
     products = N * OH * OW * -(-K // taps) * max(taps * vectors, _SUMS_IN_FLIGHT * panels)
     plan = filter_plan(direction, N, C, F, window, itemsize)
     chunks, count = plan.sums
-    if chunks * 2 < _CHUNKS and count * itemsize > _SUMS_BYTES // _CHUNKS:
-        # Threads would have nothing to do.
-        return float("inf")
     # Sums are cleared, added to by every band, and added up.
     touched = (3 * chunks + 2 * N * -(-OH // int(plan.numbers[11])) + 1) * count
     # With one tap each pixel that is multiplied has a cache line of its own.

@@ -59,13 +59,26 @@ MUTANTS = [
     ),
     Mutant(
         "filters-chunk-starts-with-what-was-there", KERNEL,
-        "                    sums[chunk, i] = 0\n", "                    pass\n",
+        "            sums[i] = 0\n", "            pass\n",
         "sums start with what the workspace held", (TESTS,), modules=BUILT,
     ),
     Mutant(
         "filters-one-chunk", KERNEL,
         "for chunk in range(1, chunks):", "for chunk in range(2, chunks):",
         "the second of the partial sums is left out", (TESTS,), modules=BUILT,
+    ),
+    Mutant(
+        "filters-tiles-of-the-threads-before", KERNEL,
+        "part.start = max(start, 0) * part.taps", "part.start = 0",
+        "a thread also adds to the tiles before its own", (TESTS,), modules=BUILT,
+    ),
+    Mutant(
+        "filters-threads-share-the-first-panel-alone", KERNEL,
+        "part = part_of(cut, panel, start - before, stop - before)\n        before += part.tiles\n"
+        "        if part.start < part.stop:\n            if first",
+        "part = part_of(cut, panel, start, stop - before)\n        before += part.tiles\n"
+        "        if part.start < part.stop:\n            if first",
+        "in later panels a thread leaves out tiles that are its own", (TESTS,), modules=BUILT,
     ),
     Mutant(
         "filters-bias-of-the-first-panel", KERNEL,
