@@ -10,4 +10,5 @@ cdef extern from "threads.h" nogil:
 
 
 cdef inline Py_ssize_t slot_start(Py_ssize_t items, Py_ssize_t slot, Py_ssize_t slots) noexcept nogil:
-    return items // slots * slot + min(slot, items % slots)
+    """The first item of a slot; slots with an item more than others are spread out, so that half of them have half."""
+    return items * slot // slots

@@ -106,7 +106,7 @@ MUTANTS = [
     ),
     Mutant(
         "slots-lose-the-rest", "_ext/_threads.pxd",
-        "items // slots * slot + min(slot, items % slots)", "items // slots * slot",
+        "items * slot // slots", "items // slots * slot",
         "items that don't divide by the number of threads: the rest is left out", (WINDOWS,), modules=("conv",),
     ),
     Mutant(
