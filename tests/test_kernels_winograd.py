@@ -13,6 +13,7 @@ import minidl
 from minidl import _ext, kernels, reference
 from minidl.errors import ShapeError
 from minidl.geometry import Padding, Window, sliding_window
+from minidl.kernels.winograd import WeightPlan, weight_plan
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -96,7 +97,36 @@ def test_tiles_in_several_chunks(dtype: str, m: int, r: int, monkeypatch: pytest
     """The weight gradient holds only so many tiles at a time."""
     monkeypatch.setattr("minidl.kernels.winograd._TILES_BYTES", 1)
     monkeypatch.setattr("minidl.kernels.winograd._MOST_TILES_BYTES", 1)
-    check(Case(5, 18, 20, sliding_window("test", (25, 27), r, 1, 1), dtype), m)
+    case = Case(5, 18, 20, sliding_window("test", (25, 27), r, 1, 1), dtype)
+    monkeypatch.setattr("minidl.kernels.winograd.weight_plan", weight_plan.__wrapped__)
+    assert plan_of(case, m).chunks > 1
+    check(case, m)
+
+
+def test_sums_of_5_taps_by_levels() -> None:
+    """More tiles in a chunk than the first two levels take."""
+    case = Case(4, 3, 4, sliding_window("test", (70, 50), 5, 1, 2), "float32")
+    plan = plan_of(case, 2)
+    assert plan.tiles.items * plan.tiles.tiles // plan.chunks > 600
+    check(case, 2)
+
+
+def plan_of(case: Case, m: int) -> WeightPlan:
+    """How the weight's gradient is cut."""
+    (F, C, r, _), itemsize = case.weight.shape, case.x.dtype.itemsize
+    return kernels.winograd.weight_plan(len(case.x), C, F, case.window.output_size, m, r, itemsize)
+
+
+@pytest.mark.parametrize("m", [2, 4])
+@every_dtype
+def test_sums_that_stay_with_their_thread(dtype: str, m: int, threads_everywhere: None) -> None:
+    """Few channels and many tiles, some items with fewer of them."""
+    minidl.set_num_threads(3)
+    case = Case(4, 18, 20, sliding_window("test", (57, 90), 3, 1, 1), dtype)
+    plan = plan_of(case, m)
+    assert plan.parts > 1
+    assert plan.tiles.items % plan.parts
+    check(case, m)
 
 
 @every_tile
@@ -104,6 +134,7 @@ def test_tiles_in_several_chunks(dtype: str, m: int, r: int, monkeypatch: pytest
 def test_the_bits_are_the_same_for_any_number_of_threads(dtype: str, m: int, r: int, threads_everywhere: None) -> None:
     cases = [random_case(seed, dtype, r) for seed in range(3)]
     cases.append(Case(3, 40, 50, sliding_window("test", (30, 29), r, 1, 1), dtype))
+    cases.append(Case(3, 3, 18, sliding_window("test", (89, 90), r, 1, 1), dtype))
     for case in cases:
         minidl.set_num_threads(1)
         alone = case.winograd(m)

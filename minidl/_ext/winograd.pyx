@@ -256,6 +256,70 @@ def weight_gradient(
                          <int>min(<Py_ssize_t>LANES, C - group * LANES))
 
 
+cdef void sum_part(
+    const real[:, :, :, ::1] input_nchw, const real[:, :, :, ::1] grad_nfhw, const Image* image, const Image* grad,
+    const Cut* cut, Py_ssize_t items, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t most, real* sums, real* workspace,
+) noexcept nogil:
+    """The sums over the tiles of items `start` to `stop`, which are transformed and summed one item after another."""
+    cdef Py_ssize_t groups = sixteens(image.C), filter_groups = sixteens(grad.C), strip, after, item, group, position
+    cdef Py_ssize_t strips = input_nchw.shape[0] * cut.rows * cut.across
+    cdef Py_ssize_t v_step = step(groups, most), e_step = step(filter_groups, most), s_step = step(groups, grad.C)
+    cdef Py_ssize_t positions = (cut.m + cut.r - 1) * (cut.m + cut.r - 1)
+    cdef real* v = workspace
+    cdef real* e = v + positions * v_step
+    cdef real* pixels = e + positions * e_step
+    for item in range(start, stop):
+        strip, after = slot_start(strips, item, items), slot_start(strips, item + 1, items)
+        for group in range(groups):
+            spread(&input_nchw[0, 0, 0, 0], image, cut, False, group * LANES, strip, after, pixels,
+                   v + group * most * LANES, v_step)
+        for group in range(filter_groups):
+            spread(&grad_nfhw[0, 0, 0, 0], grad, cut, True, group * LANES, strip, after, pixels,
+                   e + group * most * LANES, e_step)
+        for position in range(positions):
+            for group in range(filter_groups):
+                sum_item(v + position * v_step, e + position * e_step, sums + position * s_step, pixels, image.C,
+                         grad.C, group, (after - strip) * cut.width, most, False, item > start)
+
+
+def weight_gradient_by_parts(
+    const real[:, :, :, ::1] input_nchw, const real[:, :, :, ::1] grad_nfhw, Py_ssize_t top, Py_ssize_t left,
+    real[:, :, ::1] grad_weight_fck, int m, int r, Py_ssize_t rows, Py_ssize_t across, Py_ssize_t width,
+    Py_ssize_t items, real[:, ::1] sums, real[:, ::1] workspace, int threads,
+):
+    """The same where sums are few enough to stay in a core's cache beside an item's tiles.
+
+    Each row of `sums` is that of a part of the items; they are added in order. Tiles never leave their thread. Not for
+    5 taps, whose sums go by levels.
+    """
+    cdef Cut cut
+    cdef Image image, grad
+    cdef Py_ssize_t C = input_nchw.shape[1], F = grad_nfhw.shape[1], groups = sixteens(C), parts = sums.shape[0]
+    cdef Py_ssize_t strips = input_nchw.shape[0] * rows * across, positions = (m + r - 1) * (m + r - 1)
+    cdef Py_ssize_t most = (strips + items - 1) // items * width, s_step = step(groups, F)
+    cdef Py_ssize_t slot, part, group, f, i
+    cut.m, cut.r, cut.rows, cut.across, cut.width = m, r, rows, across, width
+    image.C, image.H, image.W, image.top, image.left = C, input_nchw.shape[2], input_nchw.shape[3], top, left
+    grad.C, grad.H, grad.W, grad.top, grad.left = F, grad_nfhw.shape[2], grad_nfhw.shape[3], 0, 0
+    with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
+        for slot in prange(threads, schedule="static"):
+            for part in range(slot_start(parts, slot, threads), slot_start(parts, slot + 1, threads)):
+                sum_part(input_nchw, grad_nfhw, &image, &grad, &cut, items, slot_start(items, part, parts),
+                         slot_start(items, part + 1, parts), most, &sums[part, 0], &workspace[slot, 0])
+        team_barrier()
+        for slot in prange(threads, schedule="static"):
+            for part in range(1, parts):
+                for i in range(slot_start(positions * s_step, slot, threads),
+                               slot_start(positions * s_step, slot + 1, threads)):
+                    sums[0, i] += sums[part, i]
+        team_barrier()
+        for slot in prange(threads, schedule="static"):
+            for f in range(slot_start(F, slot, threads), slot_start(F, slot + 1, threads)):
+                for group in range(groups):
+                    taps(m, r, &sums[0, 0] + (group * F + f) * LANES, s_step, &grad_weight_fck[f, group * LANES, 0],
+                         <int>min(<Py_ssize_t>LANES, C - group * LANES))
+
+
 def transform(const real[:, :, ::1] tile, int m, int r, str which, real[:, :, ::1] result):
     """result = one of the transforms above of one tile of 16 channels, so that a test sees the matrices.
 

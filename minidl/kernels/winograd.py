@@ -32,6 +32,10 @@ TRANSFORMED_WEIGHTS_BYTES = 64 * 1024**2
 _TILES_BYTES = 4 * 1024**2
 _MOST_TILES_BYTES = 24 * 1024**2
 _TILES_SUMMED = 512
+# Sums that fit into a core's cache beside the tiles of an item, which are then transformed and summed by one thread.
+_PART_BYTES = 1024**2
+_FEWEST_TILES = 32
+_PARTS = 8
 _LANES = 16
 # Tiles of so many inputs along an axis that go through all steps together, so that what is between the steps stays in
 # the cache.
@@ -53,9 +57,8 @@ class TilePlan(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def tile_plan(N: int, outputs: Pair, m: int, r: int) -> TilePlan:
-    """For N images of outputs."""
-    most = _TILES_TOGETHER[m + r - 1]
+def tile_plan(N: int, outputs: Pair, m: int, r: int, most: int) -> TilePlan:
+    """For N images of outputs, up to so many tiles together."""
     rows, columns = -(-outputs[0] // m), -(-outputs[1] // m)
     across = -(-columns // most)
     width = -(-columns // across)
@@ -92,6 +95,7 @@ def winograd_applies(window: Window, groups: int, channels: int, filters: int, m
 
 _forward = by_dtype(_ext.winograd.forward)
 _weight_gradient = by_dtype(_ext.winograd.weight_gradient)
+_weight_gradient_by_parts = by_dtype(_ext.winograd.weight_gradient_by_parts)
 
 
 def winograd_conv2d(x: Array, weight: Array, bias: Array | None, window: Window, m: int) -> Array:
@@ -117,7 +121,7 @@ def _correlate(
     F, dtype, r = output.shape[1], x.dtype, weight.shape[2]
     if not output.size:
         return
-    plan = tile_plan(N, output.shape[2:], m, r)
+    plan = tile_plan(N, output.shape[2:], m, r, _TILES_TOGETHER[m + r - 1])
     biases = np.zeros(_sixteens(F) * _LANES, dtype)
     if bias is not None:
         biases[:F] = bias
@@ -133,6 +137,42 @@ def _correlate(
         )  # fmt: skip
 
 
+class WeightPlan(NamedTuple):
+    """How a weight's gradient is cut."""
+
+    tiles: TilePlan
+    # Sums over parts of the items, by one thread each, or 0 if all threads share the tiles of a chunk; then how many
+    # chunks there are.
+    parts: int
+    chunks: int
+    # Numbers of one sum, of the tiles of a chunk, and of one thread's workspace.
+    sums: int
+    held: int
+    scratch: int
+
+
+@lru_cache(maxsize=1024)
+def weight_plan(N: int, C: int, F: int, outputs: Pair, m: int, r: int, itemsize: int) -> WeightPlan:
+    """For N images."""
+    groups, filter_groups, positions = _sixteens(C), _sixteens(F), (m + r - 1) ** 2
+    step = _ext.winograd.position_step
+    tile_bytes = positions * (groups + filter_groups) * _LANES * itemsize
+    sums = positions * step(groups, F)
+    most = min(_TILES_TOGETHER[m + r - 1], (_PART_BYTES - sums * itemsize) // tile_bytes)
+    if r == 3 and most >= _FEWEST_TILES:
+        plan = tile_plan(N, outputs, m, r, most)
+        if plan.items >= 2 * _PARTS:
+            held = positions * (step(groups, plan.tiles) + step(filter_groups, plan.tiles))
+            return WeightPlan(plan, _PARTS, 0, sums, 0, held + plan.pixels * _LANES)
+    plan = tile_plan(N, outputs, m, r, _TILES_TOGETHER[m + r - 1])
+    enough = max(_TILES_SUMMED * tile_bytes, 2 * sums * itemsize)
+    chunk_bytes = max(_TILES_BYTES, min(enough, _MOST_TILES_BYTES))
+    chunks = -(-plan.items // max(chunk_bytes // (plan.tiles * tile_bytes), 1))
+    most = -(-plan.items // chunks) * plan.tiles
+    held = positions * (step(groups, most) + step(filter_groups, most))
+    return WeightPlan(plan, 0, chunks, sums, held, max(plan.pixels, 2 * groups * _LANES) * _LANES)
+
+
 def winograd_weight_gradient(x: Array, grad: Array, window: Window, m: int) -> Array:
     """(N, C, H, W) and (N, F, OH, OW) to (F, C, r, r)."""
     N, C = x.shape[:2]
@@ -141,24 +181,16 @@ def winograd_weight_gradient(x: Array, grad: Array, window: Window, m: int) -> A
     if not (N and output.size):
         output.fill(0)
         return output
-    plan = tile_plan(N, window.output_size, m, r)
-    positions = (m + r - 1) ** 2
-    step = _ext.winograd.position_step
-    tile_bytes = positions * (_sixteens(C) + _sixteens(F)) * _LANES * dtype.itemsize
-    sums_held = positions * step(_sixteens(C), F)
-    enough = max(_TILES_SUMMED * tile_bytes, 2 * sums_held * dtype.itemsize)
-    chunk_bytes = max(_TILES_BYTES, min(enough, _MOST_TILES_BYTES))
-    chunks = -(-plan.items // max(chunk_bytes // (plan.tiles * tile_bytes), 1))
-    most = -(-plan.items // chunks) * plan.tiles
-    tiles_held = positions * (step(_sixteens(C), most) + step(_sixteens(F), most))
+    plan = weight_plan(N, C, F, window.output_size, m, r, dtype.itemsize)
+    cut = (window.padding.top, window.padding.left, output.reshape(F, C, r * r), m, r, *plan.tiles[:4])
     threads = min(threads_for(grad.size * C), 1024)
     with (
-        workspace(1, tiles_held, dtype) as tiles,
-        workspace(1, sums_held, dtype) as sums,
-        workspace(threads, max(plan.pixels, 2 * _sixteens(C) * _LANES) * _LANES, dtype) as rows,
+        workspace(max(plan.parts, 1), plan.sums, dtype) as sums,
+        workspace(threads, plan.scratch, dtype) as rows,
     ):
-        _weight_gradient[dtype](
-            contiguous(x), contiguous(grad), window.padding.top, window.padding.left, output.reshape(F, C, r * r),
-            m, r, plan.rows, plan.across, plan.width, plan.items, chunks, tiles, sums, rows, threads,
-        )  # fmt: skip
+        if plan.parts:
+            _weight_gradient_by_parts[dtype](contiguous(x), contiguous(grad), *cut, sums, rows, threads)
+            return output
+        with workspace(1, plan.held, dtype) as tiles:
+            _weight_gradient[dtype](contiguous(x), contiguous(grad), *cut, plan.chunks, tiles, sums, rows, threads)
     return output

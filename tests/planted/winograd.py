@@ -76,6 +76,30 @@ MUTANTS = [
         (WINOGRAD,),
     ),
     Mutant(
+        "winograd-parts-begin-with-what-was-there",
+        "_ext/winograd.pyx",
+        "cut.width, most, False, item > start)",
+        "cut.width, most, False, True)",
+        "sums of a thread's own begin with what the workspace held",
+        ("test_kernels_winograd.py -k stay_with",),
+    ),
+    Mutant(
+        "winograd-items-overwrite",
+        "_ext/winograd.pyx",
+        "cut.width, most, False, item > start)",
+        "cut.width, most, False, False)",
+        "each item's tiles replace those before in the sums of a thread's own",
+        ("test_kernels_winograd.py -k stay_with",),
+    ),
+    Mutant(
+        "winograd-a-part-left-out",
+        "_ext/winograd.pyx",
+        "for part in range(1, parts):",
+        "for part in range(2, parts):",
+        "the second part's sums are not added",
+        ("test_kernels_winograd.py -k stay_with",),
+    ),
+    Mutant(
         "winograd-chunks-of-5-taps-overwrite",
         "_ext/winograd.pyx",
         "sums, F * LANES, add or done > SUMS_TOGETHER)",
@@ -97,7 +121,7 @@ MUTANTS = [
         "sums, F * LANES, add or done > SUMS_TOGETHER)",
         "sums, F * LANES, add)",
         "of many partial sums over tiles only the last few are left",
-        (STRIPS,),
+        ("test_kernels_winograd.py -k by_levels",),
     ),
     Mutant(
         "winograd-sums-in-one-row",
@@ -105,7 +129,7 @@ MUTANTS = [
         "done % SUMS_TOGETHER == 0 or t == tiles",
         "t == tiles",
         "partial sums of tiles beyond the first few are left out",
-        (STRIPS,),
+        ("test_kernels_winograd.py -k by_levels",),
     ),
     Mutant(
         "winograd-fourth-power",
