@@ -22,7 +22,7 @@ from layer_shapes import GRID, Layer
 TITLE = "Threads"
 FROM_FLOPS = 100_000_000
 # A layer like another adds nothing here: one in two is measured.
-STEP = 2
+STEP = 1
 MATMUL = "NumPy's matmul, 256x256"
 SIZE = 256
 
