@@ -114,6 +114,13 @@ static void NAME(filter_gradient)(const REAL *x, const ptrdiff_t *offset, ptrdif
     for (ptrdiff_t k = 0; k < count; k += taps, to += taps * vectors * WIDTH) {
         ptrdiff_t group[MINIDL_FILTER_MOST_TAPS];
         for (int i = 0; i < taps; i++) group[i] = offset[k + i < count ? k + i : count - 1];
+        /* Rows that only the next taps see, other channels': hardware doesn't foresee them. */
+        const ptrdiff_t line = 64 / sizeof(REAL);
+        for (ptrdiff_t next = k + taps; next < k + 2 * taps && next < count; next++)
+            if (offset[next] - offset[next - 1] >= line)
+                for (ptrdiff_t row = 0; row < rows; row++)
+                    for (ptrdiff_t i = 0; i < columns * stride; i += line)
+                        __builtin_prefetch(x + offset[next] + row * row_step + i, 0, 3);
 #define TILE(VB, TAPS)                                                                                                 \
     if (vectors == VB) NAME(filter_taps_##VB##_##TAPS)(x, group, row_step, stride, rows, columns, gradient, to);
         MINIDL_FILTER_TAPS(TILE)
