@@ -277,6 +277,9 @@ def _columns_cost(direction: str, N: int, C: int, F: int, window: Window, itemsi
         # result's columns, too, come in whole vectors.
         packed += 0.35 * N * F * seen + (0.9 if window.taps > 1 else 0.35) * gathered
         filled *= C * window.taps / (-(-C * window.taps // 16) * 16)
+    if direction == "input" and window.taps > 1:
+        # Each remainder in the stride is a product of its own.
+        packed += 1_000_000 / width * (window.stride[0] * window.stride[1] - 1)
     return products / (_TILE_RATE * filled) + packed + 0.1 * moved
 
 
