@@ -24,8 +24,8 @@ cdef enum:
     # How many of them are summed up in registers; see Product.
     GROUPS_TOGETHER = 2
     TILES_TOGETHER = 32
-    # The same for 5 taps, and how many sums of TILES_AT_ONCE then are added up before they join the sum of all.
     FEWER_TOGETHER = 16
+    # Where sums go by levels, how many of TILES_AT_ONCE are added up before they join the sum of all.
     SUMS_TOGETHER = 8
 
 
@@ -157,18 +157,17 @@ cdef inline void join(
 
 cdef void sum_item(
     const real* v, const real* e, real* sums, real* workspace, Py_ssize_t C, Py_ssize_t F, Py_ssize_t group,
-    Py_ssize_t tiles, Py_ssize_t tiles_apart, bint in_steps, bint add,
+    Py_ssize_t tiles, Py_ssize_t tiles_apart, Py_ssize_t together, bint in_steps, bint add,
 ) noexcept nogil:
     """sums[channel group][filter][16] (+)= the sum over tiles of e[filter group][tile] v[channel group][tile].
 
-    `in_steps`: what registers have summed up is added to sums of TILES_AT_ONCE tiles, these to sums of SUMS_TOGETHER
-    times as many, and only these to the sum of all. That costs a few per cent, and is for where fourth powers of the
-    points enlarge the rounding of a sum of thousands.
+    Registers sum up `together` tiles. `in_steps`: these sums are added to sums of TILES_AT_ONCE tiles, these to sums of
+    SUMS_TOGETHER times as many, and only these to the sum of all. That costs a few per cent, and is for where fourth
+    powers of the points enlarge the rounding of a sum, or thousands of tiles.
     """
     cdef Product steps
     cdef Py_ssize_t c, f, t = 0, part, groups = sixteens(C), filters = min(<Py_ssize_t>LANES, F - group * LANES)
     cdef Py_ssize_t parts = (filters + ROWS - 1) // ROWS, done = 0
-    cdef Py_ssize_t together = FEWER_TOGETHER if in_steps else TILES_TOGETHER
     cdef real* once = workspace
     cdef real* several = workspace + groups * LANES * LANES
     sums += group * LANES * LANES
@@ -201,11 +200,13 @@ cdef void sum_item(
 def weight_gradient(
     const real[:, :, :, ::1] input_nchw, const real[:, :, :, ::1] grad_nfhw, Py_ssize_t top, Py_ssize_t left,
     real[:, :, ::1] grad_weight_fck, int m, int r, Py_ssize_t rows, Py_ssize_t across, Py_ssize_t width,
-    Py_ssize_t items, Py_ssize_t chunks, real[:, ::1] tiles, real[:, ::1] sums, real[:, ::1] workspace, int threads,
+    Py_ssize_t items, Py_ssize_t chunks, bint in_steps, real[:, ::1] tiles, real[:, ::1] sums,
+    real[:, ::1] workspace, int threads,
 ):
     """grad_weight = the sum over samples and positions of grad times what the window sees.
 
-    The tiles of one chunk of the items (strips together) exist at once; chunks are added up in their order.
+    The tiles of one chunk of the items (strips together) exist at once; chunks are added up in their order, `in_steps`
+    as `sum_item` says.
     """
     cdef Cut cut
     cdef Image image, grad
@@ -247,7 +248,9 @@ def weight_gradient(
                     sum_item(v + position * v_step, e + position * e_step, &sums[0, 0] + position * s_step,
                              &workspace[slot, 0], C, F, item % filter_groups,
                              (slot_start(strips, slot_start(items, chunk + 1, chunks), items)
-                              - slot_start(strips, first, items)) * width, most, r == 5, chunk > 0)
+                              - slot_start(strips, first, items)) * width, most,
+                             FEWER_TOGETHER if r == 5 else TILES_TOGETHER,
+                             in_steps, chunk > 0)
             team_barrier()
         for slot in prange(threads, schedule="static"):
             for f in range(slot_start(F, slot, threads), slot_start(F, slot + 1, threads)):
@@ -279,7 +282,7 @@ cdef void sum_part(
         for position in range(positions):
             for group in range(filter_groups):
                 sum_item(v + position * v_step, e + position * e_step, sums + position * s_step, pixels, image.C,
-                         grad.C, group, (after - strip) * cut.width, most, False, item > start)
+                         grad.C, group, (after - strip) * cut.width, most, TILES_TOGETHER, False, item > start)
 
 
 def weight_gradient_by_parts(

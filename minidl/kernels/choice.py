@@ -81,11 +81,11 @@ def within_precision(algorithm: str, direction: str, C: int, F: int, window: Win
     """Whether the rounding errors of an algorithm that applies stay within 4 times im2col's, or may be larger.
 
     Root mean squares against float64, on normal data (benchmarks/winograd_layers.py --error). The tiles of 6 inputs
-    along an axis are at most 2.1 times im2col's forward. Those of 3x3 kernels: 3.6 times for the weight's gradient; for
-    the input's 4.9 times below 64 filters, where im2col's own sums are short, and at most 3.8 from there on. Those of
-    5x5 kernels: for the input's gradient 4.8 times below 96 filters, at most 3.5 from there on; for the weight's, whose
-    last transform has fourth powers, at most 4.0 for outputs of 13x13 and more from 96 filters on or with up to 64
-    channels, and up to 5.5 otherwise.
+    along an axis are at most 2.1 times im2col's forward. Those of 3x3 kernels: 3.9 times for the weight's gradient,
+    for 1 to 128 images; for the input's 4.9 times below 64 filters, where im2col's own sums are short, and at most 3.8
+    from there on. Those of 5x5 kernels: for the input's gradient 4.8 times below 96 filters, at most 3.5 from there on;
+    for the weight's, whose last transform has fourth powers, at most 4.0 for outputs of 13x13 and more from 96 filters
+    on or with up to 64 channels, and up to 5.5 otherwise.
 
     Tiles along rows (`_rows_within_precision` has the limits), beside BLAS with AVX-512: forward, where errors grow as
     terms get fewer, 4.9 times with 3 (channels times rows of the kernel) and at most 3.9 where it is allowed; for the

@@ -32,10 +32,16 @@ TRANSFORMED_WEIGHTS_BYTES = 64 * 1024**2
 _TILES_BYTES = 4 * 1024**2
 _MOST_TILES_BYTES = 24 * 1024**2
 _TILES_SUMMED = 512
+# Of more tiles than these (of 4x4 outputs; of 2x2 eight times as many, of more than 128 x 128 weights up to four times)
+# sums go by levels, which costs 4 to 6 %: one level's error grew to 7.5 times im2col's for 25,000 tiles of 64 channels.
+_TILES_IN_ONE_SUM = 1600
 # Sums that fit into a core's cache beside the tiles of an item, which are then transformed and summed by one thread.
 _PART_BYTES = 1024**2
 _FEWEST_TILES = 32
+# Parts of the items, which threads share; more of them where each would sum up very many tiles, in so much memory.
 _PARTS = 8
+_TILES_OF_PART = 4096
+_PARTS_BYTES = 16 * 1024**2
 _LANES = 16
 # Tiles of so many inputs along an axis that go through all steps together, so that what is between the steps stays in
 # the cache.
@@ -145,6 +151,8 @@ class WeightPlan(NamedTuple):
     # chunks there are.
     parts: int
     chunks: int
+    # Whether sums go by levels; see `sum_item`.
+    in_steps: bool
     # Numbers of one sum, of the tiles of a chunk, and of one thread's workspace.
     sums: int
     held: int
@@ -163,14 +171,19 @@ def weight_plan(N: int, C: int, F: int, outputs: Pair, m: int, r: int, itemsize:
         plan = tile_plan(N, outputs, m, r, most)
         if plan.items >= 2 * _PARTS:
             held = positions * (step(groups, plan.tiles) + step(filter_groups, plan.tiles))
-            return WeightPlan(plan, _PARTS, 0, sums, 0, held + plan.pixels * _LANES)
+            parts = _PARTS
+            while plan.items * plan.tiles > parts * _TILES_OF_PART and 2 * parts * sums * itemsize <= _PARTS_BYTES:
+                parts *= 2
+            return WeightPlan(plan, parts, 0, False, sums, 0, held + plan.pixels * _LANES)
     plan = tile_plan(N, outputs, m, r, _TILES_TOGETHER[m + r - 1])
     enough = max(_TILES_SUMMED * tile_bytes, 2 * sums * itemsize)
     chunk_bytes = max(_TILES_BYTES, min(enough, _MOST_TILES_BYTES))
     chunks = -(-plan.items // max(chunk_bytes // (plan.tiles * tile_bytes), 1))
     most = -(-plan.items // chunks) * plan.tiles
     held = positions * (step(groups, most) + step(filter_groups, most))
-    return WeightPlan(plan, 0, chunks, sums, held, max(plan.pixels, 2 * groups * _LANES) * _LANES)
+    few = (_TILES_IN_ONE_SUM if m == 4 else 8 * _TILES_IN_ONE_SUM) * min(max(C * F / 128**2, 1), 4)
+    in_steps = r == 5 or N * plan.rows * plan.across * plan.width > few
+    return WeightPlan(plan, 0, chunks, in_steps, sums, held, max(plan.pixels, 2 * groups * _LANES) * _LANES)
 
 
 def winograd_weight_gradient(x: Array, grad: Array, window: Window, m: int) -> Array:
@@ -192,5 +205,7 @@ def winograd_weight_gradient(x: Array, grad: Array, window: Window, m: int) -> A
             _weight_gradient_by_parts[dtype](contiguous(x), contiguous(grad), *cut, sums, rows, threads)
             return output
         with workspace(1, plan.held, dtype) as tiles:
-            _weight_gradient[dtype](contiguous(x), contiguous(grad), *cut, plan.chunks, tiles, sums, rows, threads)
+            _weight_gradient[dtype](
+                contiguous(x), contiguous(grad), *cut, plan.chunks, plan.in_steps, tiles, sums, rows, threads
+            )
     return output
