@@ -113,6 +113,7 @@ static inline void NAME(gemm_tile)(const REAL *a, const REAL *b, ptrdiff_t count
 static void NAME(gemm_gather)(const REAL *x, const minidl_gemm_view *view, ptrdiff_t k_start, ptrdiff_t k_stop,
                               const minidl_gemm_run *runs, int found, REAL *to, ptrdiff_t to_panel,
                               ptrdiff_t to_row) {
+    const ptrdiff_t line = 64 / sizeof(REAL);
     ptrdiff_t channel = k_start / view->taps, t = k_start % view->taps;
     for (ptrdiff_t k = k_start; k < k_stop; k++, to += to_row) {
         const ptrdiff_t *tap = view->tap + 4 * t;
@@ -126,6 +127,10 @@ static void NAME(gemm_gather)(const REAL *x, const minidl_gemm_view *view, ptrdi
             if (h < 0 || h >= view->H || start >= end) start = end = stop;
             const REAL *from = plane + runs[r].image * view->image_step + h * view->W + tap[1];
             for (ptrdiff_t j = runs[r].column; j < start; j++) lanes[j] = 0;
+            if (view->taps == 1 && k + 1 < k_stop && start < end)
+                /* The next channel's: hardware doesn't foresee another page. */
+                for (ptrdiff_t i = start * view->column_stride; i < end * view->column_stride; i += line)
+                    __builtin_prefetch(from + view->channel_step + i, 0, 3);
             if (end - start == LANES && view->column_stride == 1)
                 UNROLL for (int v = 0; v < LANES; v += WIDTH)
                     *(VECTOR *)(lanes + start + v) = *(const VECTOR *)(from + start + v);
