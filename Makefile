@@ -15,7 +15,7 @@ unexport PYTHONPATH PYTHONHOME
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUN := $(BIN)/python
 
-.PHONY: help build lenet test test-half test-rest test-isa test-all parity mutants sanitize lint bench dist clean
+.PHONY: help build lenet test test-half test-rest test-slow test-isa test-all parity mutants sanitize lint bench dist clean
 
 help:
 	@echo "make lenet      train LeNet-5 on MNIST (LENET='--fast ...' passes options on)"
@@ -87,9 +87,12 @@ test-rest:
 
 ISAS := debug v2 v3
 test-all: build $(if $(PARITY),parity)
-	MINIDL_PARITY=$(PARITY) $(RUN) -m pytest -q -m slow tests
-	@$(MAKE) --no-print-directory --output-sync=target -j2 $(ISAS:%=test-isa-half-%) $(ISAS:%=test-isa-rest-%)
+	@$(MAKE) --no-print-directory --output-sync=target -j2 test-slow \
+	  $(ISAS:%=test-isa-half-%) $(ISAS:%=test-isa-rest-%)
 	@$(MAKE) --no-print-directory sanitize $(if $(PARITY),mutants)
+
+test-slow:
+	MINIDL_PARITY=$(PARITY) $(RUN) -m pytest -q -m slow tests
 
 test-isa-half-%:
 	@$(MAKE) --no-print-directory test-isa ISA=$* TESTS="$(addprefix tests/,$(HALF))"
