@@ -20,14 +20,16 @@ every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 ROWS, LANES, _ = _ext.implicit_gemm.tile_sizes(4)
 
 
-@pytest.fixture(autouse=True, params=["positions", "filters"])
+@pytest.fixture(autouse=True, params=["positions", "pointwise", "filters"])
 def in_lanes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both cuts, whichever would take less time."""
+    """All cuts, whichever would take less time; positions without the one for 1x1 kernels and with it."""
 
     def lanes_are_filters(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> bool:
         return request.param == "filters" and direction != "input" and min(N, C, F) > 0
 
     monkeypatch.setattr(kernels.implicit_gemm, "lanes_are_filters", lanes_are_filters)
+    if request.param != "pointwise":
+        monkeypatch.setattr(kernels.implicit_gemm, "is_pointwise", lambda window, itemsize: False)
     return str(request.param)
 
 
@@ -189,10 +191,10 @@ def test_weight_gradients_in_every_cut(shape: tuple[int, ...], F: int, kernel: i
 def test_the_cuts_there_are() -> None:
     """If the plans change, the sizes above must follow."""
     plan = kernels.implicit_gemm._weight_plan
-    chunks = [plan(N, C, F, sliding_window("test", size, k), 4).sums[0]
+    chunks = [plan(N, C, F, sliding_window("test", size, k), 4, 1).sums[0]
               for N, C, F, size, k in ((40, 3, 2 * ROWS, (9, 9), 3), (3, 600, 700, (3, 3), 1))]  # fmt: skip
     assert chunks[0] > 1 == chunks[1]
-    blocks, most, rows, columns = plan(3, 600, 700, sliding_window("test", (3, 3), 1), 4).cut
+    blocks, most, rows, columns = plan(3, 600, 700, sliding_window("test", (3, 3), 1), 4, 1).cut
     assert rows * columns > 1
     assert blocks * most >= 27
     forward = kernels.implicit_gemm._forward_plan(3, 1100, 19, sliding_window("test", (5, 7), 1), 4)

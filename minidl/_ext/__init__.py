@@ -33,12 +33,12 @@ def _choose() -> str:
 instruction_set = _choose()
 (
     pool, elementwise, loss, optim, norm, stack, dense, direct, winograd, row_winograd, depthwise, implicit_gemm,
-    filter_lanes,
+    filter_lanes, pointwise,
 ) = (
     import_module(f"minidl._ext.{name}_{instruction_set}")
     for name in (
         "pool", "elementwise", "loss", "optim", "norm", "stack", "dense", "direct", "winograd", "row_winograd",
-        "depthwise", "implicit_gemm", "filter_lanes",
+        "depthwise", "implicit_gemm", "filter_lanes", "pointwise",
     )
 )  # fmt: skip
 
@@ -65,6 +65,7 @@ __all__ = [
     "matmul",
     "norm",
     "optim",
+    "pointwise",
     "pool",
     "stack",
     "threads_by",

@@ -1,6 +1,11 @@
 """What gemm.h offers, for both number types under one name."""
 
 from minidl._ext._types cimport real
+from minidl._ext._window cimport copy_run
+
+cdef enum:
+    # While weights are packed across their channels, the next panel finds its neighbour's lines in the L1 cache.
+    CHANNELS_AT_ONCE = 16
 
 
 cdef extern from "gemm.h" nogil:
@@ -70,3 +75,37 @@ cdef inline void turn(
         turn_float(source, row, rows, count, to, wide)
     else:
         turn_double(source, row, rows, count, to, wide)
+
+
+cdef inline void pack_rows(
+    const real* weight, Py_ssize_t F, Py_ssize_t C, Py_ssize_t row_step, Py_ssize_t channel_step,
+    const Py_ssize_t* weight_tap, Py_ssize_t T, Py_ssize_t panel_start, Py_ssize_t panel_stop, real* packed,
+) noexcept nogil:
+    """packed[panel][k][ROWS] of F rows, each of C channels with taps at T places; zeros in rows beyond the last."""
+    cdef Py_ssize_t channel = 0, panel, first, rows, c, t, i
+    cdef const real* source
+    cdef real* to
+    if channel_step == T:
+        # All taps of a channel, and the next channel after them.
+        for panel in range(panel_start, panel_stop):
+            first = panel * ROWS
+            turn(weight + first * row_step, row_step, min(<Py_ssize_t>ROWS, F - first), C * T,
+                 packed + panel * C * T * ROWS, ROWS)
+        return
+    while channel < C:
+        for panel in range(panel_start, panel_stop):
+            first = panel * ROWS
+            rows = min(<Py_ssize_t>ROWS, F - first)
+            to = packed + (panel * C + channel) * T * ROWS
+            for c in range(channel, min(channel + CHANNELS_AT_ONCE, C)):
+                for t in range(T):
+                    source = weight + first * row_step + c * channel_step + weight_tap[t]
+                    if row_step == 1:
+                        copy_run(to, source, <size_t>rows * sizeof(real))
+                    else:
+                        for i in range(rows):
+                            to[i] = source[i * row_step]
+                    for i in range(rows, ROWS):
+                        to[i] = 0
+                    to += ROWS
+        channel += CHANNELS_AT_ONCE

@@ -17,6 +17,19 @@
 #define MINIDL_GEMM_VECTORS 3
 #define MINIDL_GEMM_ROWS (MINIDL_VECTOR_BYTES == 64 ? 8 : 4)
 
+/* sum[ROWS][VB] += the sum over k < count of a[k][ROWS] times VB vectors of b[k][LANES]. */
+#define MINIDL_GEMM_PRODUCTS(VB)                                                                                       \
+    do {                                                                                                               \
+        VECTOR seen[VB];                                                                                               \
+        UNROLL for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(b + v * WIDTH);                                \
+        UNROLL for (int i = 0; i < ROWS; i++) {                                                                        \
+            /* To subtract 0 changes no number and costs nothing; to add it would turn -0 into 0. */                   \
+            const VECTOR factor = a[i] - (VECTOR){0};                                                                  \
+            UNROLL for (int v = 0; v < VB; v++) sum[i][v] += factor * seen[v];                                         \
+        }                                                                                                              \
+        a += ROWS, b += LANES;                                                                                         \
+    } while (--count);
+
 /* The images [image][channel][H][W] that are read, the positions on them, and the taps of a kernel there. A tap has
  * four numbers: its offset in rows and in columns, the first column of positions from which it is inside, and the end
  * of those. */
@@ -76,16 +89,7 @@ typedef INTEGER FOUR_MASK __attribute__((vector_size(4 * sizeof(REAL))));
         /* The result's lines are fetched while the products are computed. */                                          \
         UNROLL for (int i = 0; i < ROWS; i++)                                                                          \
             UNROLL for (int v = 0; v < VB; v++) __builtin_prefetch(c + i * c_row + v * WIDTH, 1);                      \
-        do {                                                                                                           \
-            VECTOR seen[VB];                                                                                           \
-            UNROLL for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(b + v * WIDTH);                            \
-            UNROLL for (int i = 0; i < ROWS; i++) {                                                                    \
-                /* To subtract 0 changes no number and costs nothing; to add it would turn -0 into 0. */               \
-                const VECTOR factor = a[i] - (VECTOR){0};                                                              \
-                UNROLL for (int v = 0; v < VB; v++) sum[i][v] += factor * seen[v];                                     \
-            }                                                                                                          \
-            a += ROWS, b += LANES;                                                                                     \
-        } while (--count);                                                                                             \
+        MINIDL_GEMM_PRODUCTS(VB)                                                                                       \
         if (add)                                                                                                       \
             UNROLL for (int i = 0; i < ROWS; i++)                                                                      \
                 UNROLL for (int v = 0; v < VB; v++) sum[i][v] += *(VECTOR *)(c + i * c_row + v * WIDTH);               \

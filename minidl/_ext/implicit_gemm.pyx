@@ -12,7 +12,7 @@ Q = N*P positions of the batch.
 from cython.parallel cimport parallel, prange
 
 from minidl._ext._gemm cimport (
-    ROWS, VECTOR_BYTES, VECTORS, Run, View, find_runs, gather, lanes_of, tile, turn,
+    ROWS, VECTOR_BYTES, VECTORS, Run, View, find_runs, gather, lanes_of, pack_rows, tile, turn,
 )
 from minidl._ext._threads cimport slot_start, team_barrier
 from minidl._ext._types cimport real
@@ -22,8 +22,6 @@ cdef enum:
     MOST_PANELS = 8
     # A run for every lane of as many panels, at the widest; the weight gradient has at most as many positions at once.
     MOST_RUNS = MOST_PANELS * 48
-    # While weights are packed across their channels, the next panel finds its neighbour's lines in the L1 cache.
-    CHANNELS_AT_ONCE = 16
 
 
 cdef struct Product:
@@ -68,40 +66,6 @@ cdef void split_rows(
         for phase in range(min(phases, columns)):
             copy_every(split + row * product.view.W + phase * wide, image + row * columns + phase, phases,
                        (columns - phase + phases - 1) // phases)
-
-
-cdef void pack_weights(
-    const real[::1] weight, Py_ssize_t row_step, Py_ssize_t channel_step, const Py_ssize_t[::1] weight_tap,
-    const Product* product, Py_ssize_t panel_start, Py_ssize_t panel_stop, real* packed,
-) noexcept nogil:
-    """packed[panel][k][ROWS]; a row of the product is `row_step` after the last, a channel `channel_step`."""
-    cdef Py_ssize_t T = product.view.taps, channel = 0, panel, first, rows, c, t, i
-    cdef const real* source
-    cdef real* to
-    if channel_step == T:
-        # All taps of a channel, and the next channel after them.
-        for panel in range(panel_start, panel_stop):
-            first = panel * ROWS
-            turn(&weight[first * row_step], row_step, min(<Py_ssize_t>ROWS, product.F - first), product.K,
-                 packed + panel * product.K * ROWS, ROWS)
-        return
-    while channel < product.C:
-        for panel in range(panel_start, panel_stop):
-            first = panel * ROWS
-            rows = min(<Py_ssize_t>ROWS, product.F - first)
-            to = packed + (panel * product.K + channel * T) * ROWS
-            for c in range(channel, min(channel + CHANNELS_AT_ONCE, product.C)):
-                for t in range(T):
-                    source = &weight[first * row_step + c * channel_step + weight_tap[t]]
-                    if row_step == 1:
-                        copy_run(to, source, <size_t>rows * sizeof(real))
-                    else:
-                        for i in range(rows):
-                            to[i] = source[i * row_step]
-                    for i in range(rows, ROWS):
-                        to[i] = 0
-                    to += ROWS
-        channel += CHANNELS_AT_ONCE
 
 
 cdef void put(
@@ -203,9 +167,9 @@ def correlate(
         result[2], result[3], result[4], result[5])
     with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
         for slot in prange(threads, schedule="static"):
-            pack_weights(weight, result[6], result[7], weight_tap, &product,
-                         slot_start(product.panels, slot, threads), slot_start(product.panels, slot + 1, threads),
-                         &packed[0])
+            pack_rows(&weight[0], product.F, product.C, result[6], result[7], &weight_tap[0], product.view.taps,
+                      slot_start(product.panels, slot, threads), slot_start(product.panels, slot + 1, threads),
+                      &packed[0])
             if product.phases > 1:
                 split_rows(&image[0], &product, slot_start(image_rows, slot, threads),
                            slot_start(image_rows, slot + 1, threads), &split[0])

@@ -15,6 +15,7 @@ from minidl.kernels.filter_lanes import (
     filter_lanes_cost,
     filter_lanes_weight_gradient,
 )
+from minidl.kernels.pointwise import is_pointwise, pointwise_product
 from minidl.memory import new_array, workspace
 from minidl.runtime import threads_for
 
@@ -63,7 +64,6 @@ class GradientPlan(NamedTuple):
     sums: tuple[int, int, int]
     split: int
     scratch: int
-    work: int
 
 
 def _whole(count: int, unit: int) -> int:
@@ -206,7 +206,8 @@ def _input_plans(N: int, C: int, F: int, window: Window, itemsize: int) -> tuple
 
 
 @lru_cache(maxsize=1024)
-def _weight_plan(N: int, C: int, F: int, window: Window, itemsize: int) -> GradientPlan:
+def _weight_plan(N: int, C: int, F: int, window: Window, itemsize: int, threads: int) -> GradientPlan:
+    """For so many threads, which makes no difference to a number's bits: those depend on the positions' cut alone."""
     rows, lanes, _ = _ext.implicit_gemm.tile_sizes(itemsize)
     image, positions, stride, offsets = window.input_size, window.output_size, window.stride, _offsets(window)
     if offsets == [(0, 0)] and stride == (1, 1) and image == positions:
@@ -217,7 +218,8 @@ def _weight_plan(N: int, C: int, F: int, window: Window, itemsize: int) -> Gradi
     chunks = min(_CHUNKS, -(-Q // 64), _SUMS_BYTES // (high * wide * itemsize))
     chunks = max(chunks - chunks % 4 if chunks > 4 else chunks, 1)
     most = -(-Q // (chunks * -(-Q // (chunks * _POSITIONS_AT_ONCE))))
-    row_blocks, column_blocks = _parts(F, K, chunks, rows, lanes, _GRADIENTS_BYTES // (most * itemsize))
+    fewest = -(-(4 if 4 % threads == 0 else _FEWEST_PARTS) // chunks)
+    row_blocks, column_blocks = _parts(F, K, fewest, rows, lanes, _GRADIENTS_BYTES // (most * itemsize))
     panels = -(-(high // rows) // row_blocks)
     seen = _seen(offsets, image, stride, positions)
     return GradientPlan(
@@ -227,16 +229,14 @@ def _weight_plan(N: int, C: int, F: int, window: Window, itemsize: int) -> Gradi
         (chunks, high, wide),
         N * C * image[0] * seen.columns if seen.split[1] > 1 else 0,
         2 * most * lanes + panels * rows * most,
-        F * K * Q,
     )
 
 
-def _parts(F: int, K: int, chunks: int, rows: int, lanes: int, most_rows: int) -> tuple[int, int]:
-    """How many parts the weight's rows and columns are cut into, so that there are enough of them all together.
+def _parts(F: int, K: int, fewest: int, rows: int, lanes: int, most_rows: int) -> tuple[int, int]:
+    """How many parts the weight's rows and columns are cut into, so that there are `fewest` or more of them.
 
     What a part of the rows costs is to pack the columns again, and the other way round.
     """
-    fewest = -(-_FEWEST_PARTS // chunks)
     row_blocks = -(-F // max(most_rows, rows))
     column_blocks = 1
     while row_blocks * column_blocks < fewest:
@@ -324,6 +324,8 @@ def implicit_gemm_conv2d(x: Array, weight: Array, bias: Array | None, window: Wi
     output = new_array((N, F, *window.output_size), dtype)
     if not weight.size:
         output[...] = 0 if bias is None else bias[:, None, None]
+    elif output.size and is_pointwise(window, dtype.itemsize):
+        pointwise_product(x, weight, bias, False, output)
     elif output.size:
         _run(_forward_plan(N, C, F, window, dtype.itemsize), x, weight, bias, output)
     return output
@@ -336,6 +338,9 @@ def implicit_gemm_input_gradient(grad: Array, weight: Array, window: Window) -> 
     output = new_array((N, C, *window.input_size), dtype)
     if not (grad.size and weight.size and output.size):
         output.fill(0)
+        return output
+    if is_pointwise(window, dtype.itemsize):
+        pointwise_product(grad, weight, None, True, output)
         return output
     plans, unseen = _input_plans(N, C, F, window, dtype.itemsize)
     if unseen:
@@ -355,11 +360,11 @@ def implicit_gemm_weight_gradient(x: Array, grad: Array, window: Window) -> Arra
     if not (output.size and grad.size):
         output.fill(0)
         return output
-    plan = _weight_plan(N, C, F, window, dtype.itemsize)
+    threads = threads_for(grad.size * C * window.taps)
+    plan = _weight_plan(N, C, F, window, dtype.itemsize, threads)
     matrix = output.reshape(F, -1)
     # A single sum of whole tiles goes straight to the result.
     in_place = plan.sums == (1, *matrix.shape)
-    threads = threads_for(plan.work)
     with (
         workspace(1, 0 if in_place else plan.sums[0] * plan.sums[1] * plan.sums[2], dtype) as rows,
         workspace(1, plan.split, dtype) as split,

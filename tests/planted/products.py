@@ -90,9 +90,9 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-packs-the-first-channels-only",
-        "_ext/implicit_gemm.pyx",
+        "_ext/_gemm.pxd",
         "        channel += CHANNELS_AT_ONCE\n",
-        "        channel += product.C\n",
+        "        channel += C\n",
         "weights beyond the first channels are not packed for the input's gradient",
         (PRODUCT,),
         modules=("implicit_gemm",),

@@ -59,6 +59,12 @@ MUTANTS = [
         ("test_kernels_implicit_gemm.py -k panels_of_filters",), READ + "|" + WRITE, ("filter_lanes",),
     ),
     Mutant(
+        "pointwise-writes-beyond", "_ext/pointwise_tiles.h",
+        "lanes == ALL && rows == ROWS", "lanes == ALL",
+        "a last panel of few rows is written whole",
+        ("test_kernels_pointwise.py -k vectors_in_two_images",), READ + "|" + WRITE, ("pointwise",),
+    ),
+    Mutant(
         "mean-pool-reads-beyond", "_ext/pool.pyx",
         "total[ow] += row[ow * SW + offset]", "total[ow] += row[ow * SW + offset + 1]",
         "every number is read one too far", (WINDOWS,), READ,

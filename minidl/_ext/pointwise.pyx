@@ -1,0 +1,157 @@
+"""implicit_gemm's cut for 1 x 1 kernels with stride 1: columns are pieces of the images, gathered a panel at a time.
+
+A panel of columns, [k][lanes] for a block of the inner dimension, stays in the L1 cache while all rows of the product
+go by (pointwise_tiles.h); with few channels some panels, so that rows are written in longer pieces. The caller
+(`minidl.kernels.pointwise`) has checked every shape; nothing is empty, and an image has at least as many positions as a
+vector has lanes.
+
+Letters: N images, K channels in and F out, P positions of an image, Q = N*P positions of the batch.
+"""
+
+from cython.parallel cimport parallel, prange
+
+from minidl._ext._gemm cimport ROWS, VECTOR_BYTES, lanes_of, pack_rows
+from minidl._ext._threads cimport slot_start, team_barrier
+from minidl._ext._types cimport real
+
+cdef enum:
+    # Panels of columns whose results stay in the L2 cache while the blocks of the inner dimension go by.
+    PANELS_AT_ONCE = 12
+    # What a panel of columns takes to be gathered, in panels of rows that it is multiplied by.
+    GATHERING = 2
+
+cdef extern from "pointwise.h" nogil:
+    ctypedef struct Place "minidl_pointwise_place":
+        pass
+
+    void gather_float "minidl_pointwise_gather_float" (
+        const float* x, Py_ssize_t P, Py_ssize_t channels, Py_ssize_t first, Py_ssize_t count, Py_ssize_t k_start,
+        Py_ssize_t k_stop, float* to)
+    void gather_double "minidl_pointwise_gather_double" (
+        const double* x, Py_ssize_t P, Py_ssize_t channels, Py_ssize_t first, Py_ssize_t count, Py_ssize_t k_start,
+        Py_ssize_t k_stop, double* to)
+    int place_float "minidl_pointwise_place_float" (
+        Py_ssize_t P, Py_ssize_t rows_of_image, Py_ssize_t first, Py_ssize_t count, Place* place)
+    int place_double "minidl_pointwise_place_double" (
+        Py_ssize_t P, Py_ssize_t rows_of_image, Py_ssize_t first, Py_ssize_t count, Place* place)
+    void tile_float "minidl_pointwise_tile_float" (
+        const float* a, const float* b, Py_ssize_t count, const float* bias, int add, int rows, float* c,
+        Py_ssize_t c_row, int vectors, const Place* place)
+    void tile_double "minidl_pointwise_tile_double" (
+        const double* a, const double* b, Py_ssize_t count, const double* bias, int add, int rows, double* c,
+        Py_ssize_t c_row, int vectors, const Place* place)
+
+
+cdef struct Product:
+    Py_ssize_t K, F, P, Q, panels
+    # Of the inner dimension a block, and panels of columns for which that is gathered together.
+    Py_ssize_t k_block, together
+
+
+cdef void correlate_part(
+    const real* x, const real* packed, const real[::1] bias, const Product* product, Py_ssize_t panel_start,
+    Py_ssize_t panel_stop, Py_ssize_t q_start, Py_ssize_t q_stop, real* columns, real* output,
+) noexcept nogil:
+    """Some rows of the product at the positions from q_start to q_stop."""
+    cdef Py_ssize_t lanes = lanes_of(output), panels = (q_stop - q_start + lanes - 1) // lanes
+    cdef Py_ssize_t groups = (panels + PANELS_AT_ONCE - 1) // PANELS_AT_ONCE, group, first, last, k_start, k_stop
+    for group in range(groups):
+        k_start = 0
+        while k_start < product.K:
+            k_stop = min(k_start + product.k_block, product.K)
+            first = slot_start(panels, group, groups)
+            while first < slot_start(panels, group + 1, groups):
+                last = min(first + product.together, slot_start(panels, group + 1, groups))
+                multiply(x, packed, bias, product, q_start + first * lanes, min(q_start + last * lanes, q_stop),
+                         panel_start, panel_stop, k_start, k_stop, columns, output)
+                first = last
+            k_start = k_stop
+
+
+cdef void multiply(
+    const real* x, const real* packed, const real[::1] bias, const Product* product, Py_ssize_t q_start,
+    Py_ssize_t q_stop, Py_ssize_t panel_start, Py_ssize_t panel_stop, Py_ssize_t k_start, Py_ssize_t k_stop,
+    real* columns, real* output,
+) noexcept nogil:
+    """Add a block of the inner dimension at the positions that are gathered together, to some rows."""
+    cdef Py_ssize_t lanes = lanes_of(output), steps = k_stop - k_start, panel, count, i, found = 0, q = q_start
+    cdef Place place[PANELS_AT_ONCE]
+    cdef int vectors[PANELS_AT_ONCE]
+    cdef real start[ROWS]
+    cdef const real* a
+    cdef real* to
+    cdef int rows
+    while q < q_stop:
+        count = min(lanes, q_stop - q)
+        if real is float:
+            gather_float(x, product.P, product.K, q, count, k_start, k_stop, columns + found * steps * lanes)
+            vectors[found] = place_float(product.P, product.F, q, count, place + found)
+        else:
+            gather_double(x, product.P, product.K, q, count, k_start, k_stop, columns + found * steps * lanes)
+            vectors[found] = place_double(product.P, product.F, q, count, place + found)
+        found += 1
+        q += count
+    for i in range(ROWS):
+        start[i] = 0
+    for panel in range(panel_start, panel_stop):
+        rows = <int>min(<Py_ssize_t>ROWS, product.F - panel * ROWS)
+        if k_start == 0 and bias.shape[0] > 0:
+            for i in range(rows):
+                start[i] = bias[panel * ROWS + i]
+        a, to = packed + (panel * product.K + k_start) * ROWS, output + panel * ROWS * product.P
+        for i in range(found):
+            if real is float:
+                tile_float(a, columns + i * steps * lanes, steps, start, k_start > 0, rows, to, product.P, vectors[i],
+                           place + i)
+            else:
+                tile_double(a, columns + i * steps * lanes, steps, start, k_start > 0, rows, to, product.P, vectors[i],
+                            place + i)
+
+
+cdef Py_ssize_t parts_of_rows(Py_ssize_t panels, Py_ssize_t vectors, Py_ssize_t threads) noexcept nogil:
+    """How many parts the rows are cut into, of as many of rows and positions together as there are threads.
+
+    Who computes a number makes no difference to its bits, so threads may share this as it takes least time.
+    """
+    cdef Py_ssize_t parts, others, cost, least = 0, best = 1
+    for parts in range(1, threads + 1):
+        if threads % parts == 0:
+            others = threads // parts
+            cost = ((panels + parts - 1) // parts + GATHERING) * ((vectors + others - 1) // others)
+            if parts == 1 or cost < least:
+                least, best = cost, parts
+    return best
+
+
+def correlate(
+    const real[::1] image, const real[::1] weight, const real[::1] bias, const Py_ssize_t[::1] sizes,
+    real[::1] output, real[::1] packed, real[:, ::1] columns, int threads,
+):
+    """output[n, f, p] = bias[f] + the sum over k of weight[f, k] image[n, k, p].
+
+    `sizes` is N, K, F, P, the weight's steps from row to row and from k to k (one of them is 1), the block of the inner
+    dimension, and of how many panels (at most 12) that is gathered together: for so much `columns` has room for each
+    thread.
+    """
+    cdef Product product
+    cdef Py_ssize_t width = VECTOR_BYTES // <Py_ssize_t>sizeof(real)
+    cdef Py_ssize_t vectors, row_parts, parts, slot, only_tap = 0
+    product.K, product.F, product.P = sizes[1], sizes[2], sizes[3]
+    product.k_block, product.together = sizes[6], sizes[7]
+    product.Q, product.panels = sizes[0] * product.P, (product.F + ROWS - 1) // ROWS
+    vectors = (product.Q + width - 1) // width
+    row_parts = parts_of_rows(product.panels, vectors, threads)
+    parts = threads // row_parts
+    with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
+        for slot in prange(threads, schedule="static"):
+            pack_rows(&weight[0], product.F, product.K, sizes[4], sizes[5], &only_tap, 1,
+                      slot_start(product.panels, slot, threads), slot_start(product.panels, slot + 1, threads),
+                      &packed[0])
+        team_barrier()
+        for slot in prange(threads, schedule="static"):
+            correlate_part(&image[0], &packed[0], bias, &product,
+                           slot_start(product.panels, slot // parts, row_parts),
+                           slot_start(product.panels, slot // parts + 1, row_parts),
+                           slot_start(vectors, slot % parts, parts) * width,
+                           min(slot_start(vectors, slot % parts + 1, parts) * width, product.Q),
+                           &columns[slot, 0], &output[0])

@@ -1,0 +1,69 @@
+"""implicit_gemm for 1 x 1 kernels with stride 1: forward and input gradient; see `_ext/pointwise.pyx`."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from minidl import _ext
+from minidl.geometry import Window
+from minidl.kernels._common import NOTHING, Array, by_dtype, contiguous
+from minidl.memory import workspace
+from minidl.runtime import threads_for
+
+__all__ = ["is_pointwise", "pointwise_product"]
+
+# Of the inner dimension, after which sums are written down and taken up again, and of the columns that are gathered
+# together, times their panels: so much stays in the L1 cache, or nearly so. (The kernel knows at most 12 panels.)
+_K_BLOCK = 192
+_MOST_TOGETHER = 12
+
+
+class _Plan(NamedTuple):
+    """A product for the kernel: array of Py_ssize_t as `correlate` takes it, sizes in numbers."""
+
+    sizes: Array
+    packed: int
+    columns: int
+    work: int
+
+
+@lru_cache(maxsize=1024)
+def is_pointwise(window: Window, itemsize: int) -> bool:
+    """Whether each output sees the one pixel at its place, and no vector of positions more than two images."""
+    return (
+        window.taps == 1
+        and window.stride == (1, 1)
+        and window.input_size == window.output_size
+        and window.output_size[0] * window.output_size[1] >= _ext.implicit_gemm.tile_sizes(itemsize)[1] // 3
+    )
+
+
+@lru_cache(maxsize=1024)
+def _plan(N: int, K: int, F: int, P: int, turned: bool, itemsize: int) -> _Plan:
+    rows, lanes = _ext.implicit_gemm.tile_sizes(itemsize)[:2]
+    k_block = -(-K // -(-K // _K_BLOCK))
+    together = max(1, min(_K_BLOCK // k_block, _MOST_TOGETHER))
+    steps = (1, F) if turned else (K, 1)
+    return _Plan(
+        np.array([N, K, F, P, *steps, k_block, together], np.intp),
+        -(-F // rows) * rows * K, lanes * k_block * together, N * K * F * P,
+    )  # fmt: skip
+
+
+_correlate = by_dtype(_ext.pointwise.correlate)
+
+
+def pointwise_product(x: Array, weight: Array, bias: Array | None, turned: bool, output: Array) -> None:
+    """Write (N, F, H, W) from (N, K, H, W) and (F, K, 1, 1), or `turned` from (K, F, 1, 1)."""
+    dtype = output.dtype
+    plan = _plan(len(x), x.shape[1], output.shape[1], x.shape[2] * x.shape[3], turned, dtype.itemsize)
+    threads = threads_for(plan.work)
+    with workspace(1, plan.packed, dtype) as packed, workspace(threads, plan.columns, dtype) as columns:
+        _correlate[dtype](
+            contiguous(x).reshape(-1), contiguous(weight).reshape(-1),
+            NOTHING[dtype] if bias is None else contiguous(bias), plan.sizes, output.reshape(-1), packed[0], columns,
+            threads,
+        )  # fmt: skip

@@ -1,0 +1,68 @@
+"""Mistakes in the product of 1x1 convolutions."""
+
+from __future__ import annotations
+
+from planted._mutant import Mutant
+
+TESTS = "test_kernels_pointwise.py"
+HEADER, KERNEL, PLAN = "_ext/pointwise_tiles.h", "_ext/pointwise.pyx", "kernels/pointwise.py"
+BUILT = ("pointwise",)
+
+MUTANTS = [
+    Mutant(
+        "pointwise-one-bias-for-a-tile", HEADER,
+        "sum[i][v] += bias[i];", "sum[i][v] += bias[0];",
+        "all rows of a tile get the first one's bias", (TESTS,), modules=BUILT,
+    ),
+    Mutant(
+        "pointwise-next-image-one-too-far", HEADER,
+        "(image + 1) * rows_of_image * P - here;", "(image + 1) * rows_of_image * P - here + 1;",
+        "lanes of the next image go one position too far", (TESTS,), modules=BUILT,
+    ),
+    Mutant(
+        "pointwise-lanes-behind-the-last", HEADER,
+        "(1u << now) - (1u << here);", "(1u << WIDTH) - (1u << here);",
+        "lanes without a position are written behind the result", (TESTS,), modules=BUILT,
+    ),
+    Mutant(
+        "pointwise-two-images-taken-for-one", HEADER,
+        "        if (here < WIDTH) place->whole = 0;\n", "",
+        "a vector that ends in the next image is stored as if it didn't", (TESTS,), modules=BUILT,
+    ),
+    Mutant(
+        "pointwise-next-image-starts-again", HEADER,
+        "if (lanes_beyond) there |= (MASK)NAME(pointwise_take)(beyond + i * c_row, lanes_beyond);", "",
+        "later blocks of the inner dimension replace what the next image's lanes hold", (TESTS,), modules=BUILT,
+    ),
+    Mutant(
+        "pointwise-piece-of-the-first-channel", HEADER,
+        "x + (image * channels + k_start) * P + position;", "x + image * channels * P + position;",
+        "each block of the inner dimension sees the first one's channels", (TESTS,), modules=BUILT,
+    ),
+    Mutant(
+        "pointwise-bias-with-every-block", KERNEL,
+        "start, k_start > 0, rows, to, product.P, vectors[i],\n                           place + i)\n            else",
+        "start, False, rows, to, product.P, vectors[i],\n                           place + i)\n            else",
+        "each block of the inner dimension starts anew", (TESTS,), modules=BUILT,
+    ),
+    Mutant(
+        "pointwise-parts-of-positions-twice", KERNEL,
+        "slot_start(product.panels, slot // parts, row_parts),", "slot_start(product.panels, slot % parts, row_parts),",
+        "threads that share rows and positions compute some twice and others not", (TESTS,), modules=BUILT,
+    ),
+    Mutant(
+        "pointwise-weights-never-turned", PLAN,
+        "steps = (1, F) if turned else (K, 1)", "steps = (K, 1)",
+        "the input's gradient multiplies by the weight as it is", (TESTS,),
+    ),
+    Mutant(
+        "pointwise-stride-forgotten", PLAN,
+        "        and window.stride == (1, 1)\n", "",
+        "a stride that leaves no output out of a padded image passes", (f"{TESTS} -k which_windows",),
+    ),
+    Mutant(
+        "pointwise-padding-forgotten", PLAN,
+        "        and window.input_size == window.output_size\n", "",
+        "images with padding are taken for the output's positions", (f"{TESTS} -k which_windows",),
+    ),
+]  # fmt: skip
