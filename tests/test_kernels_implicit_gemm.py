@@ -22,12 +22,13 @@ ROWS, LANES, _ = _ext.implicit_gemm.tile_sizes(4)
 
 @pytest.fixture(autouse=True, params=["positions", "pointwise", "filters"])
 def in_lanes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """All cuts, whichever would take less time; positions without the one for 1x1 kernels and with it."""
+    """All cuts, whichever would take less time: positions without and with the one for 1x1 kernels, filters or taps."""
 
     def lanes_are_filters(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> bool:
         return request.param == "filters" and direction != "input" and min(N, C, F) > 0
 
     monkeypatch.setattr(kernels.implicit_gemm, "lanes_are_filters", lanes_are_filters)
+    monkeypatch.setattr(kernels.implicit_gemm, "taps_are_rows", lambda *how: request.param == "filters")
     if request.param != "pointwise":
         monkeypatch.setattr(kernels.implicit_gemm, "is_pointwise", lambda window, itemsize: False)
     return str(request.param)

@@ -33,12 +33,12 @@ def _choose() -> str:
 instruction_set = _choose()
 (
     pool, elementwise, loss, optim, norm, stack, dense, direct, winograd, row_winograd, depthwise, implicit_gemm,
-    filter_lanes, pointwise,
+    filter_lanes, pointwise, tap_rows,
 ) = (
     import_module(f"minidl._ext.{name}_{instruction_set}")
     for name in (
         "pool", "elementwise", "loss", "optim", "norm", "stack", "dense", "direct", "winograd", "row_winograd",
-        "depthwise", "implicit_gemm", "filter_lanes", "pointwise",
+        "depthwise", "implicit_gemm", "filter_lanes", "pointwise", "tap_rows",
     )
 )  # fmt: skip
 
@@ -68,6 +68,7 @@ __all__ = [
     "pointwise",
     "pool",
     "stack",
+    "tap_rows",
     "threads_by",
     "winograd",
     "x86_64_level",

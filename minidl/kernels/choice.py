@@ -196,9 +196,12 @@ def cost(algorithm: str, direction: str, N: int, C: int, F: int, groups: int, wi
         if window.taps == 1:
             # A number that is loaded serves one tap only.
             rate *= 0.6
-        elif direction == "input" and window.stride[1] > 1:
+        elif direction == "input" and window.stride[1] > 1 and (across <= 32 or _WIDTH < 16):
             # Rows of one phase are short, and do not go together; with narrower vectors that counts for long ones, too.
-            rate *= 0.4 if across <= 32 or _WIDTH < 16 else 1.0
+            rate *= 0.4
+        elif direction == "input" and F > 16:
+            # Gradients of many filters are read for the sums of a few pixels.
+            rate *= 0.6
         folding = 0.0
         if direction == "weight" and by_columns > by_samples:
             # Each few filters and taps of an image end with sums over the lanes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from minidl.kernels.filter_lanes import (
     filter_lanes_weight_gradient,
 )
 from minidl.kernels.pointwise import is_pointwise, pointwise_product
+from minidl.kernels.tap_rows import tap_rows_cost, tap_rows_input_gradient
 from minidl.memory import new_array, workspace
 from minidl.runtime import threads_for
 
@@ -290,10 +292,17 @@ def lanes_are_filters(direction: str, N: int, C: int, F: int, window: Window, it
     return filter_lanes_cost(*how) < _columns_cost(*how)
 
 
+@lru_cache(maxsize=4096)
+def taps_are_rows(N: int, C: int, F: int, window: Window, itemsize: int) -> bool:
+    """The same for the input's gradient and a product with a row for each tap."""
+    return tap_rows_cost(N, C, F, window, itemsize) < _columns_cost("input", N, C, F, window, itemsize)
+
+
 def implicit_gemm_cost(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> float:
     """An estimate of time, in vector multiply-adds; see `minidl.kernels.choice.cost`."""
     how = (direction, N, C, F, window, itemsize)
-    return min(filter_lanes_cost(*how), _columns_cost(*how))
+    taps_cost = tap_rows_cost(N, C, F, window, itemsize) if direction == "input" else inf
+    return min(filter_lanes_cost(*how), _columns_cost(*how), taps_cost)
 
 
 _correlate = by_dtype(_ext.implicit_gemm.correlate)
@@ -341,6 +350,9 @@ def implicit_gemm_input_gradient(grad: Array, weight: Array, window: Window) -> 
         return output
     if is_pointwise(window, dtype.itemsize):
         pointwise_product(grad, weight, None, True, output)
+        return output
+    if taps_are_rows(N, C, F, window, dtype.itemsize):
+        tap_rows_input_gradient(grad, weight, window, output)
         return output
     plans, unseen = _input_plans(N, C, F, window, dtype.itemsize)
     if unseen:

@@ -65,6 +65,12 @@ MUTANTS = [
         ("test_kernels_pointwise.py -k vectors_in_two_images",), READ + "|" + WRITE, ("pointwise",),
     ),
     Mutant(
+        "tap-rows-reads-beyond", "_ext/tap_rows_tiles.h",
+        "if (i < rows)", "if (i <= rows)",
+        "a last panel adds zeros where the row after the last has no place",
+        ("test_kernels_tap_rows.py -k several_blocks",), READ, ("tap_rows",),
+    ),
+    Mutant(
         "mean-pool-reads-beyond", "_ext/pool.pyx",
         "total[ow] += row[ow * SW + offset]", "total[ow] += row[ow * SW + offset + 1]",
         "every number is read one too far", (WINDOWS,), READ,

@@ -1,0 +1,177 @@
+"""implicit_gemm's cut for the input's gradient of images with few channels: the product that col2im adds up.
+
+Its rows are channels and taps, its columns positions. A tile's numbers are added at once to the pixels that the taps
+saw, in a band that stays in the L2 cache (tap_rows_tiles.h). There the pixels of each remainder in the strides lie in a
+plane of their own, and the positions' rows are as far apart as the planes', with gradients of 0 between: so what a tap
+saw from neighbouring positions is in one piece, whatever the stride. At the end, bands are added where they overlap,
+and remainders merged to rows of pixels.
+
+The caller (`minidl.kernels.tap_rows`) has checked every shape; nothing is empty. Letters: N samples, C channels, F
+filters, R rows of the product.
+"""
+
+from cython.parallel cimport parallel, prange
+
+from minidl._ext._gemm cimport ROWS, lanes_of
+from minidl._ext._threads cimport slot_start, team_barrier
+from minidl._ext._types cimport real
+from minidl._ext._window cimport add_run_double, add_run_float, copy_run, merge_runs, zero_run
+
+cdef enum:
+    # While weights are packed: so many of their rows stay in the cache until all columns have been taken from them.
+    FILTERS_AT_ONCE = 8
+
+cdef extern from "tap_rows.h" nogil:
+    void tile_float "minidl_tap_rows_tile_float" (
+        const float* a, const float* b, Py_ssize_t count, Py_ssize_t lanes, const Py_ssize_t* offset, int rows,
+        float* to)
+    void tile_double "minidl_tap_rows_tile_double" (
+        const double* a, const double* b, Py_ssize_t count, Py_ssize_t lanes, const Py_ssize_t* offset, int rows,
+        double* to)
+    void gather_float "minidl_tap_rows_gather_float" (
+        const float* grad, Py_ssize_t step, Py_ssize_t wide, Py_ssize_t pitch, Py_ssize_t first, Py_ssize_t lanes,
+        Py_ssize_t count, float* to)
+    void gather_double "minidl_tap_rows_gather_double" (
+        const double* grad, Py_ssize_t step, Py_ssize_t wide, Py_ssize_t pitch, Py_ssize_t first, Py_ssize_t lanes,
+        Py_ssize_t count, double* to)
+
+
+cdef struct Cut:
+    Py_ssize_t N, C, F, R, OH, OW, H, W, SH, SW, top, left
+    # Bands of an image's positions; rows that a band's planes have more than it has positions; a row's length there, a
+    # plane's, all planes'; the block of the inner dimension. From a band to the next one.
+    Py_ssize_t bands, more, pitch, plane, size, k_block, band_step
+
+
+cdef Cut cut_of(const Py_ssize_t[::1] numbers) noexcept nogil:
+    cdef Cut cut
+    cut.N, cut.C, cut.F, cut.R, cut.OH, cut.OW = (
+        numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5])
+    cut.H, cut.W, cut.SH, cut.SW, cut.top, cut.left = (
+        numbers[6], numbers[7], numbers[8], numbers[9], numbers[10], numbers[11])
+    cut.bands, cut.more, cut.pitch, cut.plane, cut.size, cut.k_block = (
+        numbers[12], numbers[13], numbers[14], numbers[15], numbers[16], numbers[17])
+    return cut
+
+
+cdef void pack(
+    const real* weight, const Cut* cut, const Py_ssize_t[::1] column, Py_ssize_t panel_start, Py_ssize_t panel_stop,
+    real* packed,
+) noexcept nogil:
+    """packed[panel][f][ROWS]; the product's rows are columns of the weight in an order of their own."""
+    cdef Py_ssize_t first = 0, panel, f, i, rows
+    cdef const Py_ssize_t* seen
+    cdef real* to
+    while first < cut.F:
+        for panel in range(panel_start, panel_stop):
+            rows = min(<Py_ssize_t>ROWS, cut.R - panel * ROWS)
+            seen = &column[panel * ROWS]
+            for f in range(first, min(first + FILTERS_AT_ONCE, cut.F)):
+                to = packed + (panel * cut.F + f) * ROWS
+                for i in range(rows):
+                    to[i] = weight[f * cut.R + seen[i]]
+                for i in range(rows, ROWS):
+                    to[i] = 0
+        first += FILTERS_AT_ONCE
+
+
+cdef void add_band(
+    const real* grad, const real* packed, const Cut* cut, const Py_ssize_t* offset, Py_ssize_t row, Py_ssize_t rows,
+    real* columns, real* band,
+) noexcept nogil:
+    """All that the positions of some rows of one sample add to the pixels."""
+    cdef Py_ssize_t lanes = lanes_of(band), P = cut.OH * cut.OW, count = rows * cut.pitch
+    cdef Py_ssize_t panels = (cut.R + ROWS - 1) // ROWS, panel, q = 0, wide, k, steps
+    cdef const real* a
+    zero_run(band, <size_t>cut.size * sizeof(real))
+    while q < count:
+        wide = min(lanes, count - q)
+        k = 0
+        while k < cut.F:
+            steps = min(cut.k_block, cut.F - k)
+            if real is float:
+                gather_float(grad + k * P + row * cut.OW, P, cut.OW, cut.pitch, q, wide, steps, columns)
+            else:
+                gather_double(grad + k * P + row * cut.OW, P, cut.OW, cut.pitch, q, wide, steps, columns)
+            for panel in range(panels):
+                a = packed + (panel * cut.F + k) * ROWS
+                if real is float:
+                    tile_float(a, columns, steps, wide, offset + panel * ROWS,
+                               <int>min(<Py_ssize_t>ROWS, cut.R - panel * ROWS), band + q)
+                else:
+                    tile_double(a, columns, steps, wide, offset + panel * ROWS,
+                                <int>min(<Py_ssize_t>ROWS, cut.R - panel * ROWS), band + q)
+            k += steps
+        q += lanes
+
+
+cdef void pixels_of_row(
+    const real* bands, const Cut* cut, Py_ssize_t c, Py_ssize_t h, real* scratch, real* output,
+) noexcept nogil:
+    """One row of pixels: bands are added in their order, then the columns of each remainder merged."""
+    cdef Py_ssize_t row = (h + cut.top) // cut.SH, plane = (c * cut.SH + (h + cut.top) % cut.SH) * cut.SW
+    cdef Py_ssize_t pitch = cut.pitch, seen = min(cut.W, max(cut.SW * pitch - cut.left, <Py_ssize_t>0))
+    cdef Py_ssize_t band, first, b, i
+    cdef real* sums = scratch
+    cdef real* merged = scratch + cut.SW * pitch
+    cdef const real* source
+    zero_run(sums, <size_t>(cut.SW * pitch) * sizeof(real))
+    for band in range(cut.bands):
+        first = slot_start(cut.OH, band, cut.bands)
+        if first > row or row >= slot_start(cut.OH, band + 1, cut.bands) + cut.more:
+            continue
+        for b in range(cut.SW):
+            source = bands + band * cut.band_step + (plane + b) * cut.plane + (row - first) * pitch
+            if real is float:
+                add_run_float(sums + b * pitch, source, pitch)
+            else:
+                add_run_double(sums + b * pitch, source, pitch)
+    if cut.SW == 2:
+        merge_runs(merged, sums, sums + pitch, 2 * pitch)
+    elif cut.SW == 4:
+        merge_runs(merged, sums, sums + 2 * pitch, 2 * pitch)
+        merge_runs(merged + 2 * pitch, sums + pitch, sums + 3 * pitch, 2 * pitch)
+        copy_run(sums, merged, <size_t>(4 * pitch) * sizeof(real))
+        merge_runs(merged, sums, sums + 2 * pitch, 4 * pitch)
+    else:
+        for b in range(cut.SW):
+            for i in range(pitch):
+                merged[i * cut.SW + b] = sums[b * pitch + i]
+    copy_run(output, merged + cut.left, <size_t>seen * sizeof(real))
+    zero_run(output + seen, <size_t>(cut.W - seen) * sizeof(real))
+
+
+def input_gradient(
+    const real[::1] grad, const real[::1] weight, const Py_ssize_t[::1] numbers, const Py_ssize_t[::1] column,
+    const Py_ssize_t[::1] offset, real[::1] output, real[::1] packed, real[:, ::1] bands, real[:, ::1] workspace,
+    int threads,
+):
+    """output[n, c, h, w] = the sum over filters and taps of grad[n, f, where the tap saw it from] weight[f, c, tap].
+
+    `numbers` as in `Cut`; `column` and `offset` are for each row of the product the weight's column and what the tap
+    saw in a band from its first position. `bands` has one for each sample and band, `workspace` for each thread columns
+    of one block and, as long as that if longer, twice a row of pixels.
+    """
+    cdef Cut cut = cut_of(numbers)
+    cdef Py_ssize_t slot, item, n, panels = (cut.R + ROWS - 1) // ROWS
+    cut.band_step = bands.shape[1]
+    with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
+        for slot in prange(threads, schedule="static"):
+            pack(&weight[0], &cut, column, slot_start(panels, slot, threads), slot_start(panels, slot + 1, threads),
+                 &packed[0])
+        team_barrier()
+        for slot in prange(threads, schedule="static"):
+            for item in range(slot_start(cut.N * cut.bands, slot, threads),
+                              slot_start(cut.N * cut.bands, slot + 1, threads)):
+                n = item // cut.bands
+                add_band(&grad[n * cut.F * cut.OH * cut.OW], &packed[0], &cut, &offset[0],
+                         slot_start(cut.OH, item % cut.bands, cut.bands),
+                         slot_start(cut.OH, item % cut.bands + 1, cut.bands)
+                         - slot_start(cut.OH, item % cut.bands, cut.bands), &workspace[slot, 0], &bands[item, 0])
+        team_barrier()
+        for slot in prange(threads, schedule="static"):
+            for item in range(slot_start(cut.N * cut.C * cut.H, slot, threads),
+                              slot_start(cut.N * cut.C * cut.H, slot + 1, threads)):
+                n = item // (cut.C * cut.H)
+                pixels_of_row(&bands[n * cut.bands, 0], &cut, item // cut.H % cut.C, item % cut.H, &workspace[slot, 0],
+                              &output[item * cut.W])
