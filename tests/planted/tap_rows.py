@@ -36,7 +36,7 @@ MUTANTS = [
     ),
     Mutant(
         "tap-rows-padding-on-top-forgotten", KERNEL,
-        "(h + cut.top) % cut.SH) * cut.SW,", "h % cut.SH) * cut.SW,",
+        "(h + cut.top) % cut.SH) * cut.SW\n", "h % cut.SH) * cut.SW\n",
         "rows of pixels come from another remainder's plane", (TESTS,), modules=BUILT,
     ),
     Mutant(
