@@ -77,7 +77,7 @@ def byte_pace(threads: int, seconds: float) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default=r"-> \d+, 1x1$", metavar="REGEX", help="the layers in whose names it is found")
+    parser.add_argument("--only", default=r"-> \d+, 1x1$", metavar="REGEX", help="only layers in whose names it is")
     parser.add_argument("--seconds", type=float, default=0.3, help="for each figure")
     options = parser.parse_args()
     threads = 2

@@ -189,13 +189,25 @@ def test_weight_gradients_in_every_cut(shape: tuple[int, ...], F: int, kernel: i
     check(Case(shape[0], shape[1], F, sliding_window("test", shape[2:], kernel), dtype))
 
 
+@every_dtype
+@pytest.mark.parametrize(("N", "F"), [(1, ROWS - 1), (3, 2 * ROWS), (5, 3 * ROWS + 1), (11, ROWS + 1)])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_gradients_of_large_images(kernel: int, N: int, F: int, dtype: str, threads_everywhere: None) -> None:
+    """Read where they lie, by blocks in one image each; the last rows may be fewer than a tile's."""
+    for threads in (1, 3):
+        minidl.set_num_threads(threads)
+        for size in ((11, 12), (23, 25)):
+            case = Case(N, LANES // 3 + 2, F, sliding_window("test", size, kernel, 1, kernel // 2), dtype)
+            assert_close(case.product_of(2), case.reference()[2], TOLERANCE[dtype])
+
+
 def test_the_cuts_there_are() -> None:
     """If the plans change, the sizes above must follow."""
     plan = kernels.implicit_gemm._weight_plan
     chunks = [plan(N, C, F, sliding_window("test", size, k), 4, 1).sums[0]
               for N, C, F, size, k in ((40, 3, 2 * ROWS, (9, 9), 3), (3, 600, 700, (3, 3), 1))]  # fmt: skip
     assert chunks[0] > 1 == chunks[1]
-    blocks, most, rows, columns = plan(3, 600, 700, sliding_window("test", (3, 3), 1), 4, 1).cut
+    blocks, most, rows, columns, _ = plan(3, 600, 700, sliding_window("test", (3, 3), 1), 4, 1).cut
     assert rows * columns > 1
     assert blocks * most >= 27
     forward = kernels.implicit_gemm._forward_plan(3, 1100, 19, sliding_window("test", (5, 7), 1), 4)

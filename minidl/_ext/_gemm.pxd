@@ -31,6 +31,12 @@ cdef extern from "gemm.h" nogil:
     void tile_double "minidl_gemm_tile_double" (
         const double* a, const double* b, Py_ssize_t count, Py_ssize_t lanes, const double* bias, int add, double* c,
         Py_ssize_t c_row)
+    void tile_of_rows_float "minidl_gemm_tile_of_rows_float" (
+        const float* a, Py_ssize_t a_row, const float* b, Py_ssize_t count, Py_ssize_t lanes, int add, float* c,
+        Py_ssize_t c_row)
+    void tile_of_rows_double "minidl_gemm_tile_of_rows_double" (
+        const double* a, Py_ssize_t a_row, const double* b, Py_ssize_t count, Py_ssize_t lanes, int add, double* c,
+        Py_ssize_t c_row)
     void gather_float "minidl_gemm_gather_float" (
         const float* x, const View* view, Py_ssize_t k_start, Py_ssize_t k_stop, const Run* runs, int found, float* to,
         Py_ssize_t to_panel, Py_ssize_t to_row)
@@ -56,6 +62,16 @@ cdef inline void tile(
         tile_float(a, b, count, lanes, bias, add, c, c_row)
     else:
         tile_double(a, b, count, lanes, bias, add, c, c_row)
+
+
+cdef inline void tile_of_rows(
+    const real* a, Py_ssize_t a_row, const real* b, Py_ssize_t count, Py_ssize_t lanes, bint add, real* c,
+    Py_ssize_t c_row,
+) noexcept nogil:
+    if real is float:
+        tile_of_rows_float(a, a_row, b, count, lanes, add, c, c_row)
+    else:
+        tile_of_rows_double(a, a_row, b, count, lanes, add, c, c_row)
 
 
 cdef inline void gather(

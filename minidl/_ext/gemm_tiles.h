@@ -100,6 +100,44 @@ typedef INTEGER FOUR_MASK __attribute__((vector_size(4 * sizeof(REAL))));
     }
 TILE(1) TILE(2) TILE(3)
 
+/* The same with a[i][k], rows of `a_row` numbers, and always added. Addresses go by fours, which three registers for
+ * multiples of the row are enough for. */
+#define TILE_OF_ROWS(VB)                                                                                               \
+    static void NAME(gemm_rows_##VB)(const REAL *restrict a, ptrdiff_t a_row, const REAL *restrict b, ptrdiff_t count, \
+                                     int add, REAL *restrict c, ptrdiff_t c_row) {                                     \
+        VECTOR sum[ROWS][VB];                                                                                          \
+        const REAL *second = a + 4 * a_row;                                                                            \
+        UNROLL for (int i = 0; i < ROWS; i++) UNROLL for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};             \
+        UNROLL for (int i = 0; i < ROWS; i++)                                                                          \
+            UNROLL for (int v = 0; v < VB; v++) __builtin_prefetch(c + i * c_row + v * WIDTH, 1);                      \
+        do {                                                                                                           \
+            VECTOR seen[VB];                                                                                           \
+            UNROLL for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(b + v * WIDTH);                            \
+            UNROLL for (int i = 0; i < ROWS; i++) {                                                                    \
+                const VECTOR factor = (i < 4 ? a[i * a_row] : second[(i - 4) * a_row]) - (VECTOR){0};                  \
+                UNROLL for (int v = 0; v < VB; v++) sum[i][v] += factor * seen[v];                                     \
+            }                                                                                                          \
+            a++, second++, b += LANES;                                                                                 \
+        } while (--count);                                                                                             \
+        UNROLL for (int i = 0; i < ROWS; i++)                                                                          \
+            UNROLL for (int v = 0; v < VB; v++) {                                                                      \
+                if (add) sum[i][v] += *(VECTOR *)(c + i * c_row + v * WIDTH);                                          \
+                *(VECTOR *)(c + i * c_row + v * WIDTH) = sum[i][v];                                                    \
+            }                                                                                                          \
+    }
+TILE_OF_ROWS(1) TILE_OF_ROWS(2) TILE_OF_ROWS(3)
+
+/* c[i][lane] = the sum over k < count (at least 1) of a[i][k] b[k][lane], plus c itself if `add`. */
+static inline void NAME(gemm_tile_of_rows)(const REAL *a, ptrdiff_t a_row, const REAL *b, ptrdiff_t count,
+                                           ptrdiff_t lanes, int add, REAL *c, ptrdiff_t c_row) {
+    if (lanes <= WIDTH)
+        NAME(gemm_rows_1)(a, a_row, b, count, add, c, c_row);
+    else if (lanes <= 2 * WIDTH)
+        NAME(gemm_rows_2)(a, a_row, b, count, add, c, c_row);
+    else
+        NAME(gemm_rows_3)(a, a_row, b, count, add, c, c_row);
+}
+
 /* c[i][lane] = the sum over k < count (at least 1) of a[k][i] b[k][lane], plus c itself or, without `add`, bias[i]. */
 static inline void NAME(gemm_tile)(const REAL *a, const REAL *b, ptrdiff_t count, ptrdiff_t lanes, const REAL *bias,
                                    int add, REAL *c, ptrdiff_t c_row) {
@@ -222,3 +260,4 @@ static void NAME(gemm_turn)(const REAL *from, ptrdiff_t from_row, ptrdiff_t rows
 #undef LANES
 #undef ROWS
 #undef TILE
+#undef TILE_OF_ROWS

@@ -12,7 +12,7 @@ Q = N*P positions of the batch.
 from cython.parallel cimport parallel, prange
 
 from minidl._ext._gemm cimport (
-    ROWS, VECTOR_BYTES, VECTORS, Run, View, find_runs, gather, lanes_of, pack_rows, tile, turn,
+    ROWS, VECTOR_BYTES, VECTORS, Run, View, find_runs, gather, lanes_of, pack_rows, tile, tile_of_rows, turn,
 )
 from minidl._ext._threads cimport slot_start, team_barrier
 from minidl._ext._types cimport real
@@ -207,14 +207,19 @@ cdef void turned_block(
 cdef void weight_gradient_item(
     const real* image, const real* grad, const Product* product, const View* outputs, real* sums, real* workspace,
     Py_ssize_t panel_start, Py_ssize_t panel_stop, Py_ssize_t vector_start, Py_ssize_t vector_stop,
-    Py_ssize_t block_start, Py_ssize_t block_stop, Py_ssize_t blocks, Py_ssize_t most,
+    Py_ssize_t block_start, Py_ssize_t block_stop, Py_ssize_t blocks, Py_ssize_t most, bint by_images,
 ) noexcept nogil:
-    """A part of the weight's rows and columns, summed over some blocks of the positions in their order."""
+    """A part of the weight's rows and columns, summed over some blocks of the positions in their order.
+
+    `by_images`: a block is in one image, so that the outputs' gradients are read where they lie.
+    """
     cdef Py_ssize_t lanes = lanes_of(sums), width = VECTOR_BYTES // <Py_ssize_t>sizeof(real)
     cdef Py_ssize_t Q = product.N * product.view.rows * product.view.columns, K = product.K
     cdef Py_ssize_t row = (K + width - 1) // width * width
     cdef Py_ssize_t vectors = vector_stop - vector_start, column_panels = (vectors + VECTORS - 1) // VECTORS
     cdef Py_ssize_t block, q, q_stop, panel, column_panel, k, k_stop
+    cdef Py_ssize_t P = product.view.rows * product.view.columns, whole = product.F // ROWS, in_image
+    cdef const real* rows_of_block = NULL
     cdef bint plain = (product.phases == 1 and product.view.taps == 1 and product.view.H == 1 and product.view.rows == 1
                        and product.view.W == product.view.columns and product.view.column_stride == 1
                        and product.view.tap[0] == 0 and product.view.tap[1] == 0)
@@ -225,15 +230,25 @@ cdef void weight_gradient_item(
     for panel in range(ROWS):
         zero[panel] = 0
     for block in range(block_start, block_stop):
-        q, q_stop = slot_start(Q, block, blocks), slot_start(Q, block + 1, blocks)
-        for panel in range(panel_start, panel_stop):
+        if by_images:
+            in_image = blocks // product.N
+            q = block // in_image * P + slot_start(P, block % in_image, in_image)
+            q_stop = block // in_image * P + slot_start(P, block % in_image + 1, in_image)
+            rows_of_block = grad + block // in_image * outputs.image_step + q - block // in_image * P
+        else:
+            q, q_stop = slot_start(Q, block, blocks), slot_start(Q, block + 1, blocks)
+        # The last rows may be fewer than a tile's.
+        for panel in range(max(panel_start, whole) if by_images else panel_start, panel_stop):
             turned_block(grad, outputs, True, panel * ROWS, min((panel + 1) * ROWS, product.F), q, q_stop, aside,
                          gradients + (panel - panel_start) * most * ROWS, ROWS)
         for column_panel in range(column_panels):
             k = (vector_start + slot_start(vectors, column_panel, column_panels)) * width
             k_stop = (vector_start + slot_start(vectors, column_panel + 1, column_panels)) * width
             turned_block(image, &product.view, plain, k, min(k_stop, K), q, q_stop, aside, columns, lanes)
-            for panel in range(panel_start, panel_stop):
+            for panel in range(panel_start, min(whole, panel_stop) if by_images else panel_start):
+                tile_of_rows(rows_of_block + panel * ROWS * P, P, columns, q_stop - q, k_stop - k, block > block_start,
+                             sums + panel * ROWS * row + k, row)
+            for panel in range(max(panel_start, whole) if by_images else panel_start, panel_stop):
                 tile(gradients + (panel - panel_start) * most * ROWS, columns, q_stop - q, k_stop - k, zero,
                      block > block_start, sums + panel * ROWS * row + k, row)
 
@@ -245,8 +260,8 @@ def weight_gradient(
 ):
     """grad_weight[f, k] = the sum over positions q of grad[f, q] columns[k, q].
 
-    `geometry` and `split` as in `correlate`; `cut` is blocks of positions (a multiple of the chunks), the most
-    positions of one, row_blocks and column_blocks. `sums` has one matrix for each chunk of the blocks, filled up to
+    `geometry` and `split` as in `correlate`; `cut` is blocks of positions (no fewer than the chunks), the most positions
+    of one, row_blocks and column_blocks, and whether each is in one image. `sums` has one matrix for each chunk of the blocks, filled up to
     whole tiles; they are added in order, and where there is one that fits it may be the result itself.
     """
     cdef Product product = product_of(geometry, tap)
@@ -280,7 +295,7 @@ def weight_gradient(
                     slot_start(product.panels, item // column_blocks % row_blocks + 1, row_blocks),
                     slot_start(vectors, item % column_blocks, column_blocks),
                     slot_start(vectors, item % column_blocks + 1, column_blocks),
-                    blocks // chunks * chunk, blocks // chunks * (chunk + 1), blocks, most)
+                    slot_start(blocks, chunk, chunks), slot_start(blocks, chunk + 1, chunks), blocks, most, cut[4] > 0)
         if not in_place:
             team_barrier()
             for slot in prange(threads, schedule="static"):

@@ -31,6 +31,9 @@ _COLUMNS_BYTES = 256 * 1024
 # outputs' gradients meanwhile.
 _POSITIONS_AT_ONCE = 256
 _GRADIENTS_BYTES = 512 * 1024
+# Of an image, from which on the outputs' gradients are read where they lie instead of turned: sums are written down and
+# taken up again for each.
+_POSITIONS_WORTH_READING = 128
 # All partial sums of a weight gradient.
 _SUMS_BYTES = 4 * 1024**2
 _CHUNKS = 8
@@ -219,7 +222,13 @@ def _weight_plan(N: int, C: int, F: int, window: Window, itemsize: int, threads:
     high, wide = _whole(F, rows), _whole(K, width)
     chunks = min(_CHUNKS, -(-Q // 64), _SUMS_BYTES // (high * wide * itemsize))
     chunks = max(chunks - chunks % 4 if chunks > 4 else chunks, 1)
-    most = -(-Q // (chunks * -(-Q // (chunks * _POSITIONS_AT_ONCE))))
+    P = positions[0] * positions[1]
+    blocks = chunks * -(-Q // (chunks * _POSITIONS_AT_ONCE))
+    by_images = P >= _POSITIONS_WORTH_READING
+    if by_images:
+        blocks = N * -(-P // _POSITIONS_AT_ONCE)
+        chunks = min(chunks, blocks)
+    most = -(-(P if by_images else Q) // (blocks // N if by_images else blocks))
     fewest = -(-(4 if 4 % threads == 0 else _FEWEST_PARTS) // chunks)
     row_blocks, column_blocks = _parts(F, K, fewest, rows, lanes, _GRADIENTS_BYTES // (most * itemsize))
     panels = -(-(high // rows) // row_blocks)
@@ -227,7 +236,7 @@ def _weight_plan(N: int, C: int, F: int, window: Window, itemsize: int, threads:
     return GradientPlan(
         _numbers(N, C, F, image[0], seen.columns, *positions, stride[0], seen.stride, *seen.split),
         seen.tap,
-        _numbers(chunks * -(-Q // (chunks * _POSITIONS_AT_ONCE)), most, row_blocks, column_blocks),
+        _numbers(blocks, most, row_blocks, column_blocks, by_images),
         (chunks, high, wide),
         N * C * image[0] * seen.columns if seen.split[1] > 1 else 0,
         2 * most * lanes + panels * rows * most,
@@ -275,9 +284,11 @@ def _columns_cost(direction: str, N: int, C: int, F: int, window: Window, itemsi
     packed = gathered * by_number + by_weight * F * C * window.taps + splitting
     filled = rows / (-(-rows // 8) * 8)
     if direction == "weight":
-        # Both operands are turned, and with several taps what was gathered leaves the L1 cache before. The
-        # result's columns, too, come in whole vectors.
-        packed += 0.35 * N * F * seen + (0.9 if window.taps > 1 else 0.35) * gathered
+        # Columns are turned, and with several taps what was gathered leaves the L1 cache before; so are the outputs'
+        # gradients of small images. The result's columns, too, come in whole vectors.
+        packed += (0.9 if window.taps > 1 else 0.75) * gathered
+        if seen < _POSITIONS_WORTH_READING:
+            packed += 0.35 * N * F * seen
         filled *= C * window.taps / (-(-C * window.taps // 16) * 16)
     if direction == "input" and window.taps > 1:
         # Each remainder in the stride is a product of its own.

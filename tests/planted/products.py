@@ -89,6 +89,25 @@ MUTANTS = [
         ("test_kernels_implicit_gemm.py -k few_parts",),
     ),
     Mutant(
+        "gemm-rows-of-the-first-image",
+        "_ext/implicit_gemm.pyx",
+        "rows_of_block = grad + block // in_image * outputs.image_step + q",
+        "rows_of_block = grad + q",
+        "the gradients of all images' outputs are the first one's",
+        (f"{PRODUCT} -k gradients_of_large",),
+        modules=("implicit_gemm",),
+    ),
+    Mutant(
+        "gemm-last-rows-left-out",
+        "_ext/implicit_gemm.pyx",
+        "            for panel in range(max(panel_start, whole) if by_images else panel_start, panel_stop):\n"
+        "                tile(",
+        "            for panel in range(panel_stop if by_images else panel_start, panel_stop):\n                tile(",
+        "rows that fill no tile get no gradient where the others are read in place",
+        (f"{PRODUCT} -k gradients_of_large",),
+        modules=("implicit_gemm",),
+    ),
+    Mutant(
         "gemm-packs-the-first-channels-only",
         "_ext/_gemm.pxd",
         "        channel += CHANNELS_AT_ONCE\n",
