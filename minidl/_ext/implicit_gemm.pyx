@@ -218,7 +218,7 @@ cdef void weight_gradient_item(
     cdef Py_ssize_t row = (K + width - 1) // width * width
     cdef Py_ssize_t vectors = vector_stop - vector_start, column_panels = (vectors + VECTORS - 1) // VECTORS
     cdef Py_ssize_t block, q, q_stop, panel, column_panel, k, k_stop
-    cdef Py_ssize_t P = product.view.rows * product.view.columns, whole = product.F // ROWS, in_image
+    cdef Py_ssize_t P = product.view.rows * product.view.columns, in_image
     cdef const real* rows_of_block = NULL
     cdef bint plain = (product.phases == 1 and product.view.taps == 1 and product.view.H == 1 and product.view.rows == 1
                        and product.view.W == product.view.columns and product.view.column_stride == 1
@@ -227,6 +227,8 @@ cdef void weight_gradient_item(
     cdef real* columns = aside + most * lanes
     cdef real* gradients = columns + most * lanes
     cdef real zero[ROWS]
+    # A last panel of fewer rows than a tile's cannot be read in place.
+    cdef Py_ssize_t turned = min(max(product.F // ROWS, panel_start), panel_stop) if by_images else panel_start
     for panel in range(ROWS):
         zero[panel] = 0
     for block in range(block_start, block_stop):
@@ -237,18 +239,17 @@ cdef void weight_gradient_item(
             rows_of_block = grad + block // in_image * outputs.image_step + q - block // in_image * P
         else:
             q, q_stop = slot_start(Q, block, blocks), slot_start(Q, block + 1, blocks)
-        # The last rows may be fewer than a tile's.
-        for panel in range(max(panel_start, whole) if by_images else panel_start, panel_stop):
+        for panel in range(turned, panel_stop):
             turned_block(grad, outputs, True, panel * ROWS, min((panel + 1) * ROWS, product.F), q, q_stop, aside,
                          gradients + (panel - panel_start) * most * ROWS, ROWS)
         for column_panel in range(column_panels):
             k = (vector_start + slot_start(vectors, column_panel, column_panels)) * width
             k_stop = (vector_start + slot_start(vectors, column_panel + 1, column_panels)) * width
             turned_block(image, &product.view, plain, k, min(k_stop, K), q, q_stop, aside, columns, lanes)
-            for panel in range(panel_start, min(whole, panel_stop) if by_images else panel_start):
+            for panel in range(panel_start, turned):
                 tile_of_rows(rows_of_block + panel * ROWS * P, P, columns, q_stop - q, k_stop - k, block > block_start,
                              sums + panel * ROWS * row + k, row)
-            for panel in range(max(panel_start, whole) if by_images else panel_start, panel_stop):
+            for panel in range(turned, panel_stop):
                 tile(gradients + (panel - panel_start) * most * ROWS, columns, q_stop - q, k_stop - k, zero,
                      block > block_start, sums + panel * ROWS * row + k, row)
 
@@ -260,9 +261,10 @@ def weight_gradient(
 ):
     """grad_weight[f, k] = the sum over positions q of grad[f, q] columns[k, q].
 
-    `geometry` and `split` as in `correlate`; `cut` is blocks of positions (no fewer than the chunks), the most positions
-    of one, row_blocks and column_blocks, and whether each is in one image. `sums` has one matrix for each chunk of the blocks, filled up to
-    whole tiles; they are added in order, and where there is one that fits it may be the result itself.
+    `geometry` and `split` as in `correlate`; `cut` is blocks of positions (no fewer than the chunks), the most
+    positions of one, row_blocks and column_blocks, and whether each block is in one image. `sums` has one matrix for
+    each chunk of the blocks, filled up to whole tiles; they are added in order, and where there is one that fits it may
+    be the result itself.
     """
     cdef Product product = product_of(geometry, tap)
     cdef View outputs
