@@ -1,4 +1,4 @@
-"""Winograd's convolution on 3x3 and 5x5 layers in float32: time beside other algorithms and PyTorch, or its error.
+"""Winograd's convolution in float32, 3x3, 5x5 and strided: time beside other algorithms and PyTorch, or its error.
 
     python benchmarks/winograd_layers.py [--error] [--rounds 5] [--threads 2] [--layers 0,3]
 
@@ -25,7 +25,7 @@ from minidl.geometry import Window, sliding_window
 
 
 class Layer(NamedTuple):
-    """Channels in and out, taps along an axis, height and width, batch, and whether the output is as large as that."""
+    """Channels in and out, taps along an axis, height and width, batch, whether half the taps are padding, stride."""
 
     channels: int
     filters: int
@@ -33,15 +33,20 @@ class Layer(NamedTuple):
     size: int
     batch: int
     padded: bool = True
+    stride: int = 1
 
     def __str__(self) -> str:
         text = f"{self.channels:3}->{self.filters:3} {self.taps}x{self.taps} @{self.size} N={self.batch:2}"
+        text += f" stride {self.stride}" if self.stride > 1 else ""
         return text if self.padded else f"{text} unpadded"
 
     @property
+    def padding(self) -> int:
+        return self.taps // 2 if self.padded else 0
+
+    @property
     def window(self) -> Window:
-        padding = self.taps // 2 if self.padded else 0
-        return sliding_window("benchmark", (self.size, self.size), self.taps, 1, padding)
+        return sliding_window("benchmark", (self.size, self.size), self.taps, self.stride, self.padding)
 
 
 def alike(taps: int, *layers: tuple[int, int, int]) -> list[Layer]:
@@ -49,14 +54,20 @@ def alike(taps: int, *layers: tuple[int, int, int]) -> list[Layer]:
     return [Layer(channels, channels, taps, size, batch) for channels, size, batch in layers]
 
 
-# The 5x5 layers, from index 7 on, begin with AlexNet's second.
+# The first is AlexNet's, the second document 003's.
+STRIDED_LAYERS = [
+    Layer(3, 96, 11, 227, 8, False, 4), Layer(3, 96, 11, 227, 1, False, 4), Layer(32, 64, 5, 56, 8, stride=2),
+    Layer(64, 64, 5, 28, 8, stride=2),
+]  # fmt: skip
+# The 5x5 layers, from index 7 on, begin with AlexNet's second; the strided ones, from 11 on, with its first.
 LAYERS = [
     *alike(3, (64, 56, 8), (128, 56, 8), (128, 28, 16), (256, 28, 8), (256, 14, 16), (512, 14, 16), (512, 28, 8)),
-    Layer(96, 256, 5, 27, 8), *alike(5, (64, 28, 8), (32, 28, 8)), Layer(16, 32, 5, 28, 8),
+    Layer(96, 256, 5, 27, 8), *alike(5, (64, 28, 8), (32, 28, 8)), Layer(16, 32, 5, 28, 8), *STRIDED_LAYERS,
 ]  # fmt: skip
 ERROR_LAYERS = [
     *alike(3, (16, 28, 8), (32, 28, 8), (64, 28, 8), (128, 28, 8), (256, 14, 8), (512, 14, 8)),
     *alike(5, (16, 28, 8), (32, 28, 8), (64, 28, 8), (128, 28, 8), (256, 14, 8)), Layer(96, 256, 5, 27, 8),
+    *STRIDED_LAYERS,
 ]  # fmt: skip
 # Of few channels, the first two as in LeNet.
 ROW_LAYERS = [
@@ -89,23 +100,24 @@ def tiles(layer: Layer) -> list[str]:
 
 
 def torch_calls(
-    x: np.ndarray, weight: np.ndarray, grad: np.ndarray, padding: int, threads: int
+    x: np.ndarray, weight: np.ndarray, grad: np.ndarray, layer: Layer, threads: int
 ) -> list[Callable[[], Any]]:
     """The three directions, without the graph around them."""
     import torch
 
     tensors = [torch.from_numpy(array) for array in (x, weight, grad)]
+    stride, padding = layer.stride, layer.padding
 
     def forward() -> None:
         torch.set_num_threads(threads)
         with torch.no_grad():
-            torch.nn.functional.conv2d(tensors[0], tensors[1], padding=padding)
+            torch.nn.functional.conv2d(tensors[0], tensors[1], stride=stride, padding=padding)
 
     def backward(wanted: list[bool]) -> Callable[[], None]:
         def call() -> None:
             torch.set_num_threads(threads)
             torch.ops.aten.convolution_backward(
-                tensors[2], tensors[0], tensors[1], None, [1, 1], [padding] * 2, [1, 1], False, [0, 0], 1, wanted
+                tensors[2], tensors[0], tensors[1], None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1, wanted
             )
 
         return call
@@ -131,8 +143,8 @@ def times(layers: list[Layer], rounds: int, threads: int) -> None:
     for layer in layers:
         given = arrays(layer)
         calls = {name: by(name, *given, layer.window) for name in (*tiles(layer), "implicit_gemm", "im2col")}
-        calls[f"torch({threads})"] = torch_calls(*given, layer.taps // 2, threads)
-        calls["torch(1)"] = torch_calls(*given, layer.taps // 2, 1)
+        calls[f"torch({threads})"] = torch_calls(*given, layer, threads)
+        calls["torch(1)"] = torch_calls(*given, layer, 1)
         for which, direction in enumerate(DIRECTIONS):
             measured: dict[str, list[float]] = {name: [] for name in calls}
             for turn in range(rounds + 1):
@@ -144,7 +156,8 @@ def times(layers: list[Layer], rounds: int, threads: int) -> None:
             median = {name: statistics.median(values) for name, values in measured.items()}
             peer = min(value for name, value in median.items() if name.startswith("torch"))
             for name in tiles(layer):
-                ratios.setdefault(f"{name} of {layer.taps}x{layer.taps}", []).append(peer / median[name])
+                kind = f"{name} of {layer.taps}x{layer.taps}, stride {layer.stride}"
+                ratios.setdefault(kind, []).append(peer / median[name])
             line = "  ".join(f"{name} {value:7.2f}" for name, value in median.items())
             ours = "  ".join(f"{name} {peer / median[name]:.2f}" for name in tiles(layer))
             print(f"{layer} {direction:15}  {line}  ratio {ours}", flush=True)

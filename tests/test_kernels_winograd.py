@@ -8,44 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 from parity import assert_close
+from winograd_cases import Case, check, every_dtype
 
 import minidl
 from minidl import _ext, kernels, reference
 from minidl.errors import ShapeError
-from minidl.geometry import Padding, Window, sliding_window
+from minidl.geometry import Padding, sliding_window
 from minidl.kernels.winograd import WeightPlan, weight_plan
 
-TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
-every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 # m x m outputs of r x r taps.
 every_tile = pytest.mark.parametrize(("m", "r"), [(2, 3), (4, 3), (2, 5)])
-
-
-class Case:
-    """Random arrays around one window of 3x3 or 5x5, and what the loops make of them."""
-
-    def __init__(self, N: int, C: int, F: int, window: Window, dtype: str, seed: int = 0) -> None:
-        rng = np.random.default_rng(seed)
-        self.window = window
-        self.x = rng.normal(size=(N, C, *window.input_size)).astype(dtype)
-        self.weight = rng.normal(size=(F, C, *window.kernel_size)).astype(dtype)
-        self.bias = rng.normal(size=F).astype(dtype)
-        self.grad = rng.normal(size=(N, F, *window.output_size)).astype(dtype)
-
-    def loops(self) -> list[np.ndarray]:
-        x, weight, bias, grad = (a.astype(np.float64) for a in (self.x, self.weight, self.bias, self.grad))
-        return [
-            reference.conv2d(x, weight, bias, self.window, 1),
-            reference.conv2d_input_gradient(grad, weight, self.window, 1),
-            reference.conv2d_weight_gradient(x, grad, self.window, 1),
-        ]
-
-    def winograd(self, m: int, module: Any = kernels) -> list[np.ndarray]:
-        return [
-            module.winograd_conv2d(self.x, self.weight, self.bias, self.window, m),
-            module.winograd_input_gradient(self.grad, self.weight, self.window, m),
-            module.winograd_weight_gradient(self.x, self.grad, self.window, m),
-        ]
 
 
 def random_case(seed: int, dtype: str, r: int, most_channels: int = 70) -> Case:
@@ -60,12 +32,6 @@ def random_case(seed: int, dtype: str, r: int, most_channels: int = 70) -> Case:
             continue
         C, F = (int(v) for v in rng.integers(1, most_channels + 1, 2))
         return Case(int(rng.integers(0, 6)), C, F, window, dtype, seed)
-
-
-def check(case: Case, m: int) -> None:
-    for got, expected in zip(case.winograd(m), case.loops(), strict=True):
-        assert got.dtype == case.x.dtype
-        assert_close(got, expected, TOLERANCE[case.x.dtype.name])
 
 
 @every_tile

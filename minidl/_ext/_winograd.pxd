@@ -1,5 +1,6 @@
 """What winograd.h offers, for both number types under one name, and how the work is cut into strips of tiles."""
 
+from minidl._ext._phases cimport Phases, gather_phases, scatter_phases
 from minidl._ext._types cimport real
 
 cdef enum:
@@ -99,6 +100,19 @@ cdef struct Cut:
 cdef struct Image:
     # Of the whole array, and where the first tile's first pixel lies above and left of the image.
     Py_ssize_t C, H, W, top, left
+    # Where all that is of phases: how they lie. Otherwise NULL.
+    const Phases* phases
+
+
+cdef inline Image image_of(
+    Py_ssize_t C, Py_ssize_t H, Py_ssize_t W, Py_ssize_t top, Py_ssize_t left, const Phases* phases,
+) noexcept nogil:
+    """An array of such sizes, or its phases."""
+    cdef Image image
+    image.C, image.H, image.W, image.top, image.left, image.phases = C, H, W, top, left, phases
+    if phases != NULL:
+        image.C, image.H, image.W, image.top, image.left = C * phases.SH * phases.SW, phases.high, phases.wide, 0, 0
+    return image
 
 
 cdef inline void gather(
@@ -213,7 +227,12 @@ cdef inline void spread(
         c = across * cut.width * cut.m - image.left
         left, right = max(c, 0), min(c + (cut.width - 1) * cut.m + size, image.W)
         columns = max(right - left, 0)
-        if columns > 0 and bottom > top:
+        if image.phases != NULL:
+            source = x + n * image.phases.C * image.phases.H * image.phases.W
+            for r in range(bottom - top):
+                gather_phases(source, image.phases, channel, channels, top + r, left, columns,
+                              pixels + r * columns * LANES)
+        elif columns > 0 and bottom > top:
             source = x + (n * image.C + channel) * plane + top * image.W + left
             if columns == image.W:
                 gather(source, plane, channels, (bottom - top) * columns, pixels)
@@ -255,7 +274,12 @@ cdef inline void collect(
                                 min(<Py_ssize_t>cut.m, columns - c))
                 source += LANES
             strip += 1
-        if columns > 0:
+        if image.phases != NULL:
+            to = y + n * image.phases.C * image.phases.H * image.phases.W
+            for r in range(bottom - top):
+                scatter_phases(pixels + r * columns * LANES, image.phases, channel, channels, top + r, left, columns,
+                               to)
+        elif columns > 0:
             to = y + (n * image.C + channel) * plane + top * image.W + left
             if columns == image.W:
                 scatter(pixels, (bottom - top) * columns, to, plane, channels)

@@ -10,10 +10,11 @@ channels.
 
 from cython.parallel cimport parallel, prange
 
+from minidl._ext._phases cimport Phases, phases_of, taps_of_phase, taps_to_phase
 from minidl._ext._threads cimport slot_start, team_barrier
 from minidl._ext._types cimport real
 from minidl._ext._winograd cimport (
-    LANES, ROWS, Cut, Image, Product, collect, multiply, output_tile, spread, spread_tile, taps, weight_tile,
+    LANES, ROWS, Cut, Image, Product, collect, image_of, multiply, output_tile, spread, spread_tile, taps, weight_tile,
 )
 
 cdef enum:
@@ -27,6 +28,8 @@ cdef enum:
     FEWER_TOGETHER = 16
     # Where sums go by levels, how many of TILES_AT_ONCE are added up before they join the sum of all.
     SUMS_TOGETHER = 8
+    # Of a kernel, or of a phase of one.
+    MOST_TAPS = 25
 
 
 cdef inline Py_ssize_t sixteens(Py_ssize_t channels) noexcept nogil:
@@ -43,19 +46,51 @@ cdef inline Py_ssize_t step(Py_ssize_t groups, Py_ssize_t tiles) noexcept nogil:
 
 
 cdef void transform_weights(
-    const real[:, :, ::1] weight_fck, bint transposed, int m, int r, Py_ssize_t item, real* transformed,
+    const real[:, :, ::1] weight_fck, const Phases* phases, bint transposed, int m, int r, Py_ssize_t item,
+    real* transformed,
 ) noexcept nogil:
-    """transformed[position][output group][input channel][16]; an item is 16 input channels of an output group."""
-    cdef Py_ssize_t F = weight_fck.shape[1 if transposed else 0], C = weight_fck.shape[0 if transposed else 1]
-    cdef Py_ssize_t K = weight_fck.shape[2], blocks = sixteens(C), positions_apart = step(sixteens(F), C)
+    """transformed[position][output group][input channel][16]; an item is 16 input channels of an output group.
+
+    The channels are those of the phases, if there are any.
+    """
+    cdef Py_ssize_t filters = weight_fck.shape[0], channels = weight_fck.shape[1], K = weight_fck.shape[2]
+    if phases != NULL:
+        channels *= phases.SH * phases.SW
+    cdef Py_ssize_t F = channels if transposed else filters, C = filters if transposed else channels
+    cdef Py_ssize_t blocks = sixteens(C), positions_apart = step(sixteens(F), C), lane
     cdef Py_ssize_t f = item // blocks * LANES, c, first = item % blocks * LANES
     cdef int lanes = <int>min(<Py_ssize_t>LANES, F - f)
+    cdef real of_phase[LANES * MOST_TAPS]
     for c in range(first, min(first + LANES, C)):
-        if transposed:
+        if phases != NULL:
+            for lane in range(lanes):
+                if transposed:
+                    taps_of_phase(&weight_fck[c, 0, 0], phases, f + lane, r, of_phase + lane * r * r)
+                else:
+                    taps_of_phase(&weight_fck[f + lane, 0, 0], phases, c, r, of_phase + lane * r * r)
+            weight_tile(m, r, of_phase, r * r, lanes, transposed, transformed + (f * C + c * LANES), positions_apart)
+        elif transposed:
             weight_tile(m, r, &weight_fck[c, f, 0], K, lanes, 1, transformed + (f * C + c * LANES), positions_apart)
         else:
-            weight_tile(m, r, &weight_fck[f, c, 0], weight_fck.shape[1] * K, lanes, 0,
-                        transformed + (f * C + c * LANES), positions_apart)
+            weight_tile(m, r, &weight_fck[f, c, 0], channels * K, lanes, 0, transformed + (f * C + c * LANES),
+                        positions_apart)
+
+
+cdef void write_taps(
+    const real* sums, Py_ssize_t s_step, const Phases* phases, int m, int r, Py_ssize_t channels, Py_ssize_t filters,
+    Py_ssize_t f, real[:, :, ::1] grad_weight_fck,
+) noexcept nogil:
+    """One filter's gradients, from the sums of all positions."""
+    cdef Py_ssize_t group, lane, lanes
+    cdef real of_phase[LANES * MOST_TAPS]
+    for group in range(sixteens(channels)):
+        lanes = min(<Py_ssize_t>LANES, channels - group * LANES)
+        if phases == NULL:
+            taps(m, r, sums + (group * filters + f) * LANES, s_step, &grad_weight_fck[f, group * LANES, 0], <int>lanes)
+        else:
+            taps(m, r, sums + (group * filters + f) * LANES, s_step, of_phase, <int>lanes)
+            for lane in range(lanes):
+                taps_to_phase(of_phase + lane * r * r, phases, group * LANES + lane, r, &grad_weight_fck[f, 0, 0])
 
 
 cdef void products(
@@ -108,29 +143,32 @@ cdef void forward_item(
 
 def forward(
     const real[:, :, :, ::1] input_nchw, const real[:, :, ::1] weight_fck, bint transposed, const real[::1] bias_f,
-    Py_ssize_t top, Py_ssize_t left, real[:, :, :, ::1] output_nfhw, int m, int r, Py_ssize_t rows,
-    Py_ssize_t across, Py_ssize_t width, Py_ssize_t items, Py_ssize_t block, real[:, ::1] transformed,
-    real[:, ::1] workspace, int threads,
+    Py_ssize_t top, Py_ssize_t left, const Py_ssize_t[::1] strided, real[:, :, :, ::1] output_nfhw, int m, int r,
+    Py_ssize_t rows, Py_ssize_t across, Py_ssize_t width, Py_ssize_t items, Py_ssize_t block,
+    real[:, ::1] transformed, real[:, ::1] workspace, int threads,
 ):
     """output = the convolution of the input, padded by top and left (which may be negative), plus bias.
 
     `transposed`: the weights' channels change places and their taps are turned round, as the input gradient has them.
-    bias_f is filled up to a multiple of 16. Nothing is empty.
+    bias_f is filled up to a multiple of 16. Nothing is empty. `strided`: the numbers of `Phases`, of the input or, if
+    transposed, the output; none with stride 1.
     """
     cdef Cut cut
     cdef Image image, result
+    cdef Phases split
+    cdef Phases* phases = &split if phases_of(strided, &split) else NULL
     cdef Py_ssize_t strips = input_nchw.shape[0] * rows * across, most = (strips + items - 1) // items * width
-    cdef Py_ssize_t weight_items = sixteens(output_nfhw.shape[1]) * sixteens(input_nchw.shape[1])
-    cdef Py_ssize_t slot, item
+    cdef Py_ssize_t slot, item, weight_items
     cut.m, cut.r, cut.rows, cut.across, cut.width = m, r, rows, across, width
-    image.C, image.H, image.W = input_nchw.shape[1], input_nchw.shape[2], input_nchw.shape[3]
-    image.top, image.left = top, left
-    result.C, result.H, result.W = output_nfhw.shape[1], output_nfhw.shape[2], output_nfhw.shape[3]
-    result.top = result.left = 0
+    image = image_of(input_nchw.shape[1], input_nchw.shape[2], input_nchw.shape[3], top, left,
+                     NULL if transposed else phases)
+    result = image_of(output_nfhw.shape[1], output_nfhw.shape[2], output_nfhw.shape[3], 0, 0,
+                      phases if transposed else NULL)
+    weight_items = sixteens(result.C) * sixteens(image.C)
     with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
         for slot in prange(threads, schedule="static"):
             for item in range(slot_start(weight_items, slot, threads), slot_start(weight_items, slot + 1, threads)):
-                transform_weights(weight_fck, transposed, m, r, item, &transformed[0, 0])
+                transform_weights(weight_fck, phases, transposed, m, r, item, &transformed[0, 0])
         team_barrier()
         for slot in prange(threads, schedule="static"):
             for item in range(slot_start(items, slot, threads), slot_start(items, slot + 1, threads)):
@@ -199,8 +237,8 @@ cdef void sum_item(
 
 def weight_gradient(
     const real[:, :, :, ::1] input_nchw, const real[:, :, :, ::1] grad_nfhw, Py_ssize_t top, Py_ssize_t left,
-    real[:, :, ::1] grad_weight_fck, int m, int r, Py_ssize_t rows, Py_ssize_t across, Py_ssize_t width,
-    Py_ssize_t items, Py_ssize_t chunks, bint in_steps, real[:, ::1] tiles, real[:, ::1] sums,
+    const Py_ssize_t[::1] strided, real[:, :, ::1] grad_weight_fck, int m, int r, Py_ssize_t rows, Py_ssize_t across,
+    Py_ssize_t width, Py_ssize_t items, Py_ssize_t chunks, bint in_steps, real[:, ::1] tiles, real[:, ::1] sums,
     real[:, ::1] workspace, int threads,
 ):
     """grad_weight = the sum over samples and positions of grad times what the window sees.
@@ -209,36 +247,38 @@ def weight_gradient(
     as `sum_item` says.
     """
     cdef Cut cut
-    cdef Image image, grad
-    cdef Py_ssize_t C = input_nchw.shape[1], F = grad_nfhw.shape[1], groups = sixteens(C), filter_groups = sixteens(F)
+    cdef Phases split
+    cdef Phases* phases = &split if phases_of(strided, &split) else NULL
+    cdef Image image = image_of(input_nchw.shape[1], input_nchw.shape[2], input_nchw.shape[3], top, left, phases)
+    cdef Image grad = image_of(grad_nfhw.shape[1], grad_nfhw.shape[2], grad_nfhw.shape[3], 0, 0, NULL)
+    cdef Py_ssize_t C = image.C, F = grad.C, groups = sixteens(C), filter_groups = sixteens(F)
     cdef Py_ssize_t strips = input_nchw.shape[0] * rows * across, positions = (m + r - 1) * (m + r - 1)
     cdef Py_ssize_t most_items = (items + chunks - 1) // chunks
     cdef Py_ssize_t most = most_items * ((strips + items - 1) // items) * width
     cdef Py_ssize_t v_step = step(groups, most), e_step = step(filter_groups, most), s_step = step(groups, F)
-    cdef Py_ssize_t slot, item, chunk = 0, first = 0, count = 0, strip, at, group, position, f
+    cdef Py_ssize_t slot, item, index, chunk = 0, first = 0, count = 0, strip, at, group, position, f
     cdef real* v = &tiles[0, 0]
     cdef real* e = v + positions * v_step
     cut.m, cut.r, cut.rows, cut.across, cut.width = m, r, rows, across, width
-    image.C, image.H, image.W, image.top, image.left = C, input_nchw.shape[2], input_nchw.shape[3], top, left
-    grad.C, grad.H, grad.W, grad.top, grad.left = F, grad_nfhw.shape[2], grad_nfhw.shape[3], 0, 0
     with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
         for chunk in range(chunks):
             first = slot_start(items, chunk, chunks)
             count = slot_start(items, chunk + 1, chunks) - first
             for slot in prange(threads, schedule="static"):
-                for item in range(slot_start(count * (groups + filter_groups), slot, threads),
-                                  slot_start(count * (groups + filter_groups), slot + 1, threads)):
-                    group = item // count
-                    strip = slot_start(strips, first + item % count, items)
+                # Item by item, so that threads have as much of each array to transform.
+                for index in range(slot_start(count * (groups + filter_groups), slot, threads),
+                                   slot_start(count * (groups + filter_groups), slot + 1, threads)):
+                    item, group = first + index // (groups + filter_groups), index % (groups + filter_groups)
+                    strip = slot_start(strips, item, items)
                     at = (strip - slot_start(strips, first, items)) * width
                     if group < groups:
                         spread(&input_nchw[0, 0, 0, 0], &image, &cut, False, group * LANES, strip,
-                               slot_start(strips, first + item % count + 1, items), &workspace[slot, 0],
+                               slot_start(strips, item + 1, items), &workspace[slot, 0],
                                v + (group * most + at) * LANES, v_step)
                     else:
                         group = group - groups
                         spread(&grad_nfhw[0, 0, 0, 0], &grad, &cut, True, group * LANES, strip,
-                               slot_start(strips, first + item % count + 1, items), &workspace[slot, 0],
+                               slot_start(strips, item + 1, items), &workspace[slot, 0],
                                e + (group * most + at) * LANES, e_step)
             team_barrier()
             for slot in prange(threads, schedule="static"):
@@ -254,9 +294,7 @@ def weight_gradient(
             team_barrier()
         for slot in prange(threads, schedule="static"):
             for f in range(slot_start(F, slot, threads), slot_start(F, slot + 1, threads)):
-                for group in range(groups):
-                    taps(m, r, &sums[0, 0] + (group * F + f) * LANES, s_step, &grad_weight_fck[f, group * LANES, 0],
-                         <int>min(<Py_ssize_t>LANES, C - group * LANES))
+                write_taps(&sums[0, 0], s_step, phases, m, r, C, F, f, grad_weight_fck)
 
 
 cdef void sum_part(
@@ -287,8 +325,8 @@ cdef void sum_part(
 
 def weight_gradient_by_parts(
     const real[:, :, :, ::1] input_nchw, const real[:, :, :, ::1] grad_nfhw, Py_ssize_t top, Py_ssize_t left,
-    real[:, :, ::1] grad_weight_fck, int m, int r, Py_ssize_t rows, Py_ssize_t across, Py_ssize_t width,
-    Py_ssize_t items, real[:, ::1] sums, real[:, ::1] workspace, int threads,
+    const Py_ssize_t[::1] strided, real[:, :, ::1] grad_weight_fck, int m, int r, Py_ssize_t rows, Py_ssize_t across,
+    Py_ssize_t width, Py_ssize_t items, real[:, ::1] sums, real[:, ::1] workspace, int threads,
 ):
     """The same where sums are few enough to stay in a core's cache beside an item's tiles.
 
@@ -296,14 +334,15 @@ def weight_gradient_by_parts(
     5 taps, whose sums go by levels.
     """
     cdef Cut cut
-    cdef Image image, grad
-    cdef Py_ssize_t C = input_nchw.shape[1], F = grad_nfhw.shape[1], groups = sixteens(C), parts = sums.shape[0]
+    cdef Phases split
+    cdef Phases* phases = &split if phases_of(strided, &split) else NULL
+    cdef Image image = image_of(input_nchw.shape[1], input_nchw.shape[2], input_nchw.shape[3], top, left, phases)
+    cdef Image grad = image_of(grad_nfhw.shape[1], grad_nfhw.shape[2], grad_nfhw.shape[3], 0, 0, NULL)
+    cdef Py_ssize_t C = image.C, F = grad.C, groups = sixteens(C), parts = sums.shape[0]
     cdef Py_ssize_t strips = input_nchw.shape[0] * rows * across, positions = (m + r - 1) * (m + r - 1)
     cdef Py_ssize_t most = (strips + items - 1) // items * width, s_step = step(groups, F)
-    cdef Py_ssize_t slot, part, group, f, i
+    cdef Py_ssize_t slot, part, f, i
     cut.m, cut.r, cut.rows, cut.across, cut.width = m, r, rows, across, width
-    image.C, image.H, image.W, image.top, image.left = C, input_nchw.shape[2], input_nchw.shape[3], top, left
-    grad.C, grad.H, grad.W, grad.top, grad.left = F, grad_nfhw.shape[2], grad_nfhw.shape[3], 0, 0
     with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
         for slot in prange(threads, schedule="static"):
             for part in range(slot_start(parts, slot, threads), slot_start(parts, slot + 1, threads)):
@@ -318,9 +357,7 @@ def weight_gradient_by_parts(
         team_barrier()
         for slot in prange(threads, schedule="static"):
             for f in range(slot_start(F, slot, threads), slot_start(F, slot + 1, threads)):
-                for group in range(groups):
-                    taps(m, r, &sums[0, 0] + (group * F + f) * LANES, s_step, &grad_weight_fck[f, group * LANES, 0],
-                         <int>min(<Py_ssize_t>LANES, C - group * LANES))
+                write_taps(&sums[0, 0], s_step, phases, m, r, C, F, f, grad_weight_fck)
 
 
 def transform(const real[:, :, ::1] tile, int m, int r, str which, real[:, :, ::1] result):

@@ -17,7 +17,7 @@ from minidl.kernels.direct import MOST_COLUMNS
 from minidl.kernels.fft import fft_size
 from minidl.kernels.implicit_gemm import implicit_gemm_cost
 from minidl.kernels.row_winograd import ROW_TAPS, row_plan, row_winograd_applies
-from minidl.kernels.winograd import WINOGRAD_KERNELS, winograd_applies
+from minidl.kernels.winograd import WINOGRAD_KERNELS, kernel_of_phases, phases_of, winograd_applies
 from minidl.runtime import get_precision
 
 __all__ = ["ALGORITHMS", "by_rows", "chosen", "cost", "refusal", "within_precision"]
@@ -63,9 +63,9 @@ def refusal(algorithm: str, C: int, F: int, groups: int, window: Window, itemsiz
     elif algorithm.startswith("winograd"):
         m = WINOGRAD_TILES.get(algorithm, 2)
         taken = [(r, r) for r in WINOGRAD_KERNELS[m]]
-        if window.kernel_size not in taken or window.stride != (1, 1) or window.dilation != (1, 1) or groups != 1:
+        if kernel_of_phases(window) not in taken or window.dilation != (1, 1) or groups != 1:
             return (
-                f"it takes kernels of {' or '.join(map(_by, taken))} with stride 1, dilation 1 and 1 group, "
+                f"it takes kernels of {' or '.join(map(_by, taken))} strides, rounded up, with dilation 1 and 1 group, "
                 f"got {_by(window.kernel_size)}, {window.stride}, {window.dilation} and {groups}"
             )
         if not winograd_applies(window, groups, C, F, m, _DTYPES[itemsize]):
@@ -87,6 +87,11 @@ def within_precision(algorithm: str, direction: str, C: int, F: int, window: Win
     for the weight's, whose last transform has fourth powers, at most 4.0 for outputs of 13x13 and more from 96 filters
     on or with up to 64 channels, and up to 5.5 otherwise.
 
+    Strides, where each phase of a channel counts as one: forward at most 2.9 from 36 terms on, 4.1 below; for the
+    input's gradient at most 3.8, but up to 4.1 with a single channel; for the weight's at most 3.6 where it is allowed,
+    up to 6.6 with fewer weights, whose products BLAS sums in shorter runs, 4.0 with outputs of 8x8, and 4.2 with 256
+    phases.
+
     Tiles along rows (`_rows_within_precision` has the limits), beside BLAS with AVX-512: forward, where errors grow as
     terms get fewer, 4.9 times with 3 (channels times rows of the kernel) and at most 3.9 where it is allowed; for the
     input's gradient, where they grow with the terms, at most 3.9; for the weight's, whose sums over positions im2col
@@ -98,11 +103,26 @@ def within_precision(algorithm: str, direction: str, C: int, F: int, window: Win
         return True
     if algorithm == "winograd_rows":
         return _rows_within_precision(direction, C, F, window)
-    if algorithm not in WINOGRAD_TILES or direction == "forward":
+    r = kernel_of_phases(window)[0]
+    if algorithm not in WINOGRAD_TILES or (algorithm == "winograd_2x2" and r == 3):
         return True
-    if window.kernel_size[0] == 5:
+    if window.stride != (1, 1) and not _phases_within_precision(direction, C, F, window):
+        return False
+    if direction == "forward":
+        return True
+    if r == 5:
         return F >= 96 if direction == "input" else (F >= 96 or C <= 64) and min(window.output_size) >= 13
-    return algorithm == "winograd_2x2" or direction == "weight" or F >= 64
+    return direction == "weight" or F >= 64
+
+
+def _phases_within_precision(direction: str, C: int, F: int, window: Window) -> bool:
+    """What strides ask for besides; the figures are `within_precision`'s."""
+    if direction == "forward":
+        return C * window.taps >= 36
+    if direction == "input":
+        return C > 1
+    phases = C * window.stride[0] * window.stride[1]
+    return F * C * window.taps >= 1250 and phases <= 200 and min(window.output_size) >= 13
 
 
 def _rows_within_precision(direction: str, C: int, F: int, window: Window) -> bool:
@@ -225,19 +245,25 @@ def cost(algorithm: str, direction: str, N: int, C: int, F: int, groups: int, wi
         high = -(-cut // row_plan(direction, N, C, F, window, itemsize).parts)
         overlap = (high + rows - 1) / high if high < cut else 1.0
         return (sums / of_sums + moves * of_16) * overlap**0.5 + 0.3 * moved
-    m = WINOGRAD_TILES[algorithm]
-    positions = (m + window.kernel_size[0] - 1) ** 2
-    tall, wide = (OH, OW) if direction != "input" else (H, W)
+    m, r = WINOGRAD_TILES[algorithm], kernel_of_phases(window)[0]
+    positions = (m + r - 1) ** 2
+    phases = phases_of(window, C)
+    C = phases.channels
+    tall, wide = (OH, OW) if direction != "input" else phases.size
     tiles = N * -(-tall // m) * -(-wide // m)
     # Lanes are channels, in groups of 16.
     lanes = (-(-C // 16) * 16) * (-(-F // 16) * 16)
     multiplied = tiles * positions * lanes / width / 0.75
     weights = positions * C * F
     # Fitted apart: with 5 taps there are four times as many tiles to transform for as many outputs, which counts more.
-    by_number = 0.35 if window.kernel_size[0] == 3 else 0.6
+    by_number = 0.35 if r == 3 else 0.6
     if direction == "weight":
-        by_number += 0.3 if window.kernel_size[0] == 3 else 1.1
+        by_number += 0.3 if r == 3 else 1.1
     transformed = by_number * tiles * positions * (C + F)
     # Transformed weights that no cache holds are written and read at the memory's pace, sums of gradients less often.
     by_weight = 1.0 if weights * itemsize < _CACHE_BYTES else 3.5 if direction == "weight" else 6.0
+    if window.stride != (1, 1):
+        # Phases are gathered, or come back, by as few numbers as the stride; and so are their taps.
+        gathered = N * C * phases.size[0] * phases.size[1]
+        transformed += (1 + 4 / window.stride[1]) * gathered + 2.0 * weights
     return multiplied + transformed + weights * by_weight

@@ -1,4 +1,7 @@
-"""Winograd's convolution of 3x3 and 5x5 kernels: where it applies, how its tiles are cut; see `_ext/winograd.pyx`."""
+"""Winograd's convolution of 3x3 and 5x5 kernels: where it applies, how its tiles are cut; see `_ext/winograd.pyx`.
+
+With strides, each phase of an image (`_ext/_phases.pxd`) is an image that a part of the kernel sees with stride 1.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,14 @@ from minidl.runtime import threads_for
 __all__ = [
     "TRANSFORMED_WEIGHTS_BYTES",
     "WINOGRAD_KERNELS",
+    "kernel_of_phases",
     "winograd_applies",
     "winograd_conv2d",
     "winograd_input_gradient",
     "winograd_weight_gradient",
 ]
 
-# The kernels, rows and columns alike, that there are tiles of m x m outputs for.
+# The kernels, rows and columns alike, that there are tiles of m x m outputs for; with strides, of a phase.
 WINOGRAD_KERNELS = {2: (3, 5), 4: (3,)}
 # The budget of transformed weights, or of the sums that the weight gradient is made from: enough for 512 channels to
 # 512 in float32 with m = 4 (36 MiB).
@@ -85,14 +89,45 @@ def _transformed(m: int, r: int, channels: int, filters: int) -> int:
     return (m + r - 1) ** 2 * _ext.winograd.position_step(_sixteens(filters), channels)
 
 
+def kernel_of_phases(window: Window) -> Pair:
+    """Rows and columns of the kernel that a phase of the image is seen by: the kernel itself with stride 1."""
+    (KH, KW), (SH, SW) = window.kernel_size, window.stride
+    return -(-KH // SH), -(-KW // SW)
+
+
+class Phases(NamedTuple):
+    """Of images that windows see with strides; the image itself with stride 1."""
+
+    channels: int
+    size: Pair
+    # Rows and columns of a phase's kernel, and of the image, as far as windows see it.
+    r: int
+    seen: Pair
+    # As the kernels take them, none with stride 1.
+    numbers: Array
+
+
+@lru_cache(maxsize=1024)
+def phases_of(window: Window, C: int) -> Phases:
+    """Of images of C channels."""
+    (H, W), (OH, OW), (SH, SW), padding = window.input_size, window.output_size, window.stride, window.padding
+    r = kernel_of_phases(window)[0]
+    if (SH, SW) == (1, 1):
+        return Phases(C, (H, W), r, (H, W), np.empty(0, np.intp))
+    high, wide, KH, KW = OH + r - 1, OW + r - 1, *window.kernel_size
+    seen = min((OH - 1) * SH + KH - padding.top, H), min((OW - 1) * SW + KW - padding.left, W)
+    numbers = [C, H, W, KH, KW, padding.top, padding.left, SH, SW, high, wide, *seen]
+    return Phases(C * SH * SW, (high, wide), r, seen, np.array(numbers, np.intp))
+
+
 def winograd_applies(window: Window, groups: int, channels: int, filters: int, m: int, dtype: np.dtype) -> bool:
     """Whether the three functions below can compute a convolution: its window, and the budget of its weights."""
-    r = window.kernel_size[0]
+    r = kernel_of_phases(window)[0]
+    channels *= window.stride[0] * window.stride[1]
     most = max(_transformed(m, r, channels, filters), _transformed(m, r, filters, channels))
     return (
         r in WINOGRAD_KERNELS[m]
-        and window.kernel_size == (r, r)
-        and window.stride == (1, 1)
+        and kernel_of_phases(window) == (r, r)
         and window.dilation == (1, 1)
         and groups == 1
         and most * dtype.itemsize <= TRANSFORMED_WEIGHTS_BYTES
@@ -105,29 +140,38 @@ _weight_gradient_by_parts = by_dtype(_ext.winograd.weight_gradient_by_parts)
 
 
 def winograd_conv2d(x: Array, weight: Array, bias: Array | None, window: Window, m: int) -> Array:
-    """(N, C, H, W) and (F, C, r, r) to (N, F, OH, OW), in tiles of m x m outputs; see `WINOGRAD_KERNELS`."""
+    """(N, C, H, W) and (F, C, KH, KW) to (N, F, OH, OW), in tiles of m x m outputs; see `WINOGRAD_KERNELS`."""
     output = new_array((x.shape[0], weight.shape[0], *window.output_size), x.dtype)
-    _correlate(x, weight, False, bias, (window.padding.top, window.padding.left), output, m)
+    phases = phases_of(window, x.shape[1])
+    sizes = phases.channels, weight.shape[0], window.output_size
+    _correlate(x, weight, False, bias, (window.padding.top, window.padding.left), phases, sizes, output, m)
     return output
 
 
 def winograd_input_gradient(grad: Array, weight: Array, window: Window, m: int) -> Array:
-    """(N, F, OH, OW) and (F, C, r, r) to (N, C, H, W)."""
+    """(N, F, OH, OW) and (F, C, KH, KW) to (N, C, H, W)."""
     output = new_array((grad.shape[0], weight.shape[1], *window.input_size), grad.dtype)
     # Each pixel gathers from the windows that saw it: a correlation with the taps turned round.
-    further = window.kernel_size[0] - 1
-    _correlate(grad, weight, True, None, (further - window.padding.top, further - window.padding.left), output, m)
+    phases = phases_of(window, weight.shape[1])
+    top, left = (0, 0) if phases.numbers.size else (window.padding.top, window.padding.left)
+    further = phases.r - 1
+    sizes = weight.shape[0], phases.channels, phases.size
+    _correlate(grad, weight, True, None, (further - top, further - left), phases, sizes, output, m)
+    if phases.seen != window.input_size:
+        output[:, :, max(phases.seen[0], 0) :] = 0
+        output[:, :, :, max(phases.seen[1], 0) :] = 0
     return output
 
 
 def _correlate(
-    x: Array, weight: Array, transposed: bool, bias: Array | None, padding: Pair, output: Array, m: int
-) -> None:
-    N, C = x.shape[:2]
-    F, dtype, r = output.shape[1], x.dtype, weight.shape[2]
+    x: Array, weight: Array, transposed: bool, bias: Array | None, padding: Pair, phases: Phases,
+    sizes: tuple[int, int, Pair], output: Array, m: int,
+) -> None:  # fmt: skip
+    """`sizes` are the channels of what is seen and made, and what is made of each image."""
+    N, dtype, r, (C, F, outputs) = len(x), x.dtype, phases.r, sizes
     if not output.size:
         return
-    plan = tile_plan(N, output.shape[2:], m, r, _TILES_TOGETHER[m + r - 1])
+    plan = tile_plan(N, outputs, m, r, _TILES_TOGETHER[m + r - 1])
     biases = np.zeros(_sixteens(F) * _LANES, dtype)
     if bias is not None:
         biases[:F] = bias
@@ -135,11 +179,12 @@ def _correlate(
     positions = (m + r - 1) ** 2
     step = _ext.winograd.position_step
     scratch = positions * (step(_sixteens(C), plan.tiles) + step(block, plan.tiles)) + plan.pixels * _LANES
-    threads = min(threads_for(output.size * C), 1024)
+    threads = min(threads_for(N * F * outputs[0] * outputs[1] * C), 1024)
     with workspace(1, _transformed(m, r, C, F), dtype) as transformed, workspace(threads, scratch, dtype) as rows:
         _forward[dtype](
-            contiguous(x), contiguous(weight).reshape(*weight.shape[:2], r * r), transposed, biases, *padding, output,
-            m, r, plan.rows, plan.across, plan.width, plan.items, block, transformed, rows, threads,
+            contiguous(x), contiguous(weight).reshape(*weight.shape[:2], weight.shape[2] * weight.shape[3]),
+            transposed, biases, *padding, phases.numbers, output, m, r, plan.rows, plan.across, plan.width, plan.items,
+            block, transformed, rows, threads,
         )  # fmt: skip
 
 
@@ -187,16 +232,19 @@ def weight_plan(N: int, C: int, F: int, outputs: Pair, m: int, r: int, itemsize:
 
 
 def winograd_weight_gradient(x: Array, grad: Array, window: Window, m: int) -> Array:
-    """(N, C, H, W) and (N, F, OH, OW) to (F, C, r, r)."""
+    """(N, C, H, W) and (N, F, OH, OW) to (F, C, KH, KW)."""
     N, C = x.shape[:2]
-    F, dtype, r = grad.shape[1], x.dtype, window.kernel_size[0]
-    output = new_array((F, C, r, r), dtype)
+    F, dtype = grad.shape[1], x.dtype
+    output = new_array((F, C, *window.kernel_size), dtype)
     if not (N and output.size):
         output.fill(0)
         return output
-    plan = weight_plan(N, C, F, window.output_size, m, r, dtype.itemsize)
-    cut = (window.padding.top, window.padding.left, output.reshape(F, C, r * r), m, r, *plan.tiles[:4])
-    threads = min(threads_for(grad.size * C), 1024)
+    phases = phases_of(window, C)
+    plan = weight_plan(N, phases.channels, F, window.output_size, m, phases.r, dtype.itemsize)
+    cut = (
+        window.padding.top, window.padding.left, phases.numbers, output.reshape(F, C, -1), m, phases.r, *plan.tiles[:4]
+    )  # fmt: skip
+    threads = min(threads_for(grad.size * phases.channels), 1024)
     with (
         workspace(max(plan.parts, 1), plan.sums, dtype) as sums,
         workspace(threads, plan.scratch, dtype) as rows,

@@ -14,6 +14,8 @@ gradients of a tile as its taps over the same inputs, so V(m) and V(r) change pl
 
     y  = A^T [(G g G^T) * (B^T d B)] A                 A = V(m), G = V(r), B^T = V(m + r - 1)^-T
     dg = G^T [(A dy A^T) * (B^T d B)] G
+
+With strides the three functions work on the phases of the image; see `minidl.reference.phases`.
 """
 
 from __future__ import annotations
@@ -27,6 +29,13 @@ import numpy as np
 
 from minidl.geometry import Window, sliding_window
 from minidl.reference._windows import padded
+from minidl.reference.phases import (
+    image_from_phases,
+    image_phases,
+    kernel_from_phases,
+    kernel_phases,
+    window_of_phases,
+)
 
 __all__ = [
     "WINOGRAD_POINTS",
@@ -110,7 +119,10 @@ def _fill(tile: Array, size: int) -> Array:
 
 
 def winograd_conv2d(x: Array, weight: Array, bias: Array | None, window: Window, m: int) -> Array:
-    """`conv2d` of a square kernel with stride and dilation 1, tile by tile."""
+    """`conv2d` of a kernel whose phases are square, with dilation 1, tile by tile."""
+    if window.stride != (1, 1):
+        images, kernels = image_phases(x, window), kernel_phases(weight, window)
+        return winograd_conv2d(images, kernels, bias, window_of_phases(window), m).astype(x.dtype)
     taps = window.kernel_size[0]
     alpha = m + taps - 1
     A, G, BT = winograd_matrices(WINOGRAD_POINTS[alpha], taps)
@@ -129,6 +141,10 @@ def winograd_conv2d(x: Array, weight: Array, bias: Array | None, window: Window,
 
 def winograd_input_gradient(grad: Array, weight: Array, window: Window, m: int) -> Array:
     """A convolution of the gradient: a pixel gathers from the windows that saw it, from the last by the first tap."""
+    if window.stride != (1, 1):
+        kernels = kernel_phases(weight, window)
+        phases = winograd_input_gradient(grad.astype(np.float64), kernels, window_of_phases(window), m)
+        return image_from_phases(phases, window).astype(grad.dtype)
     height, width = window.input_size
     top, left = window.padding.top, window.padding.left
     taps = window.kernel_size[0]
@@ -146,6 +162,9 @@ def winograd_input_gradient(grad: Array, weight: Array, window: Window, m: int) 
 
 def winograd_weight_gradient(x: Array, grad: Array, window: Window, m: int) -> Array:
     """The sum over tiles is taken before the last transform, which is therefore done once."""
+    if window.stride != (1, 1):
+        phases = winograd_weight_gradient(image_phases(x, window), grad, window_of_phases(window), m)
+        return kernel_from_phases(phases, window).astype(x.dtype)
     taps = window.kernel_size[0]
     alpha = m + taps - 1
     A, G, BT = winograd_matrices(WINOGRAD_POINTS[alpha], taps)

@@ -166,7 +166,7 @@ MUTANTS = [
     Mutant(
         "winograd-padding-of-3-taps",
         "kernels/winograd.py",
-        "further = window.kernel_size[0] - 1",
+        "further = phases.r - 1",
         "further = 2",
         "the input gradient of 5x5 kernels is padded as that of 3x3",
         (WINOGRAD,),
@@ -191,8 +191,8 @@ MUTANTS = [
     Mutant(
         "winograd-paddings-exchanged",
         "kernels/winograd.py",
-        "(further - window.padding.top, further - window.padding.left)",
-        "(further - window.padding.left, further - window.padding.top)",
+        "(further - top, further - left)",
+        "(further - left, further - top)",
         "rows and columns exchanged in the input gradient's padding",
         (WINOGRAD,),
     ),

@@ -1,0 +1,81 @@
+"""Mistakes in Winograd's convolution with strides."""
+
+from __future__ import annotations
+
+from planted._mutant import Mutant
+
+TESTS = "test_kernels_winograd_strided.py"
+PHASES, KERNEL, PLAN, CHOICE = "_ext/_phases.pxd", "_ext/winograd.pyx", "kernels/winograd.py", "kernels/choice.py"
+BUILT = ("winograd",)
+
+MUTANTS = [
+    Mutant(
+        "phases-row-by-the-stride-across", PHASES,
+        "above % phases.SH - phases.top", "above % phases.SW - phases.top",
+        "phases of rows are counted by the columns' stride", (TESTS,), modules=BUILT,
+    ),
+    Mutant(
+        "phases-across-groups", PHASES,
+        "cdef Py_ssize_t j = phase % phases.SW, above = phase // phases.SW\n    cdef Py_ssize_t y",
+        "cdef Py_ssize_t j = 0, above = phase // phases.SW\n    cdef Py_ssize_t y",
+        "a group of 16 begins with the first phase of its row", (f"{TESTS} -k remainder_of_channels",), modules=BUILT,
+    ),
+    Mutant(
+        "phases-left-edge", PHASES,
+        "image[near.row + at + i] if 0 <= at + i < near.width else 0",
+        "image[near.row + at + i] if at + i < near.width else 0",
+        "numbers before a row's first are those of the row before", (TESTS,), modules=BUILT,
+    ),
+    Mutant(
+        "phases-what-is-not-seen", PHASES,
+        "if 0 <= y < phases.seen_rows else 0", "if 0 <= y < phases.H else 0",
+        "rows that only taps of zero meet are read and written", (f"{TESTS} -k no_window_sees",), modules=BUILT,
+    ),
+    Mutant(
+        "phases-taps-beyond-the-kernel", PHASES,
+        "kernels[y * phases.KW + x] if y < phases.KH and x < phases.KW else 0",
+        "kernels[y * phases.KW + x] if y < phases.KH else 0",
+        "a row's missing taps are the next row's first", (TESTS,), modules=BUILT,
+    ),
+    Mutant(
+        "phases-gradients-beyond-the-kernel", PHASES,
+        "            if y < phases.KH and x < phases.KW:\n", "            if y < phases.KH:\n",
+        "gradients of missing taps go to the next row's first", (TESTS,), modules=BUILT,
+    ),
+    Mutant(
+        "phases-pairs", PHASES,
+        "    elif count == 2:\n        for _time in range(times):\n            memcpy(to, source, 2 * sizeof(real))\n",
+        "    elif count == 2:\n        for _time in range(times):\n            memcpy(to, source, sizeof(real))\n",
+        "of two neighbours the second is lost", (TESTS,), modules=BUILT,
+    ),
+    Mutant(
+        "phases-of-the-first-filter", KERNEL,
+        "taps_of_phase(&weight_fck[f + lane, 0, 0]", "taps_of_phase(&weight_fck[f, 0, 0]",
+        "all lanes have the first filter's taps", (TESTS,), modules=BUILT,
+    ),
+    Mutant(
+        "phases-taps-of-the-first-group", KERNEL,
+        "phases, group * LANES + lane, r, &grad_weight_fck", "phases, lane, r, &grad_weight_fck",
+        "every group's gradients are the first channels'", (TESTS,), modules=BUILT,
+    ),
+    Mutant(
+        "phases-seen-without-padding", PLAN,
+        "seen = min((OH - 1) * SH + KH - padding.top, H)", "seen = min((OH - 1) * SH + KH, H)",
+        "padding above counts as rows that are seen", (f"{TESTS} -k random_geometries",),
+    ),
+    Mutant(
+        "phases-budget-of-channels", PLAN,
+        "    channels *= window.stride[0] * window.stride[1]\n", "",
+        "the budget of weights takes phases for one channel", (f"{TESTS} -k budget",),
+    ),
+    Mutant(
+        "phases-precision-of-one-channel", CHOICE,
+        '    if direction == "input":\n        return C > 1\n', '    if direction == "input":\n        return True\n',
+        "auto takes what rounds more than it may", (f"{TESTS} -k precision",),
+    ),
+    Mutant(
+        "phases-cost-of-channels", CHOICE,
+        "    C = phases.channels\n", "",
+        "the model counts a channel's phases as one", (f"{TESTS} -k model",),
+    ),
+]  # fmt: skip
