@@ -257,6 +257,7 @@ def weight_gradient(
     cdef Py_ssize_t most = most_items * ((strips + items - 1) // items) * width
     cdef Py_ssize_t v_step = step(groups, most), e_step = step(filter_groups, most), s_step = step(groups, F)
     cdef Py_ssize_t slot, item, index, chunk = 0, first = 0, count = 0, strip, at, group, position, f
+    cdef Py_ssize_t all_groups = groups + filter_groups
     cdef real* v = &tiles[0, 0]
     cdef real* e = v + positions * v_step
     cut.m, cut.r, cut.rows, cut.across, cut.width = m, r, rows, across, width
@@ -265,10 +266,14 @@ def weight_gradient(
             first = slot_start(items, chunk, chunks)
             count = slot_start(items, chunk + 1, chunks) - first
             for slot in prange(threads, schedule="static"):
-                # Item by item, so that threads have as much of each array to transform.
-                for index in range(slot_start(count * (groups + filter_groups), slot, threads),
-                                   slot_start(count * (groups + filter_groups), slot + 1, threads)):
-                    item, group = first + index // (groups + filter_groups), index % (groups + filter_groups)
+                # To gather phases takes longer than gradients: item by item threads have as much of both. Otherwise
+                # group by group, which reads one piece of memory after another.
+                for index in range(slot_start(count * all_groups, slot, threads),
+                                   slot_start(count * all_groups, slot + 1, threads)):
+                    if phases != NULL:
+                        item, group = first + index // all_groups, index % all_groups
+                    else:
+                        item, group = first + index % count, index // count
                     strip = slot_start(strips, item, items)
                     at = (strip - slot_start(strips, first, items)) * width
                     if group < groups:
