@@ -5,6 +5,10 @@ hands both to `update`. The arrays come as Python lists, one list a kind (gradie
 of them); their addresses are collected under the GIL, then all elements are updated in one loop over parameters.
 Elements are independent, so threads take runs of each.
 
+Subnormal numbers are taken for zero. A mean that decays would come to rest at one (half of the least number, rounded,
+is that number again), where a unit of the network is dead or a pixel always black, and each further step would take a
+processor's slow path: 3 to 6 times as long after two epochs on MNIST.
+
 A `_run` gets what `gradient` needs, the addresses of its arrays, kind by kind (NULL where there is no list), and the
 numbers that differ from parameter to parameter.
 """
@@ -20,6 +24,10 @@ from libc.string cimport memcmp, strcmp
 
 from minidl._ext._threads cimport slot_start
 from minidl._ext._types cimport real
+
+cdef extern from "subnormal.h" nogil:
+    unsigned flush_subnormals "minidl_flush_subnormals" ()
+    void restore_subnormals "minidl_restore_subnormals" (unsigned before)
 
 # Whether weight decay is part of the gradient. A run is compiled for either: 0 times an infinite parameter would be
 # NaN, and with one more branch in the loop not all of them are vectorised. The tag's value means nothing.
@@ -147,6 +155,7 @@ cdef class Buffers:
         cdef Py_ssize_t i, kind, itemsize, start, count
         cdef void* arrays[MOST_KINDS]
         cdef const double* each
+        cdef unsigned before = flush_subnormals()
         for i in range(self.parameters):
             itemsize = self.views[i].itemsize
             start = slot_start(self.views[i].len // itemsize, slot, slots)
@@ -164,6 +173,7 @@ cdef class Buffers:
                 runs.double_run(0, sign, 0, arrays, count, each, options)
             else:
                 runs.double_decayed(0, sign, decay, arrays, count, each, options)
+        restore_subnormals(before)
 
 
 cdef int update(

@@ -145,6 +145,42 @@ def test_any_number_of_threads_gives_the_same_bits(name: str, dtype: str, thread
         assert len(results) == 1, options
 
 
+def rest(name: str, dtype: str, options: dict[str, Any], steps: int) -> list[np.ndarray]:
+    """Parameters and what is remembered of them after steps without a gradient, from the least normal number on."""
+    kinds, each, _ = STEPS[name]
+    p = [np.ones(100, dtype)]
+    memory = [[np.full(100, np.finfo(dtype).tiny, dtype)] for _ in range(kinds)]
+    for t in range(3, steps + 3):
+        getattr(kernels, name)([np.zeros(100, dtype)], p, *memory, *([number] for number in each(t)), **options)
+    return [p[0], *(kind[0] for kind in memory)]
+
+
+@every_dtype
+@every_step
+def test_what_decays_does_not_come_to_rest_at_subnormal_numbers(
+    name: str, dtype: str, threads_everywhere: None
+) -> None:
+    """At which each step would take a slow path of the processor."""
+    minidl.set_num_threads(3)
+    for options in choices(name):
+        for array in rest(name, dtype, options, 20):
+            assert np.isfinite(array).all()
+            assert not np.any((array != 0) & (np.abs(array) < np.finfo(dtype).tiny)), options
+
+
+@every_dtype
+def test_a_step_leaves_the_arithmetic_of_others_alone(dtype: str, threads_everywhere: None) -> None:
+    """Of the caller, and of the threads that shared the step."""
+    minidl.set_num_threads(3)
+    tiny, half = np.finfo(dtype).tiny, np.full(100, 0.5, dtype)
+    rest("adam_step", dtype, choices("adam_step")[0], 3)
+    # As integers: where subnormal numbers are zero, they are equal to it, too.
+    assert np.all((np.full(100, tiny, dtype) * half).view(f"i{half.itemsize}") > 0)
+    x, weight = np.full((64, 1, 30, 30), tiny, dtype), half[:1].reshape(1, 1, 1, 1)
+    y = minidl.functional.conv2d(minidl.tensor(x), minidl.tensor(weight), algorithm="direct")
+    assert np.all(y.numpy().view(f"i{half.itemsize}") > 0)
+
+
 @every_step
 def test_no_parameters_take_a_step(name: str) -> None:
     kinds, each, _ = STEPS[name]

@@ -26,6 +26,16 @@ MUTANTS = [
         "the velocity in place of the gradient", ("test_kernels.py -k sgd",),
     ),
     Mutant(
+        "optimiser-rests-at-subnormal-numbers", "_ext/optim.pyx",
+        "cdef unsigned before = flush_subnormals()", "cdef unsigned before = 0x1f80",
+        "moments of dead units come to rest at subnormal numbers", ("optim/test_optimizer_kernels.py -k subnormal",),
+    ),
+    Mutant(
+        "optimiser-flushes-for-others", "_ext/optim.pyx",
+        "        restore_subnormals(before)\n", "",
+        "after a step all subnormal numbers are zero", ("optim/test_optimizer_kernels.py -k arithmetic",),
+    ),
+    Mutant(
         "adam-eps-under-the-root", "_ext/optim.pyx",
         "(mean[i] / (square_root(second) * root + eps))", "(mean[i] / (square_root(second + eps) * root))",
         "eps under the root", ("test_kernels.py -k adam",),
