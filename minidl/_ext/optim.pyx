@@ -5,10 +5,6 @@ hands both to `update`. The arrays come as Python lists, one list a kind (gradie
 of them); their addresses are collected under the GIL, then all elements are updated in one loop over parameters.
 Elements are independent, so threads take runs of each.
 
-Subnormal numbers are taken for zero. A mean that decays would come to rest at one (half of the least number, rounded,
-is that number again), where a unit of the network is dead or a pixel always black, and each further step would take a
-processor's slow path: 3 to 6 times as long after two epochs on MNIST.
-
 A `_run` gets what `gradient` needs, the addresses of its arrays, kind by kind (NULL where there is no list), and the
 numbers that differ from parameter to parameter.
 """
@@ -22,12 +18,9 @@ from libc.math cimport sqrt, sqrtf
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, strcmp
 
+from minidl._ext._subnormal cimport flush_subnormals, restore_subnormals
 from minidl._ext._threads cimport slot_start
 from minidl._ext._types cimport real
-
-cdef extern from "subnormal.h" nogil:
-    unsigned flush_subnormals "minidl_flush_subnormals" ()
-    void restore_subnormals "minidl_restore_subnormals" (unsigned before)
 
 # Whether weight decay is part of the gradient. A run is compiled for either: 0 times an infinite parameter would be
 # NaN, and with one more branch in the loop not all of them are vectorised. The tag's value means nothing.

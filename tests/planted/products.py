@@ -100,9 +100,8 @@ MUTANTS = [
     Mutant(
         "gemm-last-rows-left-out",
         "_ext/implicit_gemm.pyx",
-        "            for panel in range(max(panel_start, whole) if by_images else panel_start, panel_stop):\n"
-        "                tile(",
-        "            for panel in range(panel_stop if by_images else panel_start, panel_stop):\n                tile(",
+        "            for panel in range(turned, panel_stop):\n                tile(",
+        "            for panel in range(panel_stop if by_images else turned, panel_stop):\n                tile(",
         "rows that fill no tile get no gradient where the others are read in place",
         (f"{PRODUCT} -k gradients_of_large",),
         modules=("implicit_gemm",),
