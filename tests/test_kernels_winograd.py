@@ -110,7 +110,7 @@ def test_sums_that_stay_with_their_thread(dtype: str, m: int, threads_everywhere
     plan = plan_of(case, m)
     assert plan.parts > 1
     assert plan.tiles.items % plan.parts
-    check(case, m)
+    check(case, m, large=True)
 
 
 @every_tile

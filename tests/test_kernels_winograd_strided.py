@@ -75,7 +75,7 @@ def test_both_ways_to_sum_a_weight_gradient(
     phases = phases_of(case.window, 3)
     plan = weight_plan(3, phases.channels, 18, case.window.output_size, 4, 3, case.x.itemsize)
     assert (plan.parts > 0) == parts
-    check(case, 4)
+    check(case, 4, large=True)
 
 
 @pytest.mark.parametrize("kernel", [9, 11, 12])
