@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from parity import assert_close
 
 import minidl
 import minidl.functional as F
-from minidl import kernels, nn
+from minidl import kernels, nn, reference
 from minidl.checkpoint import load_checkpoint, save_checkpoint
-from minidl.errors import ArgumentError, CheckpointError
-from minidl.geometry import sliding_window
+from minidl.errors import ArgumentError, CheckpointError, ShapeError
+from minidl.geometry import sliding_window, transposed_window
 from minidl.kernels import choice, timing
 
 DIRECTIONS = ("forward", "input", "weight")
@@ -293,3 +294,35 @@ def test_what_was_measured_is_for_one_convolution_on_so_many_threads(monkeypatch
         assert number() == 7
     finally:
         minidl.set_num_threads(before)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_algorithm_sees_what_a_transposed_convolution_s_windows_see(seed: int) -> None:
+    """Which may be as many as pixels and lie elsewhere, or be fewer than fit."""
+    rng = np.random.default_rng(seed)
+    while True:
+        size, kernel, stride, dilation, padding = (
+            tuple(int(v) for v in rng.integers(low, high, 2)) for low, high in ((1, 9), (1, 6), (1, 4), (1, 4), (0, 3))
+        )
+        further = tuple(int(rng.integers(0, max(s, d))) for s, d in zip(stride, dilation, strict=True))
+        if seed % 4 == 0:
+            # As many outputs as inputs.
+            kernel, stride, padding, further = (1, 1), (1, 1), (0, 1), (0, 2)
+            dilation = (1, 3)
+        try:
+            window = transposed_window("test", size, kernel, stride, padding, further, dilation)
+        except ShapeError:
+            continue
+        if min(window.input_size) > 0:
+            break
+    N, C, filters = (int(v) for v in rng.integers(1, 20, 3))
+    x, weight = rng.normal(size=(N, C, *window.input_size)), rng.normal(size=(filters, C, *window.kernel_size))
+    grad = rng.normal(size=(N, filters, *window.output_size))
+    for function, arrays in (
+        ("conv2d", (x, weight, None)), ("conv2d_input_gradient", (grad, weight)), ("conv2d_weight_gradient", (x, grad)),
+    ):  # fmt: skip
+        expected = getattr(reference, function)(*arrays, window, 1)
+        for algorithm in choice.COMPUTING:
+            if choice.refusal(algorithm, C, filters, 1, window, 8) is None:
+                found = getattr(kernels, function)(*arrays, window, 1, algorithm)
+                assert_close(found, expected, 1e-12, f"{function} {algorithm} {window}")

@@ -8,7 +8,7 @@ from parity import assert_close
 
 import minidl
 from minidl import _ext
-from minidl.geometry import Padding, sliding_window
+from minidl.geometry import Padding, sliding_window, transposed_window
 from minidl.kernels.pointwise import is_pointwise, pointwise_product
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
@@ -93,3 +93,9 @@ def test_which_windows_it_is_for() -> None:
         ((20, 20), (1, 1, Padding(0, 0, 0, 1)), False),
     ):  # fmt: skip
         assert is_pointwise(sliding_window("test", size, *arguments), 4) is expected, (size, arguments)
+    # As many windows as pixels, but each one to the left of its pixel.
+    window = transposed_window("test", (1, 40), 1, 1, (0, 1), (0, 2), (1, 3))
+    assert window.input_size == window.output_size
+    assert not is_pointwise(window, 4)
+    # Fewer.
+    assert not is_pointwise(transposed_window("test", (1, 40), 1, 1, 0, (0, 2), (1, 3)), 4)

@@ -35,8 +35,9 @@ def is_pointwise(window: Window, itemsize: int) -> bool:
     """Whether each output sees the one pixel at its place, and no vector of positions more than two images."""
     return (
         window.taps == 1
-        and window.stride == (1, 1)
+        # No stride leaves as many; a transposed convolution's windows may be as many or fewer and see other pixels.
         and window.input_size == window.output_size
+        and not any(window.padding)
         and window.output_size[0] * window.output_size[1] >= _ext.implicit_gemm.tile_sizes(itemsize)[1] // 3
     )
 

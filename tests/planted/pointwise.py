@@ -56,13 +56,13 @@ MUTANTS = [
         "the input's gradient multiplies by the weight as it is", (TESTS,),
     ),
     Mutant(
-        "pointwise-stride-forgotten", PLAN,
-        "        and window.stride == (1, 1)\n", "",
-        "a stride that leaves no output out of a padded image passes", (f"{TESTS} -k which_windows",),
+        "pointwise-fewer-windows", PLAN,
+        "        and window.input_size == window.output_size\n", "",
+        "fewer windows than pixels are taken for windows at their places", (f"{TESTS} -k which_windows",),
     ),
     Mutant(
-        "pointwise-padding-forgotten", PLAN,
-        "        and window.input_size == window.output_size\n", "",
-        "images with padding are taken for the output's positions", (f"{TESTS} -k which_windows",),
+        "pointwise-windows-elsewhere", PLAN,
+        "        and not any(window.padding)\n", "",
+        "as many windows as pixels are taken for windows at their places", (f"{TESTS} -k which_windows",),
     ),
 ]  # fmt: skip
