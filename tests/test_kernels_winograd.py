@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from parity import assert_close
-from winograd_cases import Case, check, every_dtype
+from winograd_cases import Case, check, check_bits, check_layouts, check_rounding, every_dtype
 
 import minidl
 from minidl import _ext, kernels, reference
@@ -55,6 +55,14 @@ def test_every_remainder_of_channels(channels: tuple[int, int], dtype: str, m: i
 @pytest.mark.parametrize("further", [0, 1, 3])
 def test_images_longer_than_a_strip(size: tuple[int, int], further: int, m: int, r: int) -> None:
     check(Case(3, 5, 4, sliding_window("test", size, r, 1, r // 2 + further), "float64"), m)
+
+
+@every_tile
+@pytest.mark.parametrize("N", [1, 3])
+@pytest.mark.parametrize("rows", [5, 7, 9, 15, 17])
+def test_an_odd_strip_is_shared_by_two_items(rows: int, N: int, m: int, r: int) -> None:
+    """In the middle of an image, and of the second of three."""
+    check(Case(N, 3, 18, sliding_window("test", (rows * m - 1, 16 * m - 3), r, 1, r // 2), "float64"), m)
 
 
 @every_tile
@@ -119,27 +127,13 @@ def test_the_bits_are_the_same_for_any_number_of_threads(dtype: str, m: int, r: 
     cases = [random_case(seed, dtype, r) for seed in range(3)]
     cases.append(Case(3, 40, 50, sliding_window("test", (30, 29), r, 1, 1), dtype))
     cases.append(Case(3, 3, 18, sliding_window("test", (89, 90), r, 1, 1), dtype))
-    for case in cases:
-        minidl.set_num_threads(1)
-        alone = case.winograd(m)
-        for threads in (2, 3, 4):
-            minidl.set_num_threads(threads)
-            for one, other in zip(alone, case.winograd(m), strict=True):
-                assert np.array_equal(one, other)
+    check_bits(cases, m)
 
 
 @every_tile
 def test_any_memory_layout(m: int, r: int) -> None:
     case = Case(3, 6, 5, sliding_window("test", (9, 7), r, 1, 1), "float64")
-    expected = case.winograd(m)
-    for name in ("x", "weight", "bias", "grad"):
-        values = getattr(case, name)
-        strided = np.zeros((*values.shape[:-1], 2 * values.shape[-1]))[..., ::2]
-        strided[...] = values
-        strided.setflags(write=False)
-        setattr(case, name, strided)
-    for got, values in zip(case.winograd(m), expected, strict=True):
-        assert np.array_equal(got, values)
+    check_layouts(case, m)
 
 
 @every_tile
@@ -173,19 +167,7 @@ def test_an_empty_batch(m: int, r: int) -> None:
 def test_rounding_stays_within_4_times_im2col_s(m: int, r: int) -> None:
     """Of sums of 96 filters and more, and over as many tiles as need all their levels."""
     case = Case(6, 24, 96, sliding_window("test", (30, 30), r, 1, r // 2), "float32")
-    case.bias[:] = 0
-    doubles = [a.astype(np.float64) for a in (case.x, case.weight, case.grad)]
-
-    def im2col(x: np.ndarray, weight: np.ndarray, grad: np.ndarray) -> list[np.ndarray]:
-        return [
-            kernels.conv2d(x, weight, None, case.window, 1, "im2col"),
-            kernels.conv2d_input_gradient(grad, weight, case.window, 1, "im2col"),
-            kernels.conv2d_weight_gradient(x, grad, case.window, 1, "im2col"),
-        ]
-
-    plain = im2col(case.x, case.weight, case.grad)
-    for got, plainly, exact in zip(case.winograd(m), plain, im2col(*doubles), strict=True):
-        assert np.sqrt(np.mean((got - exact) ** 2)) < 4 * np.sqrt(np.mean((plainly - exact) ** 2))
+    check_rounding(case, m)
 
 
 # The twin, and its matrices

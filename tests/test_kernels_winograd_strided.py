@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from parity import assert_close
-from winograd_cases import Case, check, every_dtype
+from winograd_cases import Case, check, check_bits, check_layouts, check_rounding, every_dtype
 
 import minidl
 import minidl.functional as F
@@ -101,27 +101,13 @@ def test_the_bits_are_the_same_for_any_number_of_threads(dtype: str, m: int, r: 
     cases = [random_case(seed, dtype, r) for seed in range(3)]
     cases.append(Case(3, 9, 50, sliding_window("test", (60, 59), 2 * r, 2, 1), dtype))
     cases.append(Case(3, 3, 18, sliding_window("test", (189, 190), 2 * r - 1, 2, 1), dtype))
-    for case in cases:
-        minidl.set_num_threads(1)
-        alone = case.winograd(m)
-        for threads in (2, 3, 4):
-            minidl.set_num_threads(threads)
-            for one, other in zip(alone, case.winograd(m), strict=True):
-                assert np.array_equal(one, other)
+    check_bits(cases, m)
 
 
 @every_tile
 def test_any_memory_layout(m: int, r: int) -> None:
     case = Case(3, 6, 5, sliding_window("test", (19, 17), 2 * r, 2, 1), "float64")
-    expected = case.winograd(m)
-    for name in ("x", "weight", "bias", "grad"):
-        values = getattr(case, name)
-        strided = np.zeros((*values.shape[:-1], 2 * values.shape[-1]))[..., ::2]
-        strided[...] = values
-        strided.setflags(write=False)
-        setattr(case, name, strided)
-    for got, values in zip(case.winograd(m), expected, strict=True):
-        assert np.array_equal(got, values)
+    check_layouts(case, m)
 
 
 @every_tile
@@ -150,21 +136,9 @@ def test_rounding_stays_within_4_times_im2col_s(kernel: int, stride: int, C: int
     """Of what "auto" may take: 64 filters, outputs of 13 x 13 and more."""
     size = 14 * stride + kernel
     case = Case(4, C, 64, sliding_window("test", (size, size), kernel, stride, stride // 2), "float32")
-    case.bias[:] = 0
     for direction in DIRECTIONS:
         assert choice.within_precision("winograd_4x4", direction, C, 64, case.window)
-    doubles = [a.astype(np.float64) for a in (case.x, case.weight, case.grad)]
-
-    def im2col(x: np.ndarray, weight: np.ndarray, grad: np.ndarray) -> list[np.ndarray]:
-        return [
-            kernels.conv2d(x, weight, None, case.window, 1, "im2col"),
-            kernels.conv2d_input_gradient(grad, weight, case.window, 1, "im2col"),
-            kernels.conv2d_weight_gradient(x, grad, case.window, 1, "im2col"),
-        ]
-
-    plain = im2col(case.x, case.weight, case.grad)
-    for got, plainly, exact in zip(case.winograd(4), plain, im2col(*doubles), strict=True):
-        assert np.sqrt(np.mean((got - exact) ** 2)) < 4 * np.sqrt(np.mean((plainly - exact) ** 2))
+    check_rounding(case, 4)
 
 
 def test_precision_decides_on_phases(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from parity import assert_close
 
+import minidl
 from minidl import kernels, reference
 from minidl.geometry import Window
 
@@ -34,9 +35,9 @@ class Case:
             reference.conv2d_weight_gradient(x, grad, self.window, 1),
         ]
 
-    def products(self) -> list[np.ndarray]:
+    def products(self, dtype: Any = np.float64) -> list[np.ndarray]:
         """The same by im2col and BLAS, for images that are too large for loops in Python."""
-        x, weight, bias, grad = (a.astype(np.float64) for a in (self.x, self.weight, self.bias, self.grad))
+        x, weight, bias, grad = (a.astype(dtype) for a in (self.x, self.weight, self.bias, self.grad))
         return [
             kernels.conv2d(x, weight, bias, self.window, 1, "im2col"),
             kernels.conv2d_input_gradient(grad, weight, self.window, 1, "im2col"),
@@ -56,3 +57,35 @@ def check(case: Case, m: int, large: bool = False) -> None:
     for got, expected in zip(case.winograd(m), exact, strict=True):
         assert got.dtype == case.x.dtype
         assert_close(got, expected, TOLERANCE[case.x.dtype.name])
+
+
+def check_bits(cases: list[Case], m: int) -> None:
+    """They are the same for any number of threads."""
+    for case in cases:
+        minidl.set_num_threads(1)
+        alone = case.winograd(m)
+        for threads in (2, 3, 4):
+            minidl.set_num_threads(threads)
+            for one, other in zip(alone, case.winograd(m), strict=True):
+                assert np.array_equal(one, other)
+
+
+def check_layouts(case: Case, m: int) -> None:
+    """Arrays may be strided, and may be read-only."""
+    expected = case.winograd(m)
+    for name in ("x", "weight", "bias", "grad"):
+        values = getattr(case, name)
+        strided = np.zeros((*values.shape[:-1], 2 * values.shape[-1]))[..., ::2]
+        strided[...] = values
+        strided.setflags(write=False)
+        setattr(case, name, strided)
+    for got, values in zip(case.winograd(m), expected, strict=True):
+        assert np.array_equal(got, values)
+
+
+def check_rounding(case: Case, m: int) -> None:
+    """It stays within 4 times im2col's."""
+    case.bias[:] = 0
+    plain, exact = case.products(np.float32), case.products()
+    for got, plainly, exactly in zip(case.winograd(m), plain, exact, strict=True):
+        assert np.sqrt(np.mean((got - exactly) ** 2)) < 4 * np.sqrt(np.mean((plainly - exactly) ** 2))

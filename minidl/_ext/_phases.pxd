@@ -131,26 +131,17 @@ cdef inline void scatter_phases(
         lane += near.count
 
 
-cdef inline void taps_of_phase(
-    const real* kernels, const Phases* phases, Py_ssize_t phase, int r, real* to,
+cdef inline void taps_of_phases(
+    const Phases* phases, Py_ssize_t first, Py_ssize_t count, int r, Py_ssize_t* places,
 ) noexcept nogil:
-    """to[r][r] = the taps of a phase, of one filter's kernels."""
-    cdef Py_ssize_t j = phase % phases.SW, i = phase // phases.SW % phases.SH, a, b, y, x
-    kernels += phase // (phases.SH * phases.SW) * phases.KH * phases.KW
-    for a in range(r):
-        for b in range(r):
-            y, x = a * phases.SH + i, b * phases.SW + j
-            to[a * r + b] = kernels[y * phases.KW + x] if y < phases.KH and x < phases.KW else 0
-
-
-cdef inline void taps_to_phase(
-    const real* taps, const Phases* phases, Py_ssize_t phase, int r, real* kernels,
-) noexcept nogil:
-    """The way back; taps beyond the kernel are dropped."""
-    cdef Py_ssize_t j = phase % phases.SW, i = phase // phases.SW % phases.SH, a, b, y, x
-    kernels += phase // (phases.SH * phases.SW) * phases.KH * phases.KW
-    for a in range(r):
-        for b in range(r):
-            y, x = a * phases.SH + i, b * phases.SW + j
-            if y < phases.KH and x < phases.KW:
-                kernels[y * phases.KW + x] = taps[a * r + b]
+    """places[phase][r][r] = where in a filter's kernels the taps of so many phases are; -1 beyond the kernel."""
+    cdef Py_ssize_t phase, i, j, a, b, y, x
+    for phase in range(first, first + count):
+        j, i = phase % phases.SW, phase // phases.SW % phases.SH
+        for a in range(r):
+            for b in range(r):
+                y, x = a * phases.SH + i, b * phases.SW + j
+                places[a * r + b] = (phase // (phases.SH * phases.SW) * phases.KH + y) * phases.KW + x
+                if y >= phases.KH or x >= phases.KW:
+                    places[a * r + b] = -1
+        places += r * r

@@ -10,7 +10,9 @@ channels.
 
 from cython.parallel cimport parallel, prange
 
-from minidl._ext._phases cimport Phases, phases_of, taps_of_phase, taps_to_phase
+from minidl._ext._lists cimport address
+from minidl._ext._memory cimport Block, rows_of
+from minidl._ext._phases cimport Phases, phases_of, taps_of_phases
 from minidl._ext._threads cimport slot_start, team_barrier
 from minidl._ext._types cimport real
 from minidl._ext._winograd cimport (
@@ -45,52 +47,109 @@ cdef inline Py_ssize_t step(Py_ssize_t groups, Py_ssize_t tiles) noexcept nogil:
     return groups * tiles * LANES + LANES
 
 
-cdef void transform_weights(
-    const real[:, :, ::1] weight_fck, const Phases* phases, bint transposed, int m, int r, Py_ssize_t item,
-    real* transformed,
-) noexcept nogil:
+cdef class Job:
+    """One direction of a convolution of given shapes, and how it is cut: what all calls of it have in common.
+
+    `image` has the channels, rows and columns of what is seen, `result` of what is made from it or, for the weight
+    gradient, of the outputs' gradient; `weight` has filters, channels and taps. `padding` is above and to the left and
+    may be negative. `strided` has the numbers of `Phases`, of the image or, if `transposed`, of the result; it is empty
+    with stride 1. `tiles` has the rows of tiles, the strips side by side, their tiles, and the items.
+
+    Forward passes make `block` groups of output channels at a time; `transposed`: the weights' channels change places
+    and their taps are turned round, as the input gradient has them. For the others see the two weight gradients.
+    `transformed` (weights), `sums`, `held` and `scratch` are numbers of memory.
+    """
+
+    cdef Cut cut, halves
+    cdef Phases split
+    cdef Phases* phases
+    cdef Image image, result
+    cdef bint transposed, in_steps, halved
+    cdef Py_ssize_t image_numbers, result_numbers, filters, channels, taps, strips, items, most
+    cdef Py_ssize_t block, transformed, parts, chunks, sums, held, scratch
+
+    def __cinit__(
+        self, Py_ssize_t N, tuple image, tuple result, tuple weight, tuple padding, const Py_ssize_t[::1] strided,
+        int m, int r, tuple tiles, Py_ssize_t scratch, *, bint transposed=False, Py_ssize_t block=0,
+        Py_ssize_t transformed=0, Py_ssize_t parts=0, Py_ssize_t chunks=0, bint in_steps=False, Py_ssize_t sums=0,
+        Py_ssize_t held=0,
+    ):
+        self.phases = &self.split if phases_of(strided, &self.split) else NULL
+        self.image = image_of(image[0], image[1], image[2], padding[0], padding[1],
+                              NULL if transposed else self.phases)
+        self.result = image_of(result[0], result[1], result[2], 0, 0, self.phases if transposed else NULL)
+        self.image_numbers = N * image[0] * image[1] * image[2]
+        self.result_numbers = N * result[0] * result[1] * result[2]
+        self.filters, self.channels, self.taps = weight
+        self.cut.m, self.cut.r = m, r
+        self.cut.rows, self.cut.across, self.cut.width, self.items = tiles
+        self.strips = N * self.cut.rows * self.cut.across
+        # An odd one of few strips is shared by two items, so that two threads have as much to do.
+        self.halves = self.cut
+        self.halves.across, self.halves.width = 2, (self.cut.width + 1) // 2
+        self.halved = self.cut.across == 1 and self.cut.width > 1 and self.items % 2 == 0 and self.strips % 2 > 0
+        # Of all the tiles of an item.
+        self.most = (self.strips + self.items - 1) // self.items * self.cut.width
+        self.transposed, self.block, self.transformed = transposed, block, transformed
+        self.parts, self.chunks, self.in_steps, self.sums, self.held = parts, chunks, in_steps, sums, held
+        self.scratch = scratch
+
+
+cdef void transform_weights(const real* weight_fck, Job job, Py_ssize_t item, real* transformed) noexcept nogil:
     """transformed[position][output group][input channel][16]; an item is 16 input channels of an output group.
 
     The channels are those of the phases, if there are any.
     """
-    cdef Py_ssize_t filters = weight_fck.shape[0], channels = weight_fck.shape[1], K = weight_fck.shape[2]
-    if phases != NULL:
-        channels *= phases.SH * phases.SW
-    cdef Py_ssize_t F = channels if transposed else filters, C = filters if transposed else channels
-    cdef Py_ssize_t blocks = sixteens(C), positions_apart = step(sixteens(F), C), lane
+    cdef Py_ssize_t C = job.image.C, F = job.result.C, K = job.taps, filter_step = job.channels * K
+    cdef Py_ssize_t blocks = sixteens(C), positions_apart = step(sixteens(F), C), lane, tap
     cdef Py_ssize_t f = item // blocks * LANES, c, first = item % blocks * LANES
-    cdef int lanes = <int>min(<Py_ssize_t>LANES, F - f)
-    cdef real of_phase[LANES * MOST_TAPS]
-    for c in range(first, min(first + LANES, C)):
-        if phases != NULL:
+    cdef int lanes = <int>min(<Py_ssize_t>LANES, F - f), count = <int>min(<Py_ssize_t>LANES, C - first)
+    cdef int m = job.cut.m, r = job.cut.r, r2 = r * r
+    cdef Py_ssize_t places[LANES * MOST_TAPS]
+    cdef real of_phases[LANES * MOST_TAPS]
+    cdef const Py_ssize_t* place
+    cdef const real* kernels
+    if job.phases != NULL:
+        taps_of_phases(job.phases, f if job.transposed else first, lanes if job.transposed else count, r, places)
+    for c in range(first, first + count):
+        if job.phases != NULL:
             for lane in range(lanes):
-                if transposed:
-                    taps_of_phase(&weight_fck[c, 0, 0], phases, f + lane, r, of_phase + lane * r * r)
-                else:
-                    taps_of_phase(&weight_fck[f + lane, 0, 0], phases, c, r, of_phase + lane * r * r)
-            weight_tile(m, r, of_phase, r * r, lanes, transposed, transformed + (f * C + c * LANES), positions_apart)
-        elif transposed:
-            weight_tile(m, r, &weight_fck[c, f, 0], K, lanes, 1, transformed + (f * C + c * LANES), positions_apart)
-        else:
-            weight_tile(m, r, &weight_fck[f, c, 0], channels * K, lanes, 0, transformed + (f * C + c * LANES),
+                kernels = weight_fck + (c if job.transposed else f + lane) * filter_step
+                place = places + (lane if job.transposed else c - first) * r2
+                for tap in range(r2):
+                    of_phases[lane * r2 + tap] = kernels[place[tap]] if place[tap] >= 0 else 0
+            weight_tile(m, r, of_phases, r2, lanes, job.transposed, transformed + (f * C + c * LANES), positions_apart)
+        elif job.transposed:
+            weight_tile(m, r, weight_fck + c * filter_step + f * K, K, lanes, 1, transformed + (f * C + c * LANES),
                         positions_apart)
+        else:
+            weight_tile(m, r, weight_fck + f * filter_step + c * K, filter_step, lanes, 0,
+                        transformed + (f * C + c * LANES), positions_apart)
 
 
 cdef void write_taps(
-    const real* sums, Py_ssize_t s_step, const Phases* phases, int m, int r, Py_ssize_t channels, Py_ssize_t filters,
-    Py_ssize_t f, real[:, :, ::1] grad_weight_fck,
+    const real* sums, Job job, Py_ssize_t first, Py_ssize_t stop, real* grad_weight_fck,
 ) noexcept nogil:
-    """One filter's gradients, from the sums of all positions."""
-    cdef Py_ssize_t group, lane, lanes
-    cdef real of_phase[LANES * MOST_TAPS]
-    for group in range(sixteens(channels)):
-        lanes = min(<Py_ssize_t>LANES, channels - group * LANES)
-        if phases == NULL:
-            taps(m, r, sums + (group * filters + f) * LANES, s_step, &grad_weight_fck[f, group * LANES, 0], <int>lanes)
-        else:
-            taps(m, r, sums + (group * filters + f) * LANES, s_step, of_phase, <int>lanes)
-            for lane in range(lanes):
-                taps_to_phase(of_phase + lane * r * r, phases, group * LANES + lane, r, &grad_weight_fck[f, 0, 0])
+    """The gradients of the filters from `first` to `stop`, from the sums of all positions."""
+    cdef Py_ssize_t C = job.image.C, F = job.filters, groups = sixteens(C), s_step = step(groups, F)
+    cdef Py_ssize_t filter_step = job.channels * job.taps, group, f, lanes, i
+    cdef int m = job.cut.m, r = job.cut.r
+    cdef Py_ssize_t places[LANES * MOST_TAPS]
+    cdef real of_phases[LANES * MOST_TAPS]
+    cdef real* kernels
+    for group in range(groups):
+        lanes = min(<Py_ssize_t>LANES, C - group * LANES)
+        if job.phases != NULL:
+            taps_of_phases(job.phases, group * LANES, lanes, r, places)
+        for f in range(first, stop):
+            kernels = grad_weight_fck + f * filter_step
+            if job.phases == NULL:
+                taps(m, r, sums + (group * F + f) * LANES, s_step, kernels + group * LANES * job.taps, <int>lanes)
+                continue
+            taps(m, r, sums + (group * F + f) * LANES, s_step, of_phases, <int>lanes)
+            for i in range(lanes * r * r):
+                if places[i] >= 0:
+                    kernels[places[i]] = of_phases[i]
 
 
 cdef void products(
@@ -113,68 +172,75 @@ cdef void products(
         c += steps.outer * steps.count
 
 
+cdef inline const Cut* strips_of(Job job, Py_ssize_t item, Py_ssize_t* first, Py_ssize_t* stop) noexcept nogil:
+    """Which strips an item of a forward pass is made of, and how they are cut."""
+    cdef Py_ssize_t half = job.items // 2, middle = job.strips // 2, start = 0
+    if not job.halved:
+        first[0], stop[0] = slot_start(job.strips, item, job.items), slot_start(job.strips, item + 1, job.items)
+        return &job.cut
+    if item == half or item == half + 1:
+        first[0] = (middle // job.cut.rows * 2 + item - half) * job.cut.rows + middle % job.cut.rows
+        stop[0] = first[0] + 1
+        return &job.halves
+    if item > half:
+        item, start = item - half - 2, middle + 1
+    first[0], stop[0] = start + slot_start(middle, item, half), start + slot_start(middle, item + 1, half)
+    return &job.cut
+
+
 cdef void forward_item(
-    const real[:, :, :, ::1] input_nchw, const real* transformed, const real[::1] bias_f, const Image* image,
-    const Image* result, const Cut* cut, real[:, :, :, ::1] output_nfhw, real* workspace, Py_ssize_t first,
-    Py_ssize_t stop, Py_ssize_t most_tiles, Py_ssize_t block,
+    const real* x, const real* transformed, const real* bias, Job job, real* y, real* workspace, Py_ssize_t item,
 ) noexcept nogil:
-    """The strips from `first` to `stop`, `block` groups of output channels at a time."""
-    cdef Py_ssize_t C = image.C, groups = sixteens(C), output_groups = sixteens(result.C)
-    cdef Py_ssize_t v_step = step(groups, most_tiles), u_step = step(output_groups, C)
-    cdef Py_ssize_t m_step = step(block, most_tiles), positions = (cut.m + cut.r - 1) * (cut.m + cut.r - 1)
-    cdef Py_ssize_t g, f, now, position
+    """The strips of an item, `block` groups of output channels at a time."""
+    cdef Py_ssize_t C = job.image.C, groups = sixteens(C), output_groups = sixteens(job.result.C), block = job.block
+    cdef Py_ssize_t v_step = step(groups, job.most), u_step = step(output_groups, C), m_step = step(block, job.most)
+    cdef Py_ssize_t positions = (job.cut.m + job.cut.r - 1) * (job.cut.m + job.cut.r - 1)
+    cdef Py_ssize_t first = 0, stop = 0, g, f, now, position
+    cdef const Cut* cut = strips_of(job, item, &first, &stop)
     cdef real* v = workspace
     cdef real* product = v + positions * v_step
     cdef real* pixels = product + positions * m_step
     for g in range(groups):
-        spread(&input_nchw[0, 0, 0, 0], image, cut, False, g * LANES, first, stop, pixels, v + g * most_tiles * LANES,
-               v_step)
+        spread(x, &job.image, cut, False, g * LANES, first, stop, pixels, v + g * job.most * LANES, v_step)
     f = 0
     while f < output_groups:
         now = min(block, output_groups - f)
         for position in range(positions):
             products(v + position * v_step, transformed + position * u_step + f * C * LANES,
-                     product + position * m_step, C, now, (stop - first) * cut.width, most_tiles)
+                     product + position * m_step, C, now, (stop - first) * cut.width, job.most)
         for g in range(now):
-            collect(product + g * most_tiles * LANES, m_step, &bias_f[(f + g) * LANES], result, cut, (f + g) * LANES,
-                    first, stop, pixels, &output_nfhw[0, 0, 0, 0])
+            collect(product + g * job.most * LANES, m_step, bias + (f + g) * LANES, &job.result, cut,
+                    (f + g) * LANES, first, stop, pixels, y)
         f += now
 
 
-def forward(
-    const real[:, :, :, ::1] input_nchw, const real[:, :, ::1] weight_fck, bint transposed, const real[::1] bias_f,
-    Py_ssize_t top, Py_ssize_t left, const Py_ssize_t[::1] strided, real[:, :, :, ::1] output_nfhw, int m, int r,
-    Py_ssize_t rows, Py_ssize_t across, Py_ssize_t width, Py_ssize_t items, Py_ssize_t block,
-    real[:, ::1] transformed, real[:, ::1] workspace, int threads,
-):
-    """output = the convolution of the input, padded by top and left (which may be negative), plus bias.
-
-    `transposed`: the weights' channels change places and their taps are turned round, as the input gradient has them.
-    bias_f is filled up to a multiple of 16. Nothing is empty. `strided`: the numbers of `Phases`, of the input or, if
-    transposed, the output; none with stride 1.
-    """
-    cdef Cut cut
-    cdef Image image, result
-    cdef Phases split
-    cdef Phases* phases = &split if phases_of(strided, &split) else NULL
-    cdef Py_ssize_t strips = input_nchw.shape[0] * rows * across, most = (strips + items - 1) // items * width
-    cdef Py_ssize_t slot, item, weight_items
-    cut.m, cut.r, cut.rows, cut.across, cut.width = m, r, rows, across, width
-    image = image_of(input_nchw.shape[1], input_nchw.shape[2], input_nchw.shape[3], top, left,
-                     NULL if transposed else phases)
-    result = image_of(output_nfhw.shape[1], output_nfhw.shape[2], output_nfhw.shape[3], 0, 0,
-                      phases if transposed else NULL)
-    weight_items = sixteens(result.C) * sixteens(image.C)
+def forward(Job job, object x, object weight, object bias, real[:, :, :, ::1] output_nfhw, int threads):
+    """output = the convolution of x plus the bias (or None). Nothing is empty."""
+    cdef const real* seen = address(x, job.image_numbers, <const real*>NULL)
+    cdef const real* weights = address(weight, job.filters * job.channels * job.taps, <const real*>NULL)
+    cdef const real* biases = NULL
+    cdef Py_ssize_t filled = sixteens(job.result.C) * LANES, row = 0, slot, item, f
+    cdef Py_ssize_t weight_items = sixteens(job.result.C) * sixteens(job.image.C)
+    cdef Py_ssize_t items = job.items + 2 if job.halved else job.items
+    # The biases, filled up with zeros, lie behind the transformed weights.
+    cdef Block shared = rows_of(1, job.transformed + filled, sizeof(real), &row)
+    cdef Block block = rows_of(threads, job.scratch, sizeof(real), &row)
+    cdef real* transformed = <real*>shared.memory
+    cdef real* offsets = transformed + job.transformed
+    cdef real* workspace = <real*>block.memory
+    cdef real* made = &output_nfhw[0, 0, 0, 0]
+    if bias is not None:
+        biases = address(bias, job.result.C, <const real*>NULL)
+    for f in range(filled):
+        offsets[f] = biases[f] if biases != NULL and f < job.result.C else 0
     with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
         for slot in prange(threads, schedule="static"):
             for item in range(slot_start(weight_items, slot, threads), slot_start(weight_items, slot + 1, threads)):
-                transform_weights(weight_fck, phases, transposed, m, r, item, &transformed[0, 0])
+                transform_weights(weights, job, item, transformed)
         team_barrier()
         for slot in prange(threads, schedule="static"):
             for item in range(slot_start(items, slot, threads), slot_start(items, slot + 1, threads)):
-                forward_item(input_nchw, &transformed[0, 0], bias_f, &image, &result, &cut, output_nfhw,
-                             &workspace[slot, 0], slot_start(strips, item, items), slot_start(strips, item + 1, items),
-                             most, block)
+                forward_item(seen, transformed, offsets, job, made, workspace + slot * row, item)
 
 
 cdef inline void join(
@@ -235,134 +301,114 @@ cdef void sum_item(
             join(several, groups, filters * LANES, sums, F * LANES, add or done > SUMS_TOGETHER)
 
 
-def weight_gradient(
-    const real[:, :, :, ::1] input_nchw, const real[:, :, :, ::1] grad_nfhw, Py_ssize_t top, Py_ssize_t left,
-    const Py_ssize_t[::1] strided, real[:, :, ::1] grad_weight_fck, int m, int r, Py_ssize_t rows, Py_ssize_t across,
-    Py_ssize_t width, Py_ssize_t items, Py_ssize_t chunks, bint in_steps, real[:, ::1] tiles, real[:, ::1] sums,
-    real[:, ::1] workspace, int threads,
-):
+cdef void spread_groups(
+    const real* source, const Image* image, Job job, bint gradient, Py_ssize_t chunk, Py_ssize_t slot,
+    Py_ssize_t slots, Py_ssize_t most, real* pixels, real* to,
+) noexcept nogil:
+    """A slot's share of a chunk's tiles, group by group, which reads one piece of memory after another."""
+    cdef Py_ssize_t groups = sixteens(image.C), first = slot_start(job.items, chunk, job.chunks)
+    cdef Py_ssize_t count = slot_start(job.items, chunk + 1, job.chunks) - first, index, item, strip, at
+    for index in range(slot_start(count * groups, slot, slots), slot_start(count * groups, slot + 1, slots)):
+        item = first + index % count
+        strip = slot_start(job.strips, item, job.items)
+        at = index // count * most + (strip - slot_start(job.strips, first, job.items)) * job.cut.width
+        spread(source, image, &job.cut, gradient, index // count * LANES, strip,
+               slot_start(job.strips, item + 1, job.items), pixels, to + at * LANES, step(groups, most))
+
+
+def weight_gradient(Job job, object x, object grad, real[:, :, :, ::1] grad_weight_fckl, int threads):
     """grad_weight = the sum over samples and positions of grad times what the window sees.
 
-    The tiles of one chunk of the items (strips together) exist at once; chunks are added up in their order, `in_steps`
-    as `sum_item` says.
+    The tiles of one of the `chunks` of the items (strips together) exist at once; chunks are added up in their order,
+    `in_steps` as `sum_item` says. Threads have as much to do of both images, since to spread takes longer for one.
     """
-    cdef Cut cut
-    cdef Phases split
-    cdef Phases* phases = &split if phases_of(strided, &split) else NULL
-    cdef Image image = image_of(input_nchw.shape[1], input_nchw.shape[2], input_nchw.shape[3], top, left, phases)
-    cdef Image grad = image_of(grad_nfhw.shape[1], grad_nfhw.shape[2], grad_nfhw.shape[3], 0, 0, NULL)
-    cdef Py_ssize_t C = image.C, F = grad.C, groups = sixteens(C), filter_groups = sixteens(F)
-    cdef Py_ssize_t strips = input_nchw.shape[0] * rows * across, positions = (m + r - 1) * (m + r - 1)
-    cdef Py_ssize_t most_items = (items + chunks - 1) // chunks
-    cdef Py_ssize_t most = most_items * ((strips + items - 1) // items) * width
+    cdef const real* seen = address(x, job.image_numbers, <const real*>NULL)
+    cdef const real* slopes = address(grad, job.result_numbers, <const real*>NULL)
+    cdef Py_ssize_t C = job.image.C, F = job.filters, groups = sixteens(C), filter_groups = sixteens(F)
+    cdef Py_ssize_t positions = (job.cut.m + job.cut.r - 1) * (job.cut.m + job.cut.r - 1)
+    cdef Py_ssize_t most = (job.items + job.chunks - 1) // job.chunks * job.most
     cdef Py_ssize_t v_step = step(groups, most), e_step = step(filter_groups, most), s_step = step(groups, F)
-    cdef Py_ssize_t slot, item, index, chunk = 0, first = 0, count = 0, strip, at, group, position, f
-    cdef Py_ssize_t all_groups = groups + filter_groups
-    cdef real* v = &tiles[0, 0]
+    cdef Py_ssize_t row = 0, slot, item, position, chunk = 0, tiles = 0
+    cdef Py_ssize_t together = FEWER_TOGETHER if job.cut.r == 5 else TILES_TOGETHER
+    cdef Block shared_tiles = rows_of(1, job.held, sizeof(real), &row)
+    cdef Block shared_sums = rows_of(1, job.sums, sizeof(real), &row)
+    cdef Block block = rows_of(threads, job.scratch, sizeof(real), &row)
+    cdef real* v = <real*>shared_tiles.memory
     cdef real* e = v + positions * v_step
-    cut.m, cut.r, cut.rows, cut.across, cut.width = m, r, rows, across, width
+    cdef real* sums = <real*>shared_sums.memory
+    cdef real* workspace = <real*>block.memory
+    cdef real* made = &grad_weight_fckl[0, 0, 0, 0]
     with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
-        for chunk in range(chunks):
-            first = slot_start(items, chunk, chunks)
-            count = slot_start(items, chunk + 1, chunks) - first
+        for chunk in range(job.chunks):
             for slot in prange(threads, schedule="static"):
-                # To gather phases takes longer than gradients: item by item threads have as much of both. Otherwise
-                # group by group, which reads one piece of memory after another.
-                for index in range(slot_start(count * all_groups, slot, threads),
-                                   slot_start(count * all_groups, slot + 1, threads)):
-                    if phases != NULL:
-                        item, group = first + index // all_groups, index % all_groups
-                    else:
-                        item, group = first + index % count, index // count
-                    strip = slot_start(strips, item, items)
-                    at = (strip - slot_start(strips, first, items)) * width
-                    if group < groups:
-                        spread(&input_nchw[0, 0, 0, 0], &image, &cut, False, group * LANES, strip,
-                               slot_start(strips, item + 1, items), &workspace[slot, 0],
-                               v + (group * most + at) * LANES, v_step)
-                    else:
-                        group = group - groups
-                        spread(&grad_nfhw[0, 0, 0, 0], &grad, &cut, True, group * LANES, strip,
-                               slot_start(strips, item + 1, items), &workspace[slot, 0],
-                               e + (group * most + at) * LANES, e_step)
+                spread_groups(seen, &job.image, job, False, chunk, slot, threads, most, workspace + slot * row, v)
+                spread_groups(slopes, &job.result, job, True, chunk, slot, threads, most, workspace + slot * row, e)
             team_barrier()
+            tiles = (slot_start(job.strips, slot_start(job.items, chunk + 1, job.chunks), job.items)
+                     - slot_start(job.strips, slot_start(job.items, chunk, job.chunks), job.items)) * job.cut.width
             for slot in prange(threads, schedule="static"):
                 for item in range(slot_start(positions * filter_groups, slot, threads),
                                   slot_start(positions * filter_groups, slot + 1, threads)):
                     position = item // filter_groups
-                    sum_item(v + position * v_step, e + position * e_step, &sums[0, 0] + position * s_step,
-                             &workspace[slot, 0], C, F, item % filter_groups,
-                             (slot_start(strips, slot_start(items, chunk + 1, chunks), items)
-                              - slot_start(strips, first, items)) * width, most,
-                             FEWER_TOGETHER if r == 5 else TILES_TOGETHER,
-                             in_steps, chunk > 0)
+                    sum_item(v + position * v_step, e + position * e_step, sums + position * s_step,
+                             workspace + slot * row, C, F, item % filter_groups, tiles, most, together, job.in_steps,
+                             chunk > 0)
             team_barrier()
         for slot in prange(threads, schedule="static"):
-            for f in range(slot_start(F, slot, threads), slot_start(F, slot + 1, threads)):
-                write_taps(&sums[0, 0], s_step, phases, m, r, C, F, f, grad_weight_fck)
+            write_taps(sums, job, slot_start(F, slot, threads), slot_start(F, slot + 1, threads), made)
 
 
 cdef void sum_part(
-    const real[:, :, :, ::1] input_nchw, const real[:, :, :, ::1] grad_nfhw, const Image* image, const Image* grad,
-    const Cut* cut, Py_ssize_t items, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t most, real* sums, real* workspace,
+    const real* x, const real* grad, Job job, Py_ssize_t part, real* sums, real* workspace,
 ) noexcept nogil:
-    """The sums over the tiles of items `start` to `stop`, which are transformed and summed one item after another."""
-    cdef Py_ssize_t groups = sixteens(image.C), filter_groups = sixteens(grad.C), strip, after, item, group, position
-    cdef Py_ssize_t strips = input_nchw.shape[0] * cut.rows * cut.across
-    cdef Py_ssize_t v_step = step(groups, most), e_step = step(filter_groups, most), s_step = step(groups, grad.C)
-    cdef Py_ssize_t positions = (cut.m + cut.r - 1) * (cut.m + cut.r - 1)
+    """The sums over the tiles of a part's items, which are transformed and summed one item after another."""
+    cdef Py_ssize_t C = job.image.C, F = job.filters, groups = sixteens(C), filter_groups = sixteens(F)
+    cdef Py_ssize_t most = job.most, strip, after, item, group, position, start = slot_start(job.items, part, job.parts)
+    cdef Py_ssize_t v_step = step(groups, most), e_step = step(filter_groups, most), s_step = step(groups, F)
+    cdef Py_ssize_t positions = (job.cut.m + job.cut.r - 1) * (job.cut.m + job.cut.r - 1)
     cdef real* v = workspace
     cdef real* e = v + positions * v_step
     cdef real* pixels = e + positions * e_step
-    for item in range(start, stop):
-        strip, after = slot_start(strips, item, items), slot_start(strips, item + 1, items)
+    for item in range(start, slot_start(job.items, part + 1, job.parts)):
+        strip, after = slot_start(job.strips, item, job.items), slot_start(job.strips, item + 1, job.items)
         for group in range(groups):
-            spread(&input_nchw[0, 0, 0, 0], image, cut, False, group * LANES, strip, after, pixels,
-                   v + group * most * LANES, v_step)
+            spread(x, &job.image, &job.cut, False, group * LANES, strip, after, pixels, v + group * most * LANES,
+                   v_step)
         for group in range(filter_groups):
-            spread(&grad_nfhw[0, 0, 0, 0], grad, cut, True, group * LANES, strip, after, pixels,
-                   e + group * most * LANES, e_step)
+            spread(grad, &job.result, &job.cut, True, group * LANES, strip, after, pixels, e + group * most * LANES,
+                   e_step)
         for position in range(positions):
             for group in range(filter_groups):
-                sum_item(v + position * v_step, e + position * e_step, sums + position * s_step, pixels, image.C,
-                         grad.C, group, (after - strip) * cut.width, most, TILES_TOGETHER, False, item > start)
+                sum_item(v + position * v_step, e + position * e_step, sums + position * s_step, pixels, C, F, group,
+                         (after - strip) * job.cut.width, most, TILES_TOGETHER, False, item > start)
 
 
-def weight_gradient_by_parts(
-    const real[:, :, :, ::1] input_nchw, const real[:, :, :, ::1] grad_nfhw, Py_ssize_t top, Py_ssize_t left,
-    const Py_ssize_t[::1] strided, real[:, :, ::1] grad_weight_fck, int m, int r, Py_ssize_t rows, Py_ssize_t across,
-    Py_ssize_t width, Py_ssize_t items, real[:, ::1] sums, real[:, ::1] workspace, int threads,
-):
+def weight_gradient_by_parts(Job job, object x, object grad, real[:, :, :, ::1] grad_weight_fckl, int threads):
     """The same where sums are few enough to stay in a core's cache beside an item's tiles.
 
-    Each row of `sums` is that of a part of the items; they are added in order. Tiles never leave their thread. Not for
-    5 taps, whose sums go by levels.
+    There are sums for each of the `parts` of the items; they are added in order. Tiles never leave their thread. Not
+    for 5 taps, whose sums go by levels.
     """
-    cdef Cut cut
-    cdef Phases split
-    cdef Phases* phases = &split if phases_of(strided, &split) else NULL
-    cdef Image image = image_of(input_nchw.shape[1], input_nchw.shape[2], input_nchw.shape[3], top, left, phases)
-    cdef Image grad = image_of(grad_nfhw.shape[1], grad_nfhw.shape[2], grad_nfhw.shape[3], 0, 0, NULL)
-    cdef Py_ssize_t C = image.C, F = grad.C, groups = sixteens(C), parts = sums.shape[0]
-    cdef Py_ssize_t strips = input_nchw.shape[0] * rows * across, positions = (m + r - 1) * (m + r - 1)
-    cdef Py_ssize_t most = (strips + items - 1) // items * width, s_step = step(groups, F)
-    cdef Py_ssize_t slot, part, f, i
-    cut.m, cut.r, cut.rows, cut.across, cut.width = m, r, rows, across, width
+    cdef const real* seen = address(x, job.image_numbers, <const real*>NULL)
+    cdef const real* slopes = address(grad, job.result_numbers, <const real*>NULL)
+    cdef Py_ssize_t row = 0, sums_apart = 0, slot, part, i, F = job.filters
+    cdef Block shared = rows_of(job.parts, job.sums, sizeof(real), &sums_apart)
+    cdef Block block = rows_of(threads, job.scratch, sizeof(real), &row)
+    cdef real* sums = <real*>shared.memory
+    cdef real* workspace = <real*>block.memory
+    cdef real* made = &grad_weight_fckl[0, 0, 0, 0]
     with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
         for slot in prange(threads, schedule="static"):
-            for part in range(slot_start(parts, slot, threads), slot_start(parts, slot + 1, threads)):
-                sum_part(input_nchw, grad_nfhw, &image, &grad, &cut, items, slot_start(items, part, parts),
-                         slot_start(items, part + 1, parts), most, &sums[part, 0], &workspace[slot, 0])
+            for part in range(slot_start(job.parts, slot, threads), slot_start(job.parts, slot + 1, threads)):
+                sum_part(seen, slopes, job, part, sums + part * sums_apart, workspace + slot * row)
         team_barrier()
         for slot in prange(threads, schedule="static"):
-            for part in range(1, parts):
-                for i in range(slot_start(positions * s_step, slot, threads),
-                               slot_start(positions * s_step, slot + 1, threads)):
-                    sums[0, i] += sums[part, i]
+            for part in range(1, job.parts):
+                for i in range(slot_start(job.sums, slot, threads), slot_start(job.sums, slot + 1, threads)):
+                    sums[i] += sums[part * sums_apart + i]
         team_barrier()
         for slot in prange(threads, schedule="static"):
-            for f in range(slot_start(F, slot, threads), slot_start(F, slot + 1, threads)):
-                write_taps(&sums[0, 0], s_step, phases, m, r, C, F, f, grad_weight_fck)
+            write_taps(sums, job, slot_start(F, slot, threads), slot_start(F, slot + 1, threads), made)
 
 
 def transform(const real[:, :, ::1] tile, int m, int r, str which, real[:, :, ::1] result):

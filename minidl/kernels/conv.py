@@ -26,7 +26,7 @@ from minidl.kernels.row_winograd import (
     row_winograd_weight_gradient,
 )
 from minidl.kernels.timing import is_measuring, measured
-from minidl.kernels.winograd import winograd_conv2d, winograd_input_gradient, winograd_weight_gradient
+from minidl.kernels.winograd import WINOGRAD
 from minidl.runtime import get_precision
 
 __all__ = ["Computing", "conv2d", "conv2d_input_gradient", "conv2d_weight_gradient"]
@@ -39,7 +39,6 @@ def _directions(forward: Callable[..., Array], of_input: Callable[..., Array], o
 
 
 _DEPTHWISE: Directions = _directions(depthwise2d, depthwise2d_input_gradient, depthwise2d_weight_gradient)
-_WINOGRAD: Directions = _directions(winograd_conv2d, winograd_input_gradient, winograd_weight_gradient)
 _IM2COL: Directions = _directions(im2col_conv2d, im2col_input_gradient, im2col_weight_gradient)
 _OTHERS: dict[str, Directions] = {
     "fft": _directions(fft_conv2d, fft_input_gradient, fft_weight_gradient),
@@ -63,7 +62,7 @@ def _computing(
     if name == "direct":
         return partial(_DEPTHWISE[direction], window=window, **({"channels": C} if direction == "input" else {}))
     if name in WINOGRAD_TILES:
-        return partial(_WINOGRAD[direction], window=window, m=WINOGRAD_TILES[name])
+        return WINOGRAD[direction](N, C, F, window, dtype, WINOGRAD_TILES[name])
     if name in _OTHERS:
         return partial(_OTHERS[name][direction], window=window)
     return partial(_IM2COL[direction], window=window, groups=groups)

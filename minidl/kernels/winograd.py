@@ -5,19 +5,21 @@ With strides, each phase of an image (`_ext/_phases.pxd`) is an image that a par
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minidl import _ext
 from minidl.geometry import Pair, Window
 from minidl.kernels._common import Array, by_dtype, contiguous
-from minidl.memory import new_array, workspace
+from minidl.memory import new_array
 from minidl.runtime import threads_for
 
 __all__ = [
     "TRANSFORMED_WEIGHTS_BYTES",
+    "WINOGRAD",
     "WINOGRAD_KERNELS",
     "kernel_of_phases",
     "winograd_applies",
@@ -31,11 +33,12 @@ WINOGRAD_KERNELS = {2: (3, 5), 4: (3,)}
 # The budget of transformed weights, or of the sums that the weight gradient is made from: enough for 512 channels to
 # 512 in float32 with m = 4 (36 MiB).
 TRANSFORMED_WEIGHTS_BYTES = 64 * 1024**2
-# What the weight gradient holds of transformed tiles at a time: what caches keep, or more where that would be few tiles
-# (each chunk of them is rounded into the sums of all) or less than the sums, which each chunk reads and writes.
+# What the weight gradient holds of transformed tiles at a time: what caches keep. If that makes more than two chunks,
+# they are larger where they would have few tiles (each is rounded into the sums of all) or less than the sums, which
+# each chunk reads and writes.
 _TILES_BYTES = 4 * 1024**2
 _MOST_TILES_BYTES = 24 * 1024**2
-_TILES_SUMMED = 512
+_TILES_SUMMED = 256
 # Of more tiles than these (of 4x4 outputs; of 2x2 eight times as many, of more than 128 x 128 weights up to four times)
 # sums go by levels, which costs 4 to 6 %: one level's error grew to 7.5 times im2col's for 25,000 tiles of 64 channels.
 _TILES_IN_ONE_SUM = 1600
@@ -139,53 +142,60 @@ _weight_gradient = by_dtype(_ext.winograd.weight_gradient)
 _weight_gradient_by_parts = by_dtype(_ext.winograd.weight_gradient_by_parts)
 
 
-def winograd_conv2d(x: Array, weight: Array, bias: Array | None, window: Window, m: int) -> Array:
-    """(N, C, H, W) and (F, C, KH, KW) to (N, F, OH, OW), in tiles of m x m outputs; see `WINOGRAD_KERNELS`."""
-    output = new_array((x.shape[0], weight.shape[0], *window.output_size), x.dtype)
-    phases = phases_of(window, x.shape[1])
-    sizes = phases.channels, weight.shape[0], window.output_size
-    _correlate(x, weight, False, bias, (window.padding.top, window.padding.left), phases, sizes, output, m)
-    return output
+def _correlation(N: int, C: int, F: int, window: Window, m: int, transposed: bool) -> tuple[Any, int]:
+    """The job of a forward pass or, `transposed`, of an input gradient; and a count of its work, for threads.
+
+    For a gradient each pixel gathers from the windows that saw it: a correlation with the taps turned round.
+    """
+    phases, outputs, padding = phases_of(window, C), window.output_size, window.padding
+    r, seen, made, top, left = phases.r, (C, *window.input_size), (F, *outputs), padding.top, padding.left
+    channels, filters, size = phases.channels, F, outputs
+    if transposed:
+        further = r - 1
+        top, left = (further, further) if phases.numbers.size else (further - top, further - left)
+        seen, made, channels, filters, size = made, seen, F, phases.channels, phases.size
+    plan = tile_plan(N, size, m, r, _TILES_TOGETHER[m + r - 1])
+    block, positions, step = min(_BLOCK, _sixteens(filters)), (m + r - 1) ** 2, _ext.winograd.position_step
+    scratch = positions * (step(_sixteens(channels), plan.tiles) + step(block, plan.tiles)) + plan.pixels * _LANES
+    job = _ext.winograd.Job(
+        N, seen, made, (F, C, window.taps), (top, left), phases.numbers, m, r, plan[:4], scratch,
+        transposed=transposed, block=block, transformed=_transformed(m, r, channels, filters),
+    )  # fmt: skip
+    return job, N * filters * size[0] * size[1] * channels
 
 
-def winograd_input_gradient(grad: Array, weight: Array, window: Window, m: int) -> Array:
-    """(N, F, OH, OW) and (F, C, KH, KW) to (N, C, H, W)."""
-    output = new_array((grad.shape[0], weight.shape[1], *window.input_size), grad.dtype)
-    # Each pixel gathers from the windows that saw it: a correlation with the taps turned round.
-    phases = phases_of(window, weight.shape[1])
-    top, left = (0, 0) if phases.numbers.size else (window.padding.top, window.padding.left)
-    further = phases.r - 1
-    sizes = weight.shape[0], phases.channels, phases.size
-    _correlate(grad, weight, True, None, (further - top, further - left), phases, sizes, output, m)
-    if phases.seen != window.input_size:
-        output[:, :, max(phases.seen[0], 0) :] = 0
-        output[:, :, :, max(phases.seen[1], 0) :] = 0
-    return output
+def _forward_for(N: int, C: int, F: int, window: Window, dtype: np.dtype, m: int) -> Callable[..., Array]:
+    shape = N, F, *window.output_size
+    if 0 in shape:
+        return lambda x, weight, bias: new_array(shape, dtype)
+    run, (job, work) = _forward[dtype], _correlation(N, C, F, window, m, False)
+
+    def compute(x: Array, weight: Array, bias: Array | None) -> Array:
+        output = new_array(shape, dtype)
+        more = None if bias is None else contiguous(bias)
+        run(job, contiguous(x), contiguous(weight), more, output, threads_for(work))
+        return output
+
+    return compute
 
 
-def _correlate(
-    x: Array, weight: Array, transposed: bool, bias: Array | None, padding: Pair, phases: Phases,
-    sizes: tuple[int, int, Pair], output: Array, m: int,
-) -> None:  # fmt: skip
-    """`sizes` are the channels of what is seen and made, and what is made of each image."""
-    N, dtype, r, (C, F, outputs) = len(x), x.dtype, phases.r, sizes
-    if not output.size:
-        return
-    plan = tile_plan(N, outputs, m, r, _TILES_TOGETHER[m + r - 1])
-    biases = np.zeros(_sixteens(F) * _LANES, dtype)
-    if bias is not None:
-        biases[:F] = bias
-    block = min(_BLOCK, _sixteens(F))
-    positions = (m + r - 1) ** 2
-    step = _ext.winograd.position_step
-    scratch = positions * (step(_sixteens(C), plan.tiles) + step(block, plan.tiles)) + plan.pixels * _LANES
-    threads = min(threads_for(N * F * outputs[0] * outputs[1] * C), 1024)
-    with workspace(1, _transformed(m, r, C, F), dtype) as transformed, workspace(threads, scratch, dtype) as rows:
-        _forward[dtype](
-            contiguous(x), contiguous(weight).reshape(*weight.shape[:2], weight.shape[2] * weight.shape[3]),
-            transposed, biases, *padding, phases.numbers, output, m, r, plan.rows, plan.across, plan.width, plan.items,
-            block, transformed, rows, threads,
-        )  # fmt: skip
+def _input_gradient_for(N: int, C: int, F: int, window: Window, dtype: np.dtype, m: int) -> Callable[..., Array]:
+    shape = N, C, *window.input_size
+    if 0 in shape:
+        return lambda grad, weight: new_array(shape, dtype)
+    run, (job, work) = _forward[dtype], _correlation(N, C, F, window, m, True)
+    rows, columns = (max(size, 0) for size in phases_of(window, C).seen)
+    is_all_seen = (rows, columns) == window.input_size
+
+    def compute(grad: Array, weight: Array) -> Array:
+        output = new_array(shape, dtype)
+        run(job, contiguous(grad), contiguous(weight), None, output, threads_for(work))
+        if not is_all_seen:
+            output[:, :, rows:] = 0
+            output[:, :, :, columns:] = 0
+        return output
+
+    return compute
 
 
 class WeightPlan(NamedTuple):
@@ -221,9 +231,10 @@ def weight_plan(N: int, C: int, F: int, outputs: Pair, m: int, r: int, itemsize:
                 parts *= 2
             return WeightPlan(plan, parts, 0, False, sums, 0, held + plan.pixels * _LANES)
     plan = tile_plan(N, outputs, m, r, _TILES_TOGETHER[m + r - 1])
-    enough = max(_TILES_SUMMED * tile_bytes, 2 * sums * itemsize)
-    chunk_bytes = max(_TILES_BYTES, min(enough, _MOST_TILES_BYTES))
-    chunks = -(-plan.items // max(chunk_bytes // (plan.tiles * tile_bytes), 1))
+    item_bytes, enough = plan.tiles * tile_bytes, max(_TILES_SUMMED * tile_bytes, 2 * sums * itemsize)
+    chunks = -(-plan.items // max(_TILES_BYTES // item_bytes, 1))
+    if chunks > 2:
+        chunks = -(-plan.items // max(max(_TILES_BYTES, min(enough, _MOST_TILES_BYTES)) // item_bytes, 1))
     most = -(-plan.items // chunks) * plan.tiles
     held = positions * (step(groups, most) + step(filter_groups, most))
     few = (_TILES_IN_ONE_SUM if m == 4 else 8 * _TILES_IN_ONE_SUM) * min(max(C * F / 128**2, 1), 4)
@@ -231,29 +242,42 @@ def weight_plan(N: int, C: int, F: int, outputs: Pair, m: int, r: int, itemsize:
     return WeightPlan(plan, 0, chunks, in_steps, sums, held, max(plan.pixels, 2 * groups * _LANES) * _LANES)
 
 
+def _weight_gradient_for(N: int, C: int, F: int, window: Window, dtype: np.dtype, m: int) -> Callable[..., Array]:
+    shape = F, C, *window.kernel_size
+    if not N or 0 in shape:
+        return lambda x, grad: np.zeros(shape, dtype)
+    phases, outputs, padding = phases_of(window, C), window.output_size, window.padding
+    plan = weight_plan(N, phases.channels, F, outputs, m, phases.r, dtype.itemsize)
+    job = _ext.winograd.Job(
+        N, (C, *window.input_size), (F, *outputs), (F, C, window.taps), (padding.top, padding.left), phases.numbers,
+        m, phases.r, plan.tiles[:4], plan.scratch, parts=plan.parts, chunks=plan.chunks, in_steps=plan.in_steps,
+        sums=plan.sums, held=plan.held,
+    )  # fmt: skip
+    run = (_weight_gradient_by_parts if plan.parts else _weight_gradient)[dtype]
+    work = N * F * window.positions * phases.channels
+
+    def compute(x: Array, grad: Array) -> Array:
+        output = new_array(shape, dtype)
+        run(job, contiguous(x), contiguous(grad), output, threads_for(work))
+        return output
+
+    return compute
+
+
+# For each direction what makes, for given shapes and m, a function of its arrays: all that can be done once is.
+WINOGRAD = {"forward": _forward_for, "input": _input_gradient_for, "weight": _weight_gradient_for}
+
+
+def winograd_conv2d(x: Array, weight: Array, bias: Array | None, window: Window, m: int) -> Array:
+    """(N, C, H, W) and (F, C, KH, KW) to (N, F, OH, OW), in tiles of m x m outputs; see `WINOGRAD_KERNELS`."""
+    return _forward_for(len(x), x.shape[1], len(weight), window, x.dtype, m)(x, weight, bias)
+
+
+def winograd_input_gradient(grad: Array, weight: Array, window: Window, m: int) -> Array:
+    """(N, F, OH, OW) and (F, C, KH, KW) to (N, C, H, W)."""
+    return _input_gradient_for(len(grad), weight.shape[1], len(weight), window, grad.dtype, m)(grad, weight)
+
+
 def winograd_weight_gradient(x: Array, grad: Array, window: Window, m: int) -> Array:
     """(N, C, H, W) and (N, F, OH, OW) to (F, C, KH, KW)."""
-    N, C = x.shape[:2]
-    F, dtype = grad.shape[1], x.dtype
-    output = new_array((F, C, *window.kernel_size), dtype)
-    if not (N and output.size):
-        output.fill(0)
-        return output
-    phases = phases_of(window, C)
-    plan = weight_plan(N, phases.channels, F, window.output_size, m, phases.r, dtype.itemsize)
-    cut = (
-        window.padding.top, window.padding.left, phases.numbers, output.reshape(F, C, -1), m, phases.r, *plan.tiles[:4]
-    )  # fmt: skip
-    threads = min(threads_for(grad.size * phases.channels), 1024)
-    with (
-        workspace(max(plan.parts, 1), plan.sums, dtype) as sums,
-        workspace(threads, plan.scratch, dtype) as rows,
-    ):
-        if plan.parts:
-            _weight_gradient_by_parts[dtype](contiguous(x), contiguous(grad), *cut, sums, rows, threads)
-            return output
-        with workspace(1, plan.held, dtype) as tiles:
-            _weight_gradient[dtype](
-                contiguous(x), contiguous(grad), *cut, plan.chunks, plan.in_steps, tiles, sums, rows, threads
-            )
-    return output
+    return _weight_gradient_for(len(x), x.shape[1], grad.shape[1], window, x.dtype, m)(x, grad)

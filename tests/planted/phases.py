@@ -33,14 +33,13 @@ MUTANTS = [
     ),
     Mutant(
         "phases-taps-beyond-the-kernel", PHASES,
-        "kernels[y * phases.KW + x] if y < phases.KH and x < phases.KW else 0",
-        "kernels[y * phases.KW + x] if y < phases.KH else 0",
+        "if y >= phases.KH or x >= phases.KW:", "if y >= phases.KH:",
         "a row's missing taps are the next row's first", (TESTS,), modules=BUILT,
     ),
     Mutant(
-        "phases-gradients-beyond-the-kernel", PHASES,
-        "            if y < phases.KH and x < phases.KW:\n", "            if y < phases.KH:\n",
-        "gradients of missing taps go to the next row's first", (TESTS,), modules=BUILT,
+        "phases-gradient-of-the-first-tap", KERNEL,
+        "                if places[i] >= 0:\n", "                if places[i] > 0:\n",
+        "gradients of the first tap are left out", (TESTS,), modules=BUILT,
     ),
     Mutant(
         "phases-pairs", PHASES,
@@ -50,12 +49,12 @@ MUTANTS = [
     ),
     Mutant(
         "phases-of-the-first-filter", KERNEL,
-        "taps_of_phase(&weight_fck[f + lane, 0, 0]", "taps_of_phase(&weight_fck[f, 0, 0]",
+        "(c if job.transposed else f + lane) * filter_step", "(c if job.transposed else f) * filter_step",
         "all lanes have the first filter's taps", (TESTS,), modules=BUILT,
     ),
     Mutant(
         "phases-taps-of-the-first-group", KERNEL,
-        "phases, group * LANES + lane, r, &grad_weight_fck", "phases, lane, r, &grad_weight_fck",
+        "taps_of_phases(job.phases, group * LANES, lanes, r", "taps_of_phases(job.phases, 0, lanes, r",
         "every group's gradients are the first channels'", (TESTS,), modules=BUILT,
     ),
     Mutant(
