@@ -26,9 +26,10 @@ def arrays(N: int, C: int, F: int, window: Window, dtype: str) -> tuple[np.ndarr
 
 def gradient(grad: np.ndarray, weight: np.ndarray, window: Window) -> np.ndarray:
     """With a number before and behind the result that must stay, and nothing in it that may."""
-    shape = (len(grad), weight.shape[1], *window.input_size)
+    N, (F, C) = len(grad), weight.shape[:2]
+    shape = (N, C, *window.input_size)
     memory = np.full(int(np.prod(shape)) + 2, 7, grad.dtype)
-    tap_rows_input_gradient(grad, weight, window, memory[1:-1].reshape(shape))
+    tap_rows_input_gradient(N, C, F, window, grad.dtype)(grad, weight, memory[1:-1].reshape(shape))
     assert memory[0] == 7 == memory[-1]
     return memory[1:-1].reshape(shape).copy()
 

@@ -126,6 +126,28 @@ def new_array(tuple shape, object dtype):
     return array_of(shape, dtype, Block(size))
 
 
+cdef class workspace:
+    """Lease `slots` rows of `elements` scratch values, each starting on a cache line of its own and ending with a gap.
+
+    Use as ``with workspace(slots, elements, dtype) as rows:``; each lease has memory of its own, whichever Python
+    thread it is in.
+    """
+
+    cdef Py_ssize_t slots, elements
+    cdef object dtype
+
+    def __init__(self, Py_ssize_t slots, Py_ssize_t elements, object dtype):
+        self.slots, self.elements, self.dtype = slots, elements, dtype
+
+    def __enter__(self):
+        cdef Py_ssize_t row = 0
+        cdef Block block = rows_of(self.slots, self.elements, self.dtype.itemsize, &row)
+        return array_of((self.slots, row), self.dtype, block)
+
+    def __exit__(self, *exc_info):
+        """Nothing: the memory is free when the rows are."""
+
+
 def held():
     """The bytes of all free blocks."""
     return kept

@@ -15,11 +15,7 @@ from minidl.kernels.depthwise import depthwise2d, depthwise2d_input_gradient, de
 from minidl.kernels.direct import DIRECT
 from minidl.kernels.fft import fft_conv2d, fft_input_gradient, fft_weight_gradient
 from minidl.kernels.im2col import im2col_conv2d, im2col_input_gradient, im2col_weight_gradient
-from minidl.kernels.implicit_gemm import (
-    implicit_gemm_conv2d,
-    implicit_gemm_input_gradient,
-    implicit_gemm_weight_gradient,
-)
+from minidl.kernels.implicit_gemm import IMPLICIT_GEMM
 from minidl.kernels.row_winograd import (
     row_winograd_conv2d,
     row_winograd_input_gradient,
@@ -42,9 +38,6 @@ _DEPTHWISE: Directions = _directions(depthwise2d, depthwise2d_input_gradient, de
 _IM2COL: Directions = _directions(im2col_conv2d, im2col_input_gradient, im2col_weight_gradient)
 _OTHERS: dict[str, Directions] = {
     "fft": _directions(fft_conv2d, fft_input_gradient, fft_weight_gradient),
-    "implicit_gemm": _directions(
-        implicit_gemm_conv2d, implicit_gemm_input_gradient, implicit_gemm_weight_gradient
-    ),
     "winograd_rows": _directions(row_winograd_conv2d, row_winograd_input_gradient, row_winograd_weight_gradient),
 }  # fmt: skip
 
@@ -63,6 +56,8 @@ def _computing(
         return partial(_DEPTHWISE[direction], window=window, **({"channels": C} if direction == "input" else {}))
     if name in WINOGRAD_TILES:
         return WINOGRAD[direction](N, C, F, window, dtype, WINOGRAD_TILES[name])
+    if name == "implicit_gemm":
+        return IMPLICIT_GEMM[direction](N, C, F, window, dtype)
     if name in _OTHERS:
         return partial(_OTHERS[name][direction], window=window)
     return partial(_IM2COL[direction], window=window, groups=groups)

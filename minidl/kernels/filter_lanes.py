@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -135,32 +136,38 @@ _forward = by_dtype(_ext.filter_lanes.forward)
 _weight_gradient = by_dtype(_ext.filter_lanes.weight_gradient)
 
 
-def filter_lanes_conv2d(x: Array, weight: Array, bias: Array | None, window: Window) -> Array:
-    """(N, C, H, W) and (F, C, KH, KW) to (N, F, OH, OW); none of them empty."""
-    N, C = x.shape[:2]
-    F, dtype = len(weight), x.dtype
-    output = new_array((N, F, *window.output_size), dtype)
-    plan = filter_plan("forward", N, C, F, window, dtype.itemsize)
-    threads = threads_for(plan.work)
-    with workspace(1, plan.packed, dtype) as packed, workspace(threads, plan.scratch, dtype) as scratch:
-        _forward[dtype](
-            contiguous(x).reshape(-1), contiguous(weight).reshape(-1),
-            NOTHING[dtype] if bias is None else contiguous(bias), plan.numbers, plan.offset, output.reshape(-1),
-            packed[0], scratch, threads,
-        )  # fmt: skip
-    return output
+def filter_lanes_conv2d(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[..., Array]:
+    """What makes (N, F, OH, OW) from (N, C, H, W), (F, C, KH, KW) and a bias or None; none of them empty."""
+    plan, run, nothing = filter_plan("forward", N, C, F, window, dtype.itemsize), _forward[dtype], NOTHING[dtype]
+    shape = N, F, *window.output_size
+
+    def compute(x: Array, weight: Array, bias: Array | None) -> Array:
+        output, threads = new_array(shape, dtype), threads_for(plan.work)
+        with workspace(1, plan.packed, dtype) as packed, workspace(threads, plan.scratch, dtype) as scratch:
+            run(
+                contiguous(x).reshape(-1), contiguous(weight).reshape(-1),
+                nothing if bias is None else contiguous(bias), plan.numbers, plan.offset, output.reshape(-1),
+                packed[0], scratch, threads,
+            )  # fmt: skip
+        return output
+
+    return compute
 
 
-def filter_lanes_weight_gradient(x: Array, grad: Array, window: Window) -> Array:
-    """(N, C, H, W) and (N, F, OH, OW) to (F, C, KH, KW); none of them empty."""
-    N, C = x.shape[:2]
-    F, dtype = grad.shape[1], x.dtype
-    output = new_array((F, C, *window.kernel_size), dtype)
-    plan = filter_plan("weight", N, C, F, window, dtype.itemsize)
-    threads = threads_for(plan.work)
-    with workspace(*plan.sums, dtype) as sums, workspace(threads, plan.scratch, dtype) as scratch:
-        _weight_gradient[dtype](
-            contiguous(x).reshape(-1), contiguous(grad).reshape(-1), plan.numbers, plan.offset, sums,
-            output.reshape(-1), scratch, threads,
-        )  # fmt: skip
-    return output
+def filter_lanes_weight_gradient(
+    N: int, C: int, F: int, window: Window, dtype: np.dtype
+) -> Callable[[Array, Array], Array]:
+    """What makes (F, C, KH, KW) from (N, C, H, W) and (N, F, OH, OW); none of them empty."""
+    plan, run = filter_plan("weight", N, C, F, window, dtype.itemsize), _weight_gradient[dtype]
+    shape = F, C, *window.kernel_size
+
+    def compute(x: Array, grad: Array) -> Array:
+        output, threads = new_array(shape, dtype), threads_for(plan.work)
+        with workspace(*plan.sums, dtype) as sums, workspace(threads, plan.scratch, dtype) as scratch:
+            run(
+                contiguous(x).reshape(-1), contiguous(grad).reshape(-1), plan.numbers, plan.offset, sums,
+                output.reshape(-1), scratch, threads,
+            )  # fmt: skip
+        return output
+
+    return compute

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from math import inf
+from collections.abc import Callable
+from functools import lru_cache, partial
+from math import inf, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from minidl.kernels.tap_rows import tap_rows_cost, tap_rows_input_gradient
 from minidl.memory import new_array, workspace
 from minidl.runtime import threads_for
 
-__all__ = ["implicit_gemm_conv2d", "implicit_gemm_input_gradient", "implicit_gemm_weight_gradient"]
+__all__ = ["IMPLICIT_GEMM", "implicit_gemm_conv2d", "implicit_gemm_input_gradient", "implicit_gemm_weight_gradient"]
 
 # Of the inner dimension, after which a sum is written down and taken up again.
 _K_BLOCK = 512
@@ -320,7 +321,7 @@ _correlate = by_dtype(_ext.implicit_gemm.correlate)
 _weight_gradient = by_dtype(_ext.implicit_gemm.weight_gradient)
 
 
-def _run(plan: Correlation, image: Array, weight: Array, bias: Array | None, output: Array) -> None:
+def _run(plan: Correlation, image: Array, weight: Array, output: Array, bias: Array | None = None) -> None:
     dtype = output.dtype
     threads = threads_for(plan.work)
     with (
@@ -335,68 +336,97 @@ def _run(plan: Correlation, image: Array, weight: Array, bias: Array | None, out
         )  # fmt: skip
 
 
+def _forward_for(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[..., Array]:
+    shape = N, F, *window.output_size
+    if lanes_are_filters("forward", N, C, F, window, dtype.itemsize):
+        return filter_lanes_conv2d(N, C, F, window, dtype)
+    write: Callable[..., None]
+    if 0 in shape or not C:
+
+        def write(x: Array, weight: Array, output: Array, bias: Array | None) -> None:
+            output[...] = 0 if bias is None else bias[:, None, None]
+
+    elif is_pointwise(window, dtype.itemsize):
+        write = pointwise_product(N, C, F, window.positions, False, dtype)
+    else:
+        write = partial(_run, _forward_plan(N, C, F, window, dtype.itemsize))
+
+    def compute(x: Array, weight: Array, bias: Array | None) -> Array:
+        output = new_array(shape, dtype)
+        write(x, weight, output, bias)
+        return output
+
+    return compute
+
+
+def _input_gradient_for(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[[Array, Array], Array]:
+    shape = N, C, *window.input_size
+    if not F or 0 in shape or 0 in window.output_size:
+        return lambda grad, weight: np.zeros(shape, dtype)
+    unseen = False
+    parts: list[Callable[..., None]]
+    if is_pointwise(window, dtype.itemsize):
+        parts = [pointwise_product(N, F, C, window.positions, True, dtype)]
+    elif taps_are_rows(N, C, F, window, dtype.itemsize):
+        parts = [tap_rows_input_gradient(N, C, F, window, dtype)]
+    else:
+        plans, unseen = _input_plans(N, C, F, window, dtype.itemsize)
+        parts = [partial(_run, plan) for plan in plans]
+
+    def compute(grad: Array, weight: Array) -> Array:
+        output = new_array(shape, dtype)
+        if unseen:
+            output.fill(0)
+        for write in parts:
+            write(grad, weight, output)
+        return output
+
+    return compute
+
+
+def _weight_gradient_for(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[[Array, Array], Array]:
+    shape = F, C, *window.kernel_size
+    if lanes_are_filters("weight", N, C, F, window, dtype.itemsize):
+        return filter_lanes_weight_gradient(N, C, F, window, dtype)
+    if not N or 0 in shape or 0 in window.output_size:
+        return lambda x, grad: np.zeros(shape, dtype)
+    run, work = _weight_gradient[dtype], N * F * C * window.taps * window.positions
+
+    def compute(x: Array, grad: Array) -> Array:
+        output, threads = new_array(shape, dtype), threads_for(work)
+        plan = _weight_plan(N, C, F, window, dtype.itemsize, threads)
+        matrix, count = output.reshape(F, -1), prod(plan.sums)
+        # A single sum of whole tiles goes straight to the result.
+        in_place = plan.sums == (1, *matrix.shape)
+        with (
+            workspace(1, 0 if in_place else count, dtype) as rows,
+            workspace(1, plan.split, dtype) as split,
+            workspace(threads, plan.scratch, dtype) as scratch,
+        ):
+            sums = (output if in_place else rows[0, :count]).reshape(plan.sums)
+            run(
+                contiguous(x).reshape(-1), contiguous(grad).reshape(-1), plan.geometry, plan.tap, plan.cut, sums,
+                matrix, split[0], scratch, threads,
+            )  # fmt: skip
+        return output
+
+    return compute
+
+
+# For each direction what makes, for given shapes, a function of its arrays: all that can be done once is.
+IMPLICIT_GEMM = {"forward": _forward_for, "input": _input_gradient_for, "weight": _weight_gradient_for}
+
+
 def implicit_gemm_conv2d(x: Array, weight: Array, bias: Array | None, window: Window) -> Array:
     """(N, C, H, W) and (F, C, KH, KW) to (N, F, OH, OW)."""
-    N, C = x.shape[:2]
-    F, dtype = weight.shape[0], x.dtype
-    if lanes_are_filters("forward", N, C, F, window, dtype.itemsize):
-        return filter_lanes_conv2d(x, weight, bias, window)
-    output = new_array((N, F, *window.output_size), dtype)
-    if not weight.size:
-        output[...] = 0 if bias is None else bias[:, None, None]
-    elif output.size and is_pointwise(window, dtype.itemsize):
-        pointwise_product(x, weight, bias, False, output)
-    elif output.size:
-        _run(_forward_plan(N, C, F, window, dtype.itemsize), x, weight, bias, output)
-    return output
+    return _forward_for(len(x), x.shape[1], len(weight), window, x.dtype)(x, weight, bias)
 
 
 def implicit_gemm_input_gradient(grad: Array, weight: Array, window: Window) -> Array:
     """(N, F, OH, OW) and (F, C, KH, KW) to (N, C, H, W)."""
-    N, F = grad.shape[:2]
-    C, dtype = weight.shape[1], grad.dtype
-    output = new_array((N, C, *window.input_size), dtype)
-    if not (grad.size and weight.size and output.size):
-        output.fill(0)
-        return output
-    if is_pointwise(window, dtype.itemsize):
-        pointwise_product(grad, weight, None, True, output)
-        return output
-    if taps_are_rows(N, C, F, window, dtype.itemsize):
-        tap_rows_input_gradient(grad, weight, window, output)
-        return output
-    plans, unseen = _input_plans(N, C, F, window, dtype.itemsize)
-    if unseen:
-        output.fill(0)
-    for plan in plans:
-        _run(plan, grad, weight, None, output)
-    return output
+    return _input_gradient_for(len(grad), weight.shape[1], len(weight), window, grad.dtype)(grad, weight)
 
 
 def implicit_gemm_weight_gradient(x: Array, grad: Array, window: Window) -> Array:
     """(N, C, H, W) and (N, F, OH, OW) to (F, C, KH, KW)."""
-    N, C = x.shape[:2]
-    F, dtype = grad.shape[1], x.dtype
-    if lanes_are_filters("weight", N, C, F, window, dtype.itemsize):
-        return filter_lanes_weight_gradient(x, grad, window)
-    output = new_array((F, C, *window.kernel_size), dtype)
-    if not (output.size and grad.size):
-        output.fill(0)
-        return output
-    threads = threads_for(grad.size * C * window.taps)
-    plan = _weight_plan(N, C, F, window, dtype.itemsize, threads)
-    matrix = output.reshape(F, -1)
-    # A single sum of whole tiles goes straight to the result.
-    in_place = plan.sums == (1, *matrix.shape)
-    with (
-        workspace(1, 0 if in_place else plan.sums[0] * plan.sums[1] * plan.sums[2], dtype) as rows,
-        workspace(1, plan.split, dtype) as split,
-        workspace(threads, plan.scratch, dtype) as scratch,
-    ):
-        count = plan.sums[0] * plan.sums[1] * plan.sums[2]
-        sums = (output if in_place else rows[0, :count]).reshape(plan.sums)
-        _weight_gradient[dtype](
-            contiguous(x).reshape(-1), contiguous(grad).reshape(-1), plan.geometry, plan.tap, plan.cut, sums, matrix,
-            split[0], scratch, threads,
-        )  # fmt: skip
-    return output
+    return _weight_gradient_for(len(x), x.shape[1], grad.shape[1], window, x.dtype)(x, grad)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -57,14 +58,17 @@ def _plan(N: int, K: int, F: int, P: int, turned: bool, itemsize: int) -> _Plan:
 _correlate = by_dtype(_ext.pointwise.correlate)
 
 
-def pointwise_product(x: Array, weight: Array, bias: Array | None, turned: bool, output: Array) -> None:
-    """Write (N, F, H, W) from (N, K, H, W) and (F, K, 1, 1), or `turned` from (K, F, 1, 1)."""
-    dtype = output.dtype
-    plan = _plan(len(x), x.shape[1], output.shape[1], x.shape[2] * x.shape[3], turned, dtype.itemsize)
-    threads = threads_for(plan.work)
-    with workspace(1, plan.packed, dtype) as packed, workspace(threads, plan.columns, dtype) as columns:
-        _correlate[dtype](
-            contiguous(x).reshape(-1), contiguous(weight).reshape(-1),
-            NOTHING[dtype] if bias is None else contiguous(bias), plan.sizes, output.reshape(-1), packed[0], columns,
-            threads,
-        )  # fmt: skip
+def pointwise_product(N: int, K: int, F: int, P: int, turned: bool, dtype: np.dtype) -> Callable[..., None]:
+    """What writes (N, F, H, W) from (N, K, H, W) and (F, K, 1, 1), or `turned` from (K, F, 1, 1); P is H W."""
+    plan, run, nothing = _plan(N, K, F, P, turned, dtype.itemsize), _correlate[dtype], NOTHING[dtype]
+
+    def write(x: Array, weight: Array, output: Array, bias: Array | None = None) -> None:
+        threads = threads_for(plan.work)
+        with workspace(1, plan.packed, dtype) as packed, workspace(threads, plan.columns, dtype) as columns:
+            run(
+                contiguous(x).reshape(-1), contiguous(weight).reshape(-1),
+                nothing if bias is None else contiguous(bias), plan.sizes, output.reshape(-1), packed[0], columns,
+                threads,
+            )  # fmt: skip
+
+    return write

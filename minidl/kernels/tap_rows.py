@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -87,17 +88,20 @@ def tap_rows_cost(N: int, C: int, F: int, window: Window, itemsize: int) -> floa
 _input_gradient = by_dtype(_ext.tap_rows.input_gradient)
 
 
-def tap_rows_input_gradient(grad: Array, weight: Array, window: Window, output: Array) -> None:
-    """Write (N, C, H, W) from (N, F, OH, OW) and (F, C, KH, KW)."""
-    dtype = output.dtype
-    plan = _plan(len(grad), weight.shape[1], len(weight), window, dtype.itemsize)
-    threads = threads_for(plan.work)
-    with (
-        workspace(1, plan.packed, dtype) as packed,
-        workspace(*plan.bands, dtype) as bands,
-        workspace(threads, plan.scratch, dtype) as scratch,
-    ):
-        _input_gradient[dtype](
-            contiguous(grad).reshape(-1), contiguous(weight).reshape(-1), plan.numbers, plan.column, plan.offset,
-            output.reshape(-1), packed[0], bands, scratch, threads,
-        )  # fmt: skip
+def tap_rows_input_gradient(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[..., None]:
+    """What writes (N, C, H, W) from (N, F, OH, OW) and (F, C, KH, KW)."""
+    plan, run = _plan(N, C, F, window, dtype.itemsize), _input_gradient[dtype]
+
+    def write(grad: Array, weight: Array, output: Array) -> None:
+        threads = threads_for(plan.work)
+        with (
+            workspace(1, plan.packed, dtype) as packed,
+            workspace(*plan.bands, dtype) as bands,
+            workspace(threads, plan.scratch, dtype) as scratch,
+        ):
+            run(
+                contiguous(grad).reshape(-1), contiguous(weight).reshape(-1), plan.numbers, plan.column, plan.offset,
+                output.reshape(-1), packed[0], bands, scratch, threads,
+            )  # fmt: skip
+
+    return write
