@@ -22,8 +22,10 @@ _SEEN_BYTES = 192 * 1024
 # Rows of a band that need not be kept until they are turned.
 _ROWS_AT_ONCE = 8
 _FEWEST_BANDS = 16
-# Positions whose products the weight's gradient sums up in registers.
+# Positions whose products the weight's gradient sums up in registers, and what the turned gradients of as many may take
+# of the L1 cache, which pixels pass through.
 _POSITIONS_AT_ONCE = 256
+_TURNED_BYTES = 32 * 1024
 # All partial sums of a weight gradient.
 _SUMS_BYTES = 5 * 1024**2
 _CHUNKS = 8
@@ -71,7 +73,7 @@ def filter_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize
     of_row = OW * most_vectors * width
     band = _RESULTS_BYTES // (of_row * itemsize)
     if direction == "weight":
-        band = min(band, _POSITIONS_AT_ONCE // OW)
+        band = min(band, min(_POSITIONS_AT_ONCE, _TURNED_BYTES // (most_vectors * width * itemsize)) // OW)
     elif OW >= 2 * width:
         band = _ROWS_AT_ONCE
     fitting = _SEEN_BYTES // (C * columns * itemsize)
