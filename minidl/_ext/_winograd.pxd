@@ -16,6 +16,8 @@ cdef extern from "winograd.h" nogil:
         Py_ssize_t b_outer, b_group
         Py_ssize_t c_row, c_group
 
+    void fetch_bytes "minidl_winograd_fetch" (
+        const void* source, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t start, Py_ssize_t stop)
     void gather_float "minidl_winograd_gather_float" (
         const float* source, Py_ssize_t channel_step, int channels, Py_ssize_t pixels, float* to)
     void gather_double "minidl_winograd_gather_double" (
@@ -206,6 +208,13 @@ cdef inline void multiply(
         multiply_float(a, b, c, rows, groups, add, steps)
     else:
         multiply_double(a, b, c, rows, groups, add, steps)
+
+
+cdef inline void fetch(
+    const real* source, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t start, Py_ssize_t stop,
+) noexcept nogil:
+    """Have some numbers of each row in the L1 cache soon."""
+    fetch_bytes(source, row * sizeof(real), rows, start * sizeof(real), stop * sizeof(real))
 
 
 cdef inline void spread(

@@ -31,6 +31,14 @@ typedef struct {
     ptrdiff_t b_outer, b_group; /* b's k is a step of 16; b_group and c_group between sixteens of lanes */
     ptrdiff_t c_row, c_group;
 } minidl_winograd_product;
+
+/* Have bytes `start` to `stop` of each of some rows in the L1 cache soon. */
+static inline void minidl_winograd_fetch(const void *from, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t start,
+                                         ptrdiff_t stop) {
+    const char *at = from;
+    for (; rows > 0; rows--, at += row)
+        for (ptrdiff_t i = start; i < stop; i += 64) __builtin_prefetch(at + i, 0, 3);
+}
 #endif
 
 #define VECTOR NAME(winograd_vector)
