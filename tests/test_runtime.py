@@ -351,6 +351,14 @@ class TestWorkspace:
         assert (again.data == 1).all() and (second.data == 1).all()
 
 
+# With bounds checks the pool's threads enter Python, to be able to raise. Before 3.12 a child that is forked meanwhile
+# waits for a lock that one of them held (`HEAD_LOCK` in `_PyEval_ReInitThreads`): 2 of 4,600 did.
+no_forks_inside = pytest.mark.skipif(
+    kernels.instruction_set() == "debug" and sys.version_info < (3, 12),
+    reason="bounds checks enter Python, and this Python's fork may hang then",
+)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 class TestFork:
     @pytest.fixture
@@ -394,6 +402,7 @@ class TestFork:
     def test_a_grandchild(self, parent: str) -> None:
         assert self.fork(lambda: self.fork(lambda: work() == parent) == 0) == 0
 
+    @no_forks_inside
     def test_while_another_thread_is_inside(self, parent: str) -> None:
         stop = threading.Event()
 

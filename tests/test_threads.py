@@ -142,6 +142,7 @@ print(len(found), all("State:\\tS" in status for status in found), blocked)
             assert test_runtime.TestFork().fork(child) == 0
         assert barriers() == expected
 
+    @test_runtime.no_forks_inside
     def test_a_child_of_a_process_that_is_inside(self) -> None:
         stop = threading.Event()
 

@@ -205,13 +205,13 @@ def forward(Job job, object x, object weight, object bias, real[:, :, :, ::1] ou
     cdef Block shared = rows_of(1, job.transformed + filled, sizeof(real), &row)
     cdef Block block = rows_of(threads, job.scratch, sizeof(real), &row)
     cdef real* transformed = <real*>shared.memory
-    cdef real* offsets = transformed + job.transformed
+    cdef real* padded_bias = transformed + job.transformed
     cdef real* workspace = <real*>block.memory
     cdef real* made = &output_nfhw[0, 0, 0, 0]
     if bias is not None:
         biases = address(bias, job.result.C, <const real*>NULL)
     for f in range(filled):
-        offsets[f] = biases[f] if biases != NULL and f < job.result.C else 0
+        padded_bias[f] = biases[f] if biases != NULL and f < job.result.C else 0
     with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
         for slot in prange(threads, schedule="static"):
             for item in range(slot_start(weight_items, slot, threads), slot_start(weight_items, slot + 1, threads)):
@@ -219,7 +219,7 @@ def forward(Job job, object x, object weight, object bias, real[:, :, :, ::1] ou
         team_barrier()
         for slot in prange(threads, schedule="static"):
             for item in range(slot_start(items, slot, threads), slot_start(items, slot + 1, threads)):
-                forward_item(seen, transformed, offsets, job, made, workspace + slot * row, item)
+                forward_item(seen, transformed, padded_bias, job, made, workspace + slot * row, item)
 
 
 cdef void spread_groups(
@@ -244,7 +244,7 @@ def weight_gradient(Job job, object x, object grad, real[:, :, :, ::1] grad_weig
     `in_steps` as `sum_item` says. Threads have as much to do of both images, since to spread takes longer for one.
     """
     cdef const real* seen = address(x, job.image_numbers, <const real*>NULL)
-    cdef const real* slopes = address(grad, job.result_numbers, <const real*>NULL)
+    cdef const real* grads = address(grad, job.result_numbers, <const real*>NULL)
     cdef Py_ssize_t C = job.image.C, F = job.filters, groups = sixteens(C), filter_groups = sixteens(F)
     cdef Py_ssize_t positions = (job.cut.m + job.cut.r - 1) * (job.cut.m + job.cut.r - 1)
     cdef Py_ssize_t most = (job.items + job.chunks - 1) // job.chunks * job.most
@@ -263,7 +263,7 @@ def weight_gradient(Job job, object x, object grad, real[:, :, :, ::1] grad_weig
         for chunk in range(job.chunks):
             for slot in prange(threads, schedule="static"):
                 spread_groups(seen, &job.image, job, False, chunk, slot, threads, most, workspace + slot * row, v)
-                spread_groups(slopes, &job.result, job, True, chunk, slot, threads, most, workspace + slot * row, e)
+                spread_groups(grads, &job.result, job, True, chunk, slot, threads, most, workspace + slot * row, e)
             team_barrier()
             tiles = (slot_start(job.strips, slot_start(job.items, chunk + 1, job.chunks), job.items)
                      - slot_start(job.strips, slot_start(job.items, chunk, job.chunks), job.items)) * job.cut.width
@@ -311,7 +311,7 @@ def weight_gradient_by_parts(Job job, object x, object grad, real[:, :, :, ::1] 
     for 5 taps, whose sums go by levels.
     """
     cdef const real* seen = address(x, job.image_numbers, <const real*>NULL)
-    cdef const real* slopes = address(grad, job.result_numbers, <const real*>NULL)
+    cdef const real* grads = address(grad, job.result_numbers, <const real*>NULL)
     cdef Py_ssize_t row = 0, sums_apart = 0, slot, part, i, F = job.filters
     cdef Block shared = rows_of(job.parts, job.sums, sizeof(real), &sums_apart)
     cdef Block block = rows_of(threads, job.scratch, sizeof(real), &row)
@@ -321,7 +321,7 @@ def weight_gradient_by_parts(Job job, object x, object grad, real[:, :, :, ::1] 
     with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
         for slot in prange(threads, schedule="static"):
             for part in range(slot_start(job.parts, slot, threads), slot_start(job.parts, slot + 1, threads)):
-                sum_part(seen, slopes, job, part, sums + part * sums_apart, workspace + slot * row)
+                sum_part(seen, grads, job, part, sums + part * sums_apart, workspace + slot * row)
         team_barrier()
         for slot in prange(threads, schedule="static"):
             for part in range(1, job.parts):
