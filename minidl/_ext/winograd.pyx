@@ -222,13 +222,18 @@ def forward(Job job, object x, object weight, object bias, real[:, :, :, ::1] ou
                 forward_item(seen, transformed, padded_bias, job, made, workspace + slot * row, item)
 
 
+cdef inline Py_ssize_t chunk_start(Job job, Py_ssize_t chunk) noexcept nogil:
+    """The first item of a chunk: all have an even number, which two threads share out evenly, but an odd last one."""
+    return min(2 * slot_start((job.items + 1) // 2, chunk, job.chunks), job.items)
+
+
 cdef void spread_groups(
     const real* source, const Image* image, Job job, bint gradient, Py_ssize_t chunk, Py_ssize_t slot,
     Py_ssize_t slots, Py_ssize_t most, real* pixels, real* to,
 ) noexcept nogil:
     """A slot's share of a chunk's tiles, group by group, which reads one piece of memory after another."""
-    cdef Py_ssize_t groups = sixteens(image.C), first = slot_start(job.items, chunk, job.chunks)
-    cdef Py_ssize_t count = slot_start(job.items, chunk + 1, job.chunks) - first, index, item, strip, at
+    cdef Py_ssize_t groups = sixteens(image.C), first = chunk_start(job, chunk)
+    cdef Py_ssize_t count = chunk_start(job, chunk + 1) - first, index, item, strip, at
     for index in range(slot_start(count * groups, slot, slots), slot_start(count * groups, slot + 1, slots)):
         item = first + index % count
         strip = slot_start(job.strips, item, job.items)
@@ -247,7 +252,7 @@ def weight_gradient(Job job, object x, object grad, real[:, :, :, ::1] grad_weig
     cdef const real* grads = address(grad, job.result_numbers, <const real*>NULL)
     cdef Py_ssize_t C = job.image.C, F = job.filters, groups = sixteens(C), filter_groups = sixteens(F)
     cdef Py_ssize_t positions = (job.cut.m + job.cut.r - 1) * (job.cut.m + job.cut.r - 1)
-    cdef Py_ssize_t most = (job.items + job.chunks - 1) // job.chunks * job.most
+    cdef Py_ssize_t most = ((job.items + 1) // 2 + job.chunks - 1) // job.chunks * 2 * job.most
     cdef Py_ssize_t v_step = step(groups, most), e_step = step(filter_groups, most), s_step = step(groups, F)
     cdef Py_ssize_t row = 0, slot, item, position, chunk = 0, tiles = 0
     cdef Py_ssize_t together = FEWER_TOGETHER if job.cut.r == 5 else TILES_TOGETHER
@@ -265,8 +270,8 @@ def weight_gradient(Job job, object x, object grad, real[:, :, :, ::1] grad_weig
                 spread_groups(seen, &job.image, job, False, chunk, slot, threads, most, workspace + slot * row, v)
                 spread_groups(grads, &job.result, job, True, chunk, slot, threads, most, workspace + slot * row, e)
             team_barrier()
-            tiles = (slot_start(job.strips, slot_start(job.items, chunk + 1, job.chunks), job.items)
-                     - slot_start(job.strips, slot_start(job.items, chunk, job.chunks), job.items)) * job.cut.width
+            tiles = (slot_start(job.strips, chunk_start(job, chunk + 1), job.items)
+                     - slot_start(job.strips, chunk_start(job, chunk), job.items)) * job.cut.width
             for slot in prange(threads, schedule="static"):
                 for item in range(slot_start(positions * filter_groups, slot, threads),
                                   slot_start(positions * filter_groups, slot + 1, threads)):

@@ -231,11 +231,12 @@ def weight_plan(N: int, C: int, F: int, outputs: Pair, m: int, r: int, itemsize:
                 parts *= 2
             return WeightPlan(plan, parts, 0, False, sums, 0, held + plan.pixels * _LANES)
     plan = tile_plan(N, outputs, m, r, _TILES_TOGETHER[m + r - 1])
-    item_bytes, enough = plan.tiles * tile_bytes, max(_TILES_SUMMED * tile_bytes, 2 * sums * itemsize)
-    chunks = -(-plan.items // max(_TILES_BYTES // item_bytes, 1))
+    pairs, pair_bytes = -(-plan.items // 2), 2 * plan.tiles * tile_bytes
+    chunks = -(-pairs // max(_TILES_BYTES // pair_bytes, 1))
     if chunks > 2:
-        chunks = -(-plan.items // max(max(_TILES_BYTES, min(enough, _MOST_TILES_BYTES)) // item_bytes, 1))
-    most = -(-plan.items // chunks) * plan.tiles
+        enough = min(max(_TILES_SUMMED * tile_bytes, 2 * sums * itemsize), _MOST_TILES_BYTES)
+        chunks = -(-pairs // max(max(_TILES_BYTES, enough) // pair_bytes, 1))
+    most = -(-pairs // chunks) * 2 * plan.tiles
     held = positions * (step(groups, most) + step(filter_groups, most))
     few = (_TILES_IN_ONE_SUM if m == 4 else 8 * _TILES_IN_ONE_SUM) * min(max(C * F / 128**2, 1), 4)
     in_steps = r == 5 or N * plan.rows * plan.across * plan.width > few
