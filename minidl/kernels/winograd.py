@@ -43,7 +43,7 @@ _TILES_SUMMED = 256
 # sums go by levels, which costs 4 to 6 %: one level's error grew to 7.5 times im2col's for 25,000 tiles of 64 channels.
 _TILES_IN_ONE_SUM = 1600
 # Sums that fit into a core's cache beside the tiles of an item, which are then transformed and summed by one thread.
-_PART_BYTES = 1024**2
+_PART_BYTES = 1536 * 1024
 _FEWEST_TILES = 32
 # Parts of the items, which threads share; more of them where each would sum up very many tiles, in so much memory.
 _PARTS = 8
