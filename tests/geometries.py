@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product, starmap
 from typing import Any, NamedTuple
@@ -228,6 +228,70 @@ def transposed_convolutions(draw: Any, spatial: int = 2) -> Geometry:
     return Geometry(
         draw(batches), groups * channels, size, kernel, stride, padding, dilation, groups * filters, groups, extra
     )
+
+
+# Sizes, kernels and numbers of samples, channels and filters of `corners`: 1 most often, then primes, then what lies
+# around the kernels' blocks of 16.
+CORNER_SIZES = (1, 1, 1, 2, 3, 5, 7, 11, 13, 17)
+CORNER_KERNELS = (1, 1, 1, 2, 3, 5)
+CORNER_COUNTS = (1, 1, 2, 3, 7, 15, 16, 17, 33)
+# Multiply-adds of a corner, at most.
+CORNER_WORK = 3_000_000
+
+
+def corner_axis(draw: Any) -> tuple[int, int, int, int, int, int]:
+    """Size, kernel, stride, padding before and after, and dilation of an axis; strides are often beyond the size."""
+    size, kernel = draw(st.sampled_from(CORNER_SIZES)), draw(st.sampled_from(CORNER_KERNELS))
+    stride = draw(st.sampled_from((1, 1, 2, 3, size, size + 1, 2 * size + 1)))
+    before, after = draw(st.sampled_from((0, 0, 0, 1, 2, 4))), draw(st.sampled_from((0, 0, 0, 1, 2, 4)))
+    dilation = draw(st.sampled_from((1, 1, 1, 2, 3)))
+    # A kernel that does not fit covers the image exactly.
+    if dilation * (kernel - 1) + 1 > size + before + after:
+        kernel, dilation = size + before + after, 1
+    return size, kernel, stride, before, after, dilation
+
+
+@st.composite
+def corners(draw: Any) -> Geometry:
+    """Convolutions at the edges of what there is: any size, kernel or count may be 1, any stride beyond the image.
+
+    Unlike the others they may be square.
+    """
+    rows, columns = corner_axis(draw), corner_axis(draw)
+    square = draw(st.sampled_from((0, 0, 0, 1, 3, 3, 5, 5)))
+    if square:
+        # What some algorithms are made for: square kernels whose steps are 1; one of 1 pixel without padding.
+        rows, columns = (
+            (max(n, square), square, 1, *((before, after) if square > 1 else (0, 0)), 1)
+            for n, _, _, before, after, _ in (rows, columns)
+        )
+    size, kernel, stride, before, after, dilation = zip(rows, columns, strict=True)
+    batch, channels, filters = (draw(st.sampled_from(CORNER_COUNTS)) for _ in range(3))
+    geometry = Geometry(
+        batch, channels, size, kernel, stride, Padding(before[0], after[0], before[1], after[1]), dilation, filters
+    )
+    assume(batch * channels * filters * geometry.window.taps * geometry.window.positions <= CORNER_WORK)
+    if draw(st.sampled_from((False, False, False, True))):
+        # A filter or a few for each channel.
+        geometry = replace(geometry, filters=channels * draw(st.sampled_from((1, 1, 2, 3))), groups=channels)
+    return geometry
+
+
+@st.composite
+def transposed_corners(draw: Any) -> Geometry:
+    """Transposed convolutions of the same kind, with output padding up to its limit."""
+    rows, columns = corner_axis(draw), corner_axis(draw)
+    size, kernel, stride, _, _, dilation = zip(rows, columns, strict=True)
+    extra = tuple(draw(st.integers(0, max(s, d) - 1)) for s, d in zip(stride, dilation, strict=True))
+    full = [
+        (n - 1) * s + d * (k - 1) + 1 + e for n, s, d, k, e in zip(size, stride, dilation, kernel, extra, strict=True)
+    ]
+    cuts = [draw(st.sampled_from(sorted({0, min(1, n - 1), (n - 1) // 2}))) for n in full for _ in range(2)]
+    batch, channels, filters = (draw(st.sampled_from(CORNER_COUNTS)) for _ in range(3))
+    geometry = Geometry(batch, channels, size, kernel, stride, Padding(*cuts), dilation, filters, output_padding=extra)
+    work = batch * channels * filters * kernel[0] * kernel[1] * size[0] * size[1]
+    assume(work <= CORNER_WORK and full[0] * full[1] * batch * filters <= CORNER_WORK)
+    return geometry
 
 
 @st.composite

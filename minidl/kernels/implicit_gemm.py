@@ -134,7 +134,9 @@ def _correlation(
 ) -> Correlation:
     """Cut a correlation; `target` is the result's size, where positions start there, and how far apart they are."""
     rows, lanes, most_panels = _ext.implicit_gemm.tile_sizes(itemsize)
-    (high, wide), (row_start, column_start), (row_step, column_step) = target
+    (high, wide), (row_start, column_start), steps = target
+    # There is no step from a single position to the next, which a stride beyond the image would take out of it.
+    row_step, column_step = (step if count > 1 else 1 for step, count in zip(steps, positions, strict=True))
     if offsets == [(0, 0)] and stride == (1, 1) and image == positions == (high, wide):
         # The positions of an image are all of its pixels: one long row.
         image = positions = (1, image[0] * image[1])
