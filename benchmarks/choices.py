@@ -77,14 +77,14 @@ def main() -> None:
             for name in COMPUTING:
                 if kernels.refusal(name, *how) is not None:
                     continue
-                if not within_precision(name, direction, layer.channels, layer.filters, window):
+                if not within_precision(name, direction, layer.channels, layer.filters, window, "default"):
                     continue
                 works[name] = partial(*arguments[direction], window, layer.groups, name)
             # One that is far behind at once need not be measured well.
             first = _medians(works, 1, 0)
             everything = works
             works = {name: work for name, work in works.items() if first[name] < 4 * min(first.values())}
-            choice = chosen(direction, "auto", layer.batch, *how)
+            choice = chosen(direction, "auto", layer.batch, *how, "default")
             works.setdefault(choice, everything[choice])
             found = _medians(works, options.rounds, options.seconds)
             loss = found[choice] / min(found.values())

@@ -2,9 +2,9 @@
 
     python benchmarks/layers.py [--only 'LeNet|004'] [--rounds 5] [--seconds 0.05] [--quick]
 
-Through the public functions of both: forward is `conv2d` with a bias, recorded; a gradient is `grad` of the recorded
-output with respect to the input or the weight alone, the graph retained. One process a library and number of threads
-serves all shapes.
+Through the layers of both, as models call them: forward is `nn.Conv2d` with a bias, recorded; a gradient is `grad` of
+the recorded output with respect to the input or the weight alone, the graph retained. One process a library and number
+of threads serves all shapes.
 """
 
 from __future__ import annotations
@@ -43,17 +43,27 @@ def _served(layer: Layer, facts: dict[str, Any], works: dict[str, Callable[[], A
     return works, facts | {"results": results}
 
 
+def _layer(shape: Layer, tensor: Callable[..., Any], nn: Any) -> tuple[Any, Any, Any, Any]:
+    """The input, the output's gradient, the weight and the layer of a library."""
+    x, weight, bias, slope = arrays(shape).values()
+    layer = nn.Conv2d(
+        shape.channels, shape.filters, shape.kernel, shape.stride, shape.padding, groups=shape.groups
+    )  # fmt: skip
+    layer.weight, layer.bias = nn.Parameter(tensor(weight)), nn.Parameter(tensor(bias))
+    return tensor(x, requires_grad=True), tensor(slope), layer.weight, layer
+
+
 def minidl(threads: int, layer: str) -> Any:
     """The three directions in minidl."""
     facts = training.minidl_facts(threads)
     import minidl
-    import minidl.functional as F
+    from minidl import nn
 
     shape = LAYERS[layer]
-    x, weight, bias, slope = (minidl.Tensor(a, requires_grad=i < 3) for i, a in enumerate(arrays(shape).values()))
+    x, slope, weight, convolve = _layer(shape, minidl.tensor, nn)
 
     def forward() -> Any:
-        return F.conv2d(x, weight, bias, shape.stride, shape.padding, groups=shape.groups)
+        return convolve(x)
 
     output = forward()
     works = {
@@ -68,13 +78,12 @@ def torch(threads: int, layer: str) -> Any:
     """The three directions in PyTorch."""
     facts = training.torch_facts(threads)
     import torch
-    import torch.nn.functional as F
 
     shape = LAYERS[layer]
-    x, weight, bias, slope = (torch.from_numpy(a).requires_grad_(i < 3) for i, a in enumerate(arrays(shape).values()))
+    x, slope, weight, convolve = _layer(shape, torch.tensor, torch.nn)
 
     def forward() -> Any:
-        return F.conv2d(x, weight, bias, shape.stride, shape.padding, groups=shape.groups)
+        return convolve(x)
 
     output = forward()
     works = {

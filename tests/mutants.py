@@ -46,6 +46,7 @@ UNDER_SANITIZERS = [
     ),
     "test_loss_limits.py -k fused_kernels",
     "test_geometries.py -k not enough",
+    "nn/test_random_networks.py",
     "test_same_bits.py -k not fresh",
     # Each kernel once or a few times: they are ten times slower here.
     "test_ops.py -k test_values_equal_the_references or fused_gradients or broadcast_views or empty_batches",

@@ -30,7 +30,9 @@ def settings_as_before() -> Iterator[None]:
 
 def chosen(direction: str, shape: tuple[int, ...], weight: tuple[int, ...], groups: int = 1, itemsize: int = 4) -> str:
     window = sliding_window("conv2d", shape[2:], weight[2:], 1, weight[2] // 2)
-    return choice.chosen(direction, "auto", shape[0], shape[1], weight[0], groups, window, itemsize)
+    return choice.chosen(
+        direction, "auto", shape[0], shape[1], weight[0], groups, window, itemsize, minidl.get_precision()
+    )
 
 
 def test_the_model_knows_the_plain_cases() -> None:
@@ -114,7 +116,7 @@ def test_transformed_weights_have_a_budget() -> None:
     refused = choice.refusal("winograd_4x4", 1024, 1024, 1, window, 4)
     assert refused is not None
     assert "budget" in refused
-    assert choice.chosen("forward", "winograd", 1, 512, 512, 1, window, 8) == "winograd_2x2"
+    assert choice.chosen("forward", "winograd", 1, 512, 512, 1, window, 8, "default") == "winograd_2x2"
     window = sliding_window("conv2d", (8, 8), (5, 5))
     assert choice.refusal("winograd_2x2", 512, 512, 1, window, 4) is None
     refused = choice.refusal("winograd_2x2", 512, 1024, 1, window, 4)
@@ -173,7 +175,8 @@ def test_rows_are_refused_what_they_do_not_take(kernel: tuple[int, int], kwargs:
 def test_precision_decides_on_tiles_along_rows() -> None:
     def allowed(C: int, F: int, size: int, rows: int = 5) -> list[bool]:
         window = sliding_window("conv2d", (size, size), (rows, 5), 1, (rows // 2, 2))
-        return [choice.within_precision("winograd_rows", direction, C, F, window) for direction in DIRECTIONS]
+        how = C, F, window, minidl.get_precision()
+        return [choice.within_precision("winograd_rows", direction, *how) for direction in DIRECTIONS]
 
     assert allowed(1, 6, 28) == allowed(6, 16, 14) == allowed(3, 16, 64) == [True, True, True]
     # Too few terms forward, too few weights for so small an image, too many terms back.
@@ -222,6 +225,16 @@ def test_depthwise_is_recognised_in_all_three_directions(met: list[str]) -> None
     # Where the gradients are recorded, they are operations of their own.
     minidl.grad(F.conv2d(x, weight, groups=32).sum(), [x, weight], create_graph=True)
     assert met == ["forward", "input", "weight"] * 2
+
+
+@pytest.mark.parametrize("padding", [1, (1, 1), "same", minidl.Padding(1, 1, 1, 1)])
+def test_a_layer_takes_the_way_of_the_function(monkeypatch: pytest.MonkeyPatch, padding: Any) -> None:
+    layer, x = nn.Conv2d(3, 4, 3, padding=padding), minidl.ones(2, 3, 8, 9)
+    expected = F.conv2d(x, layer.weight, layer.bias, padding=padding)
+    # Neither is checked again, nor planned.
+    monkeypatch.delattr(minidl.functional.conv, "_convolve")
+    assert np.array_equal(layer(x), expected)
+    assert np.array_equal(F.conv2d(x, layer.weight, layer.bias, (1, 1), padding, (1, 1)), expected)
 
 
 def test_choices_by_the_clock_are_remembered_and_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,8 +128,9 @@ def test_a_call_that_was_fine_lets_no_other_pass() -> None:
     """Checks of a convolution are remembered, by all that they look at."""
     x, w, b = minidl.ones(2, 3, 8, 9), minidl.ones(6, 3, 2, 2), minidl.ones(6)
     good = {"input": x, "weight": w, "bias": b, "stride": 1, "padding": 1, "dilation": 1, "groups": 1}
+    pairs = {"stride": (1, 1), "padding": minidl.Padding(1, 1, 1, 1), "dilation": (1, 1)}
     for _ in range(2):
-        assert F.conv2d(**good).shape == (2, 6, 9, 10)
+        assert F.conv2d(**good).shape == F.conv2d(**good | pairs).shape == (2, 6, 9, 10)
     bad: list[tuple[dict[str, Any], type[Exception]]] = [
         ({"stride": True}, ArgumentError), ({"stride": 1.0}, ArgumentError), ({"padding": 1.0}, ArgumentError),
         ({"dilation": 1.0}, ArgumentError), ({"groups": True}, ArgumentError), ({"groups": 2}, ShapeError),
@@ -137,6 +138,8 @@ def test_a_call_that_was_fine_lets_no_other_pass() -> None:
         ({"weight": w.astype("float64")}, DTypeError), ({"input": x.astype("float64")}, DTypeError),
         ({"weight": minidl.ones(6, 2, 2, 2)}, ShapeError), ({"algorithm": "winograd"}, ArgumentError),
         ({"algorithm": "none"}, ArgumentError), ({"algorithm": ["auto"]}, ArgumentError),
+        ({"stride": (True, True)}, ArgumentError), ({"dilation": (1, 1.0)}, ArgumentError),
+        ({"padding": (1, 1, 1, 1)}, ArgumentError), ({"padding": minidl.Padding(1, 1, 1, True)}, ArgumentError),
     ]  # fmt: skip
     for change, error in bad:
         with pytest.raises(error, match="conv2d"):

@@ -332,7 +332,9 @@ def test_rounding_stays_within_4_times_im2col_s_where_it_is_chosen(
     channels: int, filters: int, height: int, width: int, rows: int, padding: int
 ) -> None:
     window = sliding_window("test", (height, width), (rows, 5), 1, (min(padding, rows // 2), padding))
-    accepted = [d for d in DIRECTIONS if choice.within_precision("winograd_rows", d, channels, filters, window)]
+    accepted = [
+        d for d in DIRECTIONS if choice.within_precision("winograd_rows", d, channels, filters, window, "default")
+    ]
     for N in (16, 64) if height < 64 else (16,):
         off = {(d, name): 0.0 for d in accepted for name in ("im2col", "winograd_rows")}
         # So many draws that a few numbers of theirs do not decide.
@@ -357,6 +359,6 @@ def test_lenet_s_layers_are_within_precision() -> None:
     for channels, filters, size, padding in ((1, 6, 28, 2), (6, 16, 14, 0)):
         window = sliding_window("test", (size, size), 5, 1, padding)
         for direction in ("forward", "weight"):
-            assert choice.by_rows(direction, channels, filters, window)
-            assert choice.within_precision("winograd_rows", direction, channels, filters, window)
-    assert choice.by_rows("input", 6, 16, sliding_window("test", (14, 14), 5, 1, 0))
+            assert choice.by_rows(direction, channels, filters, window, "default")
+            assert choice.within_precision("winograd_rows", direction, channels, filters, window, "default")
+    assert choice.by_rows("input", 6, 16, sliding_window("test", (14, 14), 5, 1, 0), "default")

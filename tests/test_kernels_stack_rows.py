@@ -47,7 +47,7 @@ def by(monkeypatch: pytest.MonkeyPatch) -> Any:
     def choose(method: Method) -> None:
         allowed = dict(zip(DIRECTIONS, method, strict=True))
 
-        def by_rows(direction: str, C: int, F: int, window: Window) -> bool:
+        def by_rows(direction: str, C: int, F: int, window: Window, precision: str) -> bool:
             return allowed[direction] and row_winograd_applies(window, 1)
 
         monkeypatch.setattr(stack, "by_rows", by_rows)
@@ -80,7 +80,7 @@ def by_stack(
     x: np.ndarray, weights: list[np.ndarray], biases: list[Any], stages: tuple[Stage, ...], grad: np.ndarray
 ) -> list[np.ndarray]:
     """The same from the kernels."""
-    plan = kernels.stack_plan(stages)
+    plan = kernels.stack_plan(stages, "default")
     y, kept = kernels.conv_stack(x, weights, biases, plan, True)
     dx, of_parameters = kernels.conv_stack_gradients(grad, weights, plan, kept, True)
     without = kernels.conv_stack_gradients(grad, weights, plan, kept, False)
@@ -144,9 +144,9 @@ def test_only_what_is_recorded_goes_by_rows(by: Any) -> None:
     stages = stages_of(*STACKS["as LeNet"])
     x, weights, biases, _, _ = arrays(stages, 20, "float32")
     by((False, False, False))
-    directly = kernels.conv_stack(x, weights, biases, kernels.stack_plan(stages), True)[0]
+    directly = kernels.conv_stack(x, weights, biases, kernels.stack_plan(stages, "default"), True)[0]
     by((True, True, True))
-    plan = kernels.stack_plan(stages)
+    plan = kernels.stack_plan(stages, "default")
     recorded, plainly = (kernels.conv_stack(x, weights, biases, plan, keep)[0] for keep in (True, False))
     assert np.array_equal(plainly, directly)
     assert not np.array_equal(recorded, directly)
@@ -155,7 +155,7 @@ def test_only_what_is_recorded_goes_by_rows(by: Any) -> None:
 
 def test_what_was_kept_of_another_batch_is_refused() -> None:
     x, weights, biases, stages, grad = arrays(stages_of(*STACKS["as LeNet"]), 33, "float32")
-    plan = kernels.stack_plan(stages)
+    plan = kernels.stack_plan(stages, "default")
     for N in (16, 49):
         kept = kernels.conv_stack(np.resize(x, (N, *x.shape[1:])), weights, biases, plan, True)[1]
         with pytest.raises(ValueError, match="bytes were kept, not of 33 samples"):
@@ -174,7 +174,7 @@ def default_precision() -> Iterator[None]:
 def test_each_direction_of_a_stage_is_decided_for_itself() -> None:
     def methods(channels: int, size: int, layer: Layer) -> Method:
         window = sliding_window("test", (size, size), *layer[1:5])
-        (found,) = kernels.stack_plan((Stage(window, channels, layer[0], *layer[5:]),)).job.by_rows()
+        (found,) = kernels.stack_plan((Stage(window, channels, layer[0], *layer[5:]),), "default").job.by_rows()
         return found
 
     # Forward, input, weight. One channel alone is too few for the input's gradient.
@@ -200,10 +200,10 @@ def test_the_precision_that_is_asked_for_changes_a_model_that_ran_before(default
     window = sliding_window("test", (12, 12), 5, 1, 2)
     precisely = weight_gradient()
     minidl.set_precision("fast")
-    assert kernels.by_rows("weight", 2, 6, window)
+    assert kernels.by_rows("weight", 2, 6, window, "fast")
     fast = weight_gradient()
     assert not np.array_equal(fast, precisely)
     assert np.abs(fast - precisely).max() <= 1e-4 * np.abs(precisely).max()
     minidl.set_precision("default")
-    assert not kernels.by_rows("weight", 2, 6, window)
+    assert not kernels.by_rows("weight", 2, 6, window, "default")
     assert np.array_equal(weight_gradient(), precisely)

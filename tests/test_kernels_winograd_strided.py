@@ -137,14 +137,14 @@ def test_rounding_stays_within_4_times_im2col_s(kernel: int, stride: int, C: int
     size = 14 * stride + kernel
     case = Case(4, C, 64, sliding_window("test", (size, size), kernel, stride, stride // 2), "float32")
     for direction in DIRECTIONS:
-        assert choice.within_precision("winograd_4x4", direction, C, 64, case.window)
+        assert choice.within_precision("winograd_4x4", direction, C, 64, case.window, "default")
     check_rounding(case, 4)
 
 
-def test_precision_decides_on_phases(monkeypatch: pytest.MonkeyPatch) -> None:
-    def allowed(C: int, filters: int, kernel: int, stride: int, size: int) -> list[bool]:
+def test_precision_decides_on_phases() -> None:
+    def allowed(C: int, filters: int, kernel: int, stride: int, size: int, precision: str = "default") -> list[bool]:
         window = sliding_window("conv2d", (size, size), kernel, stride)
-        return [choice.within_precision("winograd_4x4", way, C, filters, window) for way in DIRECTIONS]
+        return [choice.within_precision("winograd_4x4", way, C, filters, window, precision) for way in DIRECTIONS]
 
     assert allowed(3, 96, 11, 4, 227) == [True, True, True]
     assert allowed(1, 64, 5, 2, 64) == [False, False, True]
@@ -153,18 +153,17 @@ def test_precision_decides_on_phases(monkeypatch: pytest.MonkeyPatch) -> None:
     assert allowed(3, 16, 5, 2, 64) == [True, False, False]
     assert allowed(3, 64, 5, 2, 28) == [True, True, False]
     assert allowed(64, 64, 5, 2, 64) == [True, True, False]
-    monkeypatch.setattr(choice, "get_precision", lambda: "fast")
-    assert allowed(1, 1, 5, 2, 28) == [True, True, True]
+    assert allowed(1, 1, 5, 2, 28, "fast") == [True, True, True]
 
 
 def test_auto_takes_it_for_large_kernels_and_strides() -> None:
     for N, size in ((8, 227), (1, 227), (8, 224)):
         window = sliding_window("conv2d", (size, size), 11, 4, 2 if size == 224 else 0)
         for direction in DIRECTIONS:
-            assert choice.chosen(direction, "auto", N, 3, 96, 1, window, 4) == "winograd_4x4"
+            assert choice.chosen(direction, "auto", N, 3, 96, 1, window, 4, "default") == "winograd_4x4"
     # Few images of small pictures are not worth the transforms of so many weights.
     window = sliding_window("conv2d", (28, 28), 5, 2, 2)
-    assert choice.chosen("weight", "auto", 1, 64, 64, 1, window, 4) != "winograd_4x4"
+    assert choice.chosen("weight", "auto", 1, 64, 64, 1, window, 4, "default") != "winograd_4x4"
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)

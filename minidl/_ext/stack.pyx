@@ -65,7 +65,8 @@ cdef class Job:
 
     cdef Stage stages[MOST_STAGES]
     cdef Py_ssize_t depth, weights, biases, packed, packed_by_channel, images, places, scratch, work_at
-    cdef Py_ssize_t gradient_scratch, dy_at, gradient_work_at, y_at, pooled_at, image_at, by_filters_at, sample_scratch
+    cdef Py_ssize_t gradient_scratch, dy_at, gradient_work_at, y_at, pooled_at, by_filters_at, sample_scratch
+    cdef Py_ssize_t image_at[2]
 
     def __cinit__(
         self, const Py_ssize_t[:, ::1] stages, Py_ssize_t weights, Py_ssize_t biases, Py_ssize_t packed,
@@ -81,7 +82,7 @@ cdef class Job:
         self.weights, self.biases, self.packed, self.packed_by_channel = weights, biases, packed, packed_by_channel
         self.images, self.places, self.scratch, self.work_at = images, places, scratch, work_at
         self.gradient_scratch, self.dy_at, self.gradient_work_at = gradient_scratch, dy_at, gradient_work_at
-        self.y_at, self.pooled_at, self.image_at, self.by_filters_at, self.sample_scratch = sample
+        self.y_at, self.pooled_at, self.image_at[0], self.image_at[1], self.by_filters_at, self.sample_scratch = sample
 
     def by_rows(self):
         """For each stage, which directions go by Winograd's method: forward, input, weight."""
@@ -259,8 +260,8 @@ cdef bint is_inside(const Window* window) noexcept nogil:
 
 def forward_samples(Job job, object x, list weights, list biases, real[:, :, :, ::1] y_nfij, int threads):
     """y = the stages one after the other, a sample an item. A slot's scratch has room for a padded input, rows of a
-    convolution's output, 16 filters' pooled one, and what the next stage sees; the first slot's for all weights and
-    biases in another order too."""
+    convolution's output, 16 filters' pooled one, and two images: what a stage reads and what it writes for the next
+    one, in turns; the first slot's for all weights and biases in another order too."""
     cdef Py_ssize_t N = y_nfij.shape[0], s, slot, n, size, at = 0, row = 0, depth = job.depth
     cdef Py_ssize_t outputs = y_nfij.shape[1] * y_nfij.shape[2] * y_nfij.shape[3]
     cdef Py_ssize_t packed_at[MOST_STAGES]
@@ -287,7 +288,7 @@ def forward_samples(Job job, object x, list weights, list biases, real[:, :, :, 
         for n in range(slot_start(N, slot, threads), slot_start(N, slot + 1, threads)):
             seen = images + n * pixels
             for s in range(depth):
-                to = y + n * outputs if s == depth - 1 else scratch + slot * row + job.image_at
+                to = y + n * outputs if s == depth - 1 else scratch + slot * row + job.image_at[s % 2]
                 forward_sample(seen, &job.stages[s], packed + packed_at[s], scratch + slot * row,
                                scratch + slot * row + job.y_at, scratch + slot * row + job.pooled_at, to)
                 seen = to

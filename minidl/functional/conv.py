@@ -135,7 +135,7 @@ def conv2d(
     key = _call(input, weight, bias, stride, padding, dilation, groups, algorithm)
     known = _known.get(key)
     if known is not None:
-        return Conv2d(known[0], groups, algorithm, known[1])(input, weight, bias)
+        return Conv2d(known[0], groups, algorithm, known[1].precision, known[1])(input, weight, bias)
     return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups, algorithm, key)
 
 
@@ -254,15 +254,36 @@ _known: dict[tuple[Any, ...] | None, tuple[Window, Computing]] = {}
 _MOST_KNOWN = 4096
 
 
+def _of_two_axes(value: Any) -> tuple[int, int] | None:
+    """A setting that is an int or a pair of ints and nothing like them, as a pair."""
+    if type(value) is int:
+        return value, value
+    if type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int:
+        return value
+    return None
+
+
+def _of_four_sides(value: Any) -> Any:
+    """The same for padding, which may be a word or four ints as well."""
+    if type(value) is str or (type(value) is Padding and all([type(side) is int for side in value])):
+        return value
+    return _of_two_axes(value)
+
+
 def _call(
     input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any, algorithm: Any
 ) -> tuple[Any, ...] | None:
     """All that conv2d's checks and its algorithm depend on; None unless it is batches, tensors and ints alone.
 
-    A key can't tell True and 1.0 from 1, which the checks do.
+    An int and a pair of it, as layers have them, are the same call. A key can't tell True and 1.0 from 1, which the
+    checks do.
     """
+    step, distance, around = _of_two_axes(stride), _of_two_axes(dilation), _of_four_sides(padding)
     if (
-        not (type(stride) is type(padding) is type(dilation) is type(groups) is int)
+        step is None
+        or distance is None
+        or around is None
+        or type(groups) is not int
         or not (isinstance(input, TensorBase) and isinstance(weight, TensorBase))
         or not (bias is None or isinstance(bias, TensorBase))
         or type(algorithm) is not str
@@ -272,7 +293,7 @@ def _call(
     biases = None if bias is None else (bias.data.shape, bias.data.dtype)
     if len(x.shape) != 4:
         return None
-    return x.shape, x.dtype, w.shape, w.dtype, biases, stride, padding, dilation, groups, algorithm, get_precision()
+    return x.shape, x.dtype, w.shape, w.dtype, biases, step, around, distance, groups, algorithm, get_precision()
 
 
 def _convolve(
@@ -289,12 +310,13 @@ def _convolve(
             reason = refusal(algorithm, x.data.shape[1], w.data.shape[0], groups, window, w.data.dtype.itemsize)
             if reason is not None:
                 raise ArgumentError(f"{op}: algorithm {algorithm!r} does not apply: {reason}")
-        computing = Computing(algorithm, x.data, w.data, window, groups)
+        precision = get_precision()
+        computing = Computing(algorithm, x.data, w.data, window, groups, precision)
         if key is not None:
             if len(_known) >= _MOST_KNOWN:
                 _known.clear()
             _known[key] = window, computing
-        return Conv2d(window, groups, algorithm, computing)(x, w, b)
+        return Conv2d(window, groups, algorithm, precision, computing)(x, w, b)
 
     return _with_filters(op, spatial, input, weight, bias, groups, False, compute)
 

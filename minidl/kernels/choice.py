@@ -1,7 +1,8 @@
 """Which algorithm computes a convolution: where each applies, what it costs, and the choice that "auto" makes of it.
 
-A choice depends on the shapes, the dtype, the direction and the instruction set alone, so that the same program gives
-the same bits wherever it runs on machines of one type. `benchmarks/choices.py` shows what the model loses.
+A choice depends on the shapes, the dtype, the direction, the precision and the instruction set alone, so that the same
+program gives the same bits wherever it runs on machines of one type. `benchmarks/choices.py` shows what the model
+loses.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from minidl.kernels.fft import fft_size
 from minidl.kernels.implicit_gemm import implicit_gemm_cost
 from minidl.kernels.row_winograd import ROW_TAPS, row_plan, row_winograd_applies
 from minidl.kernels.winograd import WINOGRAD_KERNELS, kernel_of_phases, phases_of, winograd_applies
-from minidl.runtime import get_precision
 
 __all__ = ["ALGORITHMS", "by_rows", "chosen", "cost", "refusal", "within_precision"]
 
@@ -77,7 +77,7 @@ def refusal(algorithm: str, C: int, F: int, groups: int, window: Window, itemsiz
     return None
 
 
-def within_precision(algorithm: str, direction: str, C: int, F: int, window: Window) -> bool:
+def within_precision(algorithm: str, direction: str, C: int, F: int, window: Window, precision: str) -> bool:
     """Whether the rounding errors of an algorithm that applies stay within 4 times im2col's, or may be larger.
 
     Root mean squares against float64, on normal data (benchmarks/winograd_layers.py --error). The tiles of 6 inputs
@@ -99,7 +99,7 @@ def within_precision(algorithm: str, direction: str, C: int, F: int, window: Win
     to 8.7. LeNet's first layer has 3.7 forward and 3.6 for its weight; the second, unpadded, 2.4, 3.0 and 2.6. Beside
     BLAS with AVX2, whose products of some numbers of filters round less, or without fused products, it is up to 4.6.
     """
-    if get_precision() == "fast":
+    if precision == "fast":
         return True
     if algorithm == "winograd_rows":
         return _rows_within_precision(direction, C, F, window)
@@ -138,22 +138,25 @@ def _rows_within_precision(direction: str, C: int, F: int, window: Window) -> bo
     return F >= 6 and weights < 900 and least >= 24 or F >= 8 and least >= 28
 
 
-def by_rows(direction: str, C: int, F: int, window: Window) -> bool:
+def by_rows(direction: str, C: int, F: int, window: Window, precision: str) -> bool:
     """Whether blocks of samples side by side go by "winograd_rows", not by "direct"."""
-    if not row_winograd_applies(window, 1) or not within_precision("winograd_rows", direction, C, F, window):
+    applies = row_winograd_applies(window, 1)
+    if not applies or not within_precision("winograd_rows", direction, C, F, window, precision):
         return False
     how = (direction, 16, C, F, 1, window, 4)
     return cost("winograd_rows", *how) < cost("direct", *how)
 
 
-def chosen(direction: str, algorithm: str, N: int, C: int, F: int, groups: int, window: Window, itemsize: int) -> str:
-    """The name of what computes "forward", "input" or "weight"."""
+def chosen(
+    direction: str, algorithm: str, N: int, C: int, F: int, groups: int, window: Window, itemsize: int, precision: str
+) -> str:
+    """The name of what computes "forward", "input" or "weight" with a precision."""
     if algorithm == "auto":
-        return _cheapest(direction, N, C, F, groups, window, itemsize, get_precision())
+        return _cheapest(direction, N, C, F, groups, window, itemsize, precision)
     if algorithm == "winograd":
         larger = "winograd_4x4"
         takes = refusal(larger, C, F, groups, window, itemsize) is None
-        return larger if takes and within_precision(larger, direction, C, F, window) else "winograd_2x2"
+        return larger if takes and within_precision(larger, direction, C, F, window, precision) else "winograd_2x2"
     return algorithm
 
 
@@ -166,7 +169,7 @@ def _cheapest(
         for name in COMPUTING
         if (name != "fft" or window.taps >= _LARGE_KERNEL)
         and refusal(name, C, F, groups, window, itemsize) is None
-        and within_precision(name, direction, C, F, window)
+        and within_precision(name, direction, C, F, window, precision)
     ]
     return min(applying, key=lambda name: cost(name, direction, N, C, F, groups, window, itemsize))
 

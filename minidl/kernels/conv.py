@@ -1,4 +1,7 @@
-"""Convolution and its two gradients, each by one of several algorithms."""
+"""Convolution and its two gradients, each by one of several algorithms.
+
+A precision that is not given is the one that is set.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ def _computing(
     precision: str,
 ) -> Callable[..., Array]:  # fmt: skip
     """What computes a direction for these shapes, with this precision: a function of its arrays alone."""
-    name = chosen(direction, algorithm, N, C, F, groups, window, dtype.itemsize)
+    name = chosen(direction, algorithm, N, C, F, groups, window, dtype.itemsize, precision)
     if name == "direct" and groups == 1:
         # Small images take no longer than choosing, planning and looking up do.
         return DIRECT[direction](N, C, F, window, dtype)
@@ -66,12 +69,13 @@ def _computing(
 class Computing:
     """What computes the directions of a convolution of given shapes, but by the clock: functions of arrays alone.
 
-    Each is looked up when it is first asked for, with the precision of when this was made.
+    Each is looked up when it is first asked for, with the precision that this was made for.
     """
 
-    def __init__(self, algorithm: str, x: Array, weight: Array, window: Window, groups: int) -> None:
+    def __init__(self, algorithm: str, x: Array, weight: Array, window: Window, groups: int, precision: str) -> None:
         N, C, _, _ = x.shape
-        self._how = algorithm, N, C, len(weight), groups, window, x.dtype, get_precision()
+        self.precision = precision
+        self._how = algorithm, N, C, len(weight), groups, window, x.dtype, precision
 
     @cached_property
     def forward(self) -> Callable[..., Array]:
@@ -89,31 +93,43 @@ class Computing:
         return _computing("weight", *self._how)
 
 
-def conv2d(x: Array, weight: Array, bias: Array | None, window: Window, groups: int, algorithm: str = "auto") -> Array:
+def conv2d(
+    x: Array, weight: Array, bias: Array | None, window: Window, groups: int, algorithm: str = "auto",
+    precision: str | None = None,
+) -> Array:  # fmt: skip
     """(N, C, H, W) and (F, C / groups, KH, KW) to (N, F, OH, OW)."""
     N, C, _, _ = x.shape
     how = (N, C, len(weight), groups, window)
+    precision = precision or get_precision()
     if algorithm == "auto" and is_measuring():
-        run = partial(conv2d, x, weight, bias, window, groups)
-        algorithm = measured("forward", *how, x.itemsize, run)
-    return _computing("forward", algorithm, *how, x.dtype, get_precision())(x, weight, bias)
+        run = partial(conv2d, x, weight, bias, window, groups, precision=precision)
+        algorithm = measured("forward", *how, x.itemsize, precision, run)
+    return _computing("forward", algorithm, *how, x.dtype, precision)(x, weight, bias)
 
 
-def conv2d_input_gradient(grad: Array, weight: Array, window: Window, groups: int, algorithm: str = "auto") -> Array:
+def conv2d_input_gradient(
+    grad: Array, weight: Array, window: Window, groups: int, algorithm: str = "auto",
+    precision: str | None = None,
+) -> Array:  # fmt: skip
     """(N, F, OH, OW) and (F, C / groups, KH, KW) to (N, C, H, W)."""
     F, C, _, _ = weight.shape
     how = (len(grad), C * groups, F, groups, window)
+    precision = precision or get_precision()
     if algorithm == "auto" and is_measuring():
-        run = partial(conv2d_input_gradient, grad, weight, window, groups)
-        algorithm = measured("input", *how, grad.itemsize, run)
-    return _computing("input", algorithm, *how, grad.dtype, get_precision())(grad, weight)
+        run = partial(conv2d_input_gradient, grad, weight, window, groups, precision=precision)
+        algorithm = measured("input", *how, grad.itemsize, precision, run)
+    return _computing("input", algorithm, *how, grad.dtype, precision)(grad, weight)
 
 
-def conv2d_weight_gradient(x: Array, grad: Array, window: Window, groups: int, algorithm: str = "auto") -> Array:
+def conv2d_weight_gradient(
+    x: Array, grad: Array, window: Window, groups: int, algorithm: str = "auto",
+    precision: str | None = None,
+) -> Array:  # fmt: skip
     """(N, C, H, W) and (N, F, OH, OW) to (F, C / groups, KH, KW)."""
     N, C, _, _ = x.shape
     how = (N, C, grad.shape[1], groups, window)
+    precision = precision or get_precision()
     if algorithm == "auto" and is_measuring():
-        run = partial(conv2d_weight_gradient, x, grad, window, groups)
-        algorithm = measured("weight", *how, x.itemsize, run)
-    return _computing("weight", algorithm, *how, x.dtype, get_precision())(x, grad)
+        run = partial(conv2d_weight_gradient, x, grad, window, groups, precision=precision)
+        algorithm = measured("weight", *how, x.itemsize, precision, run)
+    return _computing("weight", algorithm, *how, x.dtype, precision)(x, grad)

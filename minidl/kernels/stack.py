@@ -43,6 +43,8 @@ class StackPlan(NamedTuple):
     """How stages are laid out one behind the other."""
 
     stages: tuple[Stage, ...]
+    # What the gradients were asked for with.
+    precision: str
     # The same for the kernels, with the places of everything.
     job: Any
     # Where each gradient lies among all, weights' and biases' in turn, and its shape.
@@ -62,20 +64,19 @@ class _Methods(NamedTuple):
     weight: bool
 
 
-def stack_plan(stages: tuple[Stage, ...]) -> StackPlan:
-    """Lay the stages out."""
-    # Outside of the cache, since they depend on the precision that is asked for.
+def stack_plan(stages: tuple[Stage, ...], precision: str) -> StackPlan:
+    """Lay the stages out, for gradients with a precision."""
     methods = [
-        _Methods(*(by_rows(direction, C, F, window) for direction in ("forward", "input", "weight")))
+        _Methods(*(by_rows(direction, C, F, window, precision) for direction in ("forward", "input", "weight")))
         for window, C, F, _, _ in stages
     ]
-    return _laid_out(stages, tuple(methods))
+    return _laid_out(stages, tuple(methods), precision)
 
 
 @lru_cache(maxsize=256)
-def _laid_out(stages: tuple[Stage, ...], methods: tuple[_Methods, ...]) -> StackPlan:
+def _laid_out(stages: tuple[Stage, ...], methods: tuple[_Methods, ...], precision: str) -> StackPlan:
     packed = np.zeros((len(stages), 26), np.intp)
-    sample = [0, 0, 0, 0]
+    sample = [0, 0, 0, 0, 0]
     weight = bias = x = index = scratch = gradient = dy = work = by_filters = forward = by_channel = 0
     gradient_scratch = outputs = 0
     for i, ((window, C, F, relu, pool), method) in enumerate(zip(stages, methods, strict=True)):
@@ -106,19 +107,20 @@ def _laid_out(stages: tuple[Stage, ...], methods: tuple[_Methods, ...]) -> Stack
         dy = max(dy, F * OH * grad_columns * LANES)
         work += F * C * window.taps * window.positions
         pooled = (OH // pool[0]) * (OW // pool[1]) * LANES
-        parts = C * _ext.stack.sample_size(window.packed), pool[0] * OW * LANES, pooled, outputs
+        parts = C * _ext.stack.sample_size(window.packed), pool[0] * OW * LANES, pooled, outputs, outputs
         sample = [max(pair) for pair in zip(sample, parts, strict=True)]
         by_filters += -(-F // LANES) * LANES * (C * window.taps + 1)
     # Behind a block's outputs the stages' own scratch; behind the gradient of what a stage gives that of its
     # convolution's outputs. Of a sample alone: its padded input, rows of a convolution's output, 16 filters' pooled
-    # one, an image, and the weights and biases as such a sample reads them.
+    # one, two images, since a stage without padding reads one while it writes the other, and the weights and biases as
+    # such a sample reads them.
     job = _ext.stack.Job(
         packed, weight, bias, forward, by_channel, x, index, outputs * LANES + scratch, outputs * LANES,
         gradient + dy + gradient_scratch, gradient, gradient + dy, tuple(accumulate((*sample, by_filters))),
     )  # fmt: skip
     last = stages[-1]
     gradients = gradient_layout([(F, C, *window.kernel_size) for window, C, F, _, _ in stages])
-    return StackPlan(stages, job, gradients, weight + bias, work, (last.filters, *last.output_size))
+    return StackPlan(stages, precision, job, gradients, weight + bias, work, (last.filters, *last.output_size))
 
 
 _forward = by_dtype(_ext.stack.forward)

@@ -64,20 +64,22 @@ def is_measuring() -> bool:
 
 
 def measured(
-    direction: str, N: int, C: int, F: int, groups: int, window: Window, itemsize: int, run: Callable[[str], Any]
-) -> str:
+    direction: str, N: int, C: int, F: int, groups: int, window: Window, itemsize: int, precision: str,
+    run: Callable[[str], Any],
+) -> str:  # fmt: skip
     """The algorithm that was fastest when this was first asked for; "auto" where there is nothing to measure."""
     if N == 0:
         return "auto"
     key = (
         direction, N, C, F, groups, *window.input_size, *window.kernel_size, *window.stride, *window.padding,
-        *window.dilation, *window.output_size, itemsize, _ext.instruction_set, get_num_threads(),
+        *window.dilation, *window.output_size, itemsize, _ext.instruction_set, get_num_threads(), precision,
     )  # fmt: skip
     if key not in _Timing.found:
         applying = [
             name
             for name in COMPUTING
-            if refusal(name, C, F, groups, window, itemsize) is None and within_precision(name, direction, C, F, window)
+            if refusal(name, C, F, groups, window, itemsize) is None
+            and within_precision(name, direction, C, F, window, precision)
         ]
         _Timing.found[key] = min(applying, key=lambda name: _seconds(run, name))
     return _Timing.found[key]

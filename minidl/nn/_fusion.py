@@ -109,7 +109,9 @@ class ConvRun(Run):
             self.layers.append((conv, shape, shape[:1]))
             self.ends.append(at)
 
-    def _plan(self, channels: int, size: tuple[int, int], itemsize: int) -> tuple[int, StackPlan | None]:
+    def _plan(
+        self, channels: int, size: tuple[int, int], itemsize: int, precision: str
+    ) -> tuple[int, StackPlan | None]:
         """As many stages as fit one behind the other and are worth it."""
         stages: list[Stage] = []
         for (_, shape, _), (arguments, relu, pool) in zip(self.layers, self._convolutions, strict=True):
@@ -133,16 +135,17 @@ class ConvRun(Run):
                 break
             stages.append(stage)
             channels, size = filters, stage.output_size
-        return len(stages), stack_plan(tuple(stages)) if stages else None
+        return len(stages), stack_plan(tuple(stages), precision) if stages else None
 
     def __call__(self, start: int, input: Any) -> tuple[int, Any]:
         x = input.data
         if x.ndim != 4 or x.dtype.kind != "f":
             return 0, None
-        key = (x.shape[1:], x.dtype.itemsize, get_precision())
+        precision = get_precision()
+        key = (x.shape[1:], x.dtype.itemsize, precision)
         found = self._plans.get(key)
         if found is None:
-            found = self._plans[key] = self._plan(x.shape[1], x.shape[2:], x.dtype.itemsize)
+            found = self._plans[key] = self._plan(x.shape[1], x.shape[2:], x.dtype.itemsize, precision)
         count, plan = found
         parameters = self.parameters(x.dtype)
         if plan is None or parameters is None:

@@ -18,17 +18,21 @@ from minidl import kernels
 from minidl.autograd import Op
 from minidl.geometry import Window
 from minidl.ops.shapes import Sum
+from minidl.runtime import get_precision
 
 Array = np.ndarray
 
 
 class ConvOp(Op):
-    """What the three share: the window, the number of groups, and the algorithm."""
+    """What the three share: the window, the number of groups, the algorithm, and the precision.
+
+    A precision that is not given is the one that is set: gradients have that of the call that they belong to.
+    """
 
     owns_gradients = True
 
-    def __init__(self, window: Window, groups: int, algorithm: str = "auto") -> None:
-        self.how = window, groups, algorithm
+    def __init__(self, window: Window, groups: int, algorithm: str = "auto", precision: str | None = None) -> None:
+        self.how = window, groups, algorithm, precision or get_precision()
 
     def save_factors(self, first, second) -> None:
         """Keep each factor of a product only if the other one wants a gradient."""
@@ -52,9 +56,10 @@ class Conv2d(ConvOp):
     """y = W columns(x) + b."""
 
     def __init__(
-        self, window: Window, groups: int, algorithm: str = "auto", computing: kernels.Computing | None = None
-    ) -> None:
-        self.how = window, groups, algorithm
+        self, window: Window, groups: int, algorithm: str = "auto", precision: str | None = None,
+        computing: kernels.Computing | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(window, groups, algorithm, precision)
         # What computes all directions, if that is known.
         self.computing = computing
 

@@ -64,7 +64,7 @@ class ConvStack(Stack):
 
     def one_by_one(self, x, *parameters):
         for i, stage in enumerate(self.plan.stages):
-            x = Conv2d(stage.window, 1)(x, parameters[2 * i], parameters[2 * i + 1])
+            x = Conv2d(stage.window, 1, precision=self.plan.precision)(x, parameters[2 * i], parameters[2 * i + 1])
             if stage.relu:
                 x = ReLU()(x)
             if stage.pool != (1, 1):

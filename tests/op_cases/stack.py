@@ -150,7 +150,8 @@ def conv_rows() -> list[Case]:
             inputs.append(normal(stage.filters) if bias else None)
         table.append(
             Case(
-                lambda *inputs, stages=stages: ConvStack(stack_plan(stages))(*inputs), inputs, {}, _reference(stages),
+                lambda *inputs, stages=stages: ConvStack(stack_plan(stages, "default"))(*inputs), inputs, {},
+                _reference(stages),
                 covers=F.conv2d, name=f"ConvStack{[layer[1:] for layer in layers]}".replace(" ", ""), batched=(0,),
                 peer=_peer(stages),
             )
@@ -169,7 +170,8 @@ def conv_rows() -> list[Case]:
             inputs += [other(stage.filters, stage.channels, *stage.window.kernel_size), normal(stage.filters)]
         table.append(
             Case(
-                lambda *inputs, stages=stages: ConvStack(stack_plan(stages))(*inputs), inputs, {}, _reference(stages),
+                lambda *inputs, stages=stages: ConvStack(stack_plan(stages, "default"))(*inputs), inputs, {},
+                _reference(stages),
                 covers=F.conv2d, name=f"ConvStack[large]{shape}".replace(" ", ""), batched=(0,), numeric=False,
                 peer=_peer(stages), tolerance={"float32": 3e-5, "float64": 1e-12},
             )

@@ -221,7 +221,7 @@ MUTANTS = [
     Mutant(
         "along-rows-precision-unasked",
         "kernels/choice.py",
-        ' or not within_precision("winograd_rows", direction, C, F, window):',
+        ' or not within_precision("winograd_rows", direction, C, F, window, precision):',
         ":",
         "a stack takes the faster way however much it rounds",
         (DECIDED,),
