@@ -2,7 +2,8 @@
 
 Everything that two axes have (size, kernel, stride, dilation) differs between them, but for strides and dilations where
 there are to be none, and the four paddings of a convolution are four different numbers, so that whatever is exchanged
-anywhere shows. What fits is counted by brute force, not by the code that is tested.
+anywhere shows. Corners are apart from that: there much is 1, and strides reach beyond the image. What fits is counted
+by brute force, not by the code that is tested.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ class Geometry:
     output_padding: Sizes = ()
     # Of pooling.
     ceil_mode: bool = False
+    # Whether axes may be alike.
+    is_corner: bool = False
 
     @property
     def spatial(self) -> int:
@@ -268,8 +271,9 @@ def corners(draw: Any) -> Geometry:
     size, kernel, stride, before, after, dilation = zip(rows, columns, strict=True)
     batch, channels, filters = (draw(st.sampled_from(CORNER_COUNTS)) for _ in range(3))
     geometry = Geometry(
-        batch, channels, size, kernel, stride, Padding(before[0], after[0], before[1], after[1]), dilation, filters
-    )
+        batch, channels, size, kernel, stride, Padding(before[0], after[0], before[1], after[1]), dilation, filters,
+        is_corner=True,
+    )  # fmt: skip
     assume(batch * channels * filters * geometry.window.taps * geometry.window.positions <= CORNER_WORK)
     if draw(st.sampled_from((False, False, False, True))):
         # A filter or a few for each channel.
@@ -288,7 +292,9 @@ def transposed_corners(draw: Any) -> Geometry:
     ]
     cuts = [draw(st.sampled_from(sorted({0, min(1, n - 1), (n - 1) // 2}))) for n in full for _ in range(2)]
     batch, channels, filters = (draw(st.sampled_from(CORNER_COUNTS)) for _ in range(3))
-    geometry = Geometry(batch, channels, size, kernel, stride, Padding(*cuts), dilation, filters, output_padding=extra)
+    geometry = Geometry(
+        batch, channels, size, kernel, stride, Padding(*cuts), dilation, filters, output_padding=extra, is_corner=True
+    )
     work = batch * channels * filters * kernel[0] * kernel[1] * size[0] * size[1]
     assume(work <= CORNER_WORK and full[0] * full[1] * batch * filters <= CORNER_WORK)
     return geometry
@@ -309,4 +315,21 @@ def poolings(draw: Any, spatial: int = 2, dilated: bool = True) -> Geometry:
     return Geometry(
         draw(batches), draw(st.integers(1, 3)), size, tuple(a.kernel for a in axes), stride, padding_of(axes),
         tuple(a.dilation for a in axes), ceil_mode=ceil_mode,
+    )  # fmt: skip
+
+
+@st.composite
+def pooling_corners(draw: Any, dilated: bool = True) -> Geometry:
+    """Pooling windows at the edges of what there is; see `corners`."""
+    size = tuple(draw(st.sampled_from(CORNER_SIZES)) for _ in range(2))
+    stride = tuple(draw(st.sampled_from((1, 2, 3, n, n + 1, 2 * n + 1))) for n in size)
+    ceil_mode = draw(st.booleans())
+    axes = [
+        draw(st.sampled_from(pooling_axes(*of_axis, ceil_mode, 3 if dilated else 1)))
+        for of_axis in zip(size, stride, strict=True)
+    ]
+    return Geometry(
+        draw(st.sampled_from(CORNER_COUNTS)), draw(st.sampled_from(CORNER_COUNTS)), size,
+        tuple(a.kernel for a in axes), stride, padding_of(axes), tuple(a.dilation for a in axes), ceil_mode=ceil_mode,
+        is_corner=True,
     )  # fmt: skip

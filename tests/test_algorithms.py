@@ -237,6 +237,27 @@ def test_a_layer_takes_the_way_of_the_function(monkeypatch: pytest.MonkeyPatch, 
     assert np.array_equal(F.conv2d(x, layer.weight, layer.bias, (1, 1), padding, (1, 1)), expected)
 
 
+@pytest.mark.parametrize("algorithm", choice.COMPUTING)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_pixel_that_is_not_finite_stays_in_its_image(algorithm: str, bad: float) -> None:
+    generator = np.random.default_rng(0)
+    size = (5, 5) if algorithm == "winograd_rows" else (3, 3)
+    x, weight = generator.normal(size=(3, 16, 30, 30)), generator.normal(size=(24, 16, *size))
+    x[1, 3, 15, 15] = bad
+    with np.errstate(invalid="ignore"):
+        spoilt = ~np.isfinite(F.conv2d(x, weight, padding=size[0] // 2, algorithm=algorithm).numpy())
+    seeing = np.zeros_like(spoilt)
+    reach = size[0] // 2
+    seeing[1, :, 15 - reach : 16 + reach, 15 - reach : 16 + reach] = True
+    assert spoilt[seeing].all()
+    assert not spoilt[[0, 2]].any()
+    if algorithm in ("im2col", "direct", "implicit_gemm"):
+        assert np.array_equal(spoilt, seeing)
+        assert algorithm != "im2col" or spoilt.sum() == 216
+    if algorithm == "winograd_4x4":
+        assert spoilt.sum() == 600
+
+
 def test_choices_by_the_clock_are_remembered_and_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = nn.Conv2d(20, 24, 3)
     x = np.random.default_rng(0).normal(size=(2, 20, 9, 8)).astype("float32")

@@ -19,7 +19,9 @@ from geometries import (
     EXAMPLES,
     Geometry,
     convolutions,
+    corners,
     dense_convolutions,
+    pooling_corners,
     poolings,
     transposed_convolutions,
     values,
@@ -92,8 +94,9 @@ def check(
 def note(name: str, geometry: Geometry) -> None:
     """Count an example, and see that it is what the strategies promise."""
     g = geometry
-    for pair in (g.size, g.kernel_size, *([] if g.stride == (1, 1) else [g.stride])):
-        assert len(set(pair)) == g.spatial, "square"
+    if not g.is_corner:
+        for pair in (g.size, g.kernel_size, *([] if g.stride == (1, 1) else [g.stride])):
+            assert len(set(pair)) == g.spatial, "square"
     examples[name.split(" by ")[0]] += 1
     if " by " in name:
         kinds[name] += 1
@@ -254,6 +257,11 @@ def test_max_pooling(peer: Any, geometry: Geometry, ties: bool) -> None:
     check_max_pooling(geometry, ties, peer)
 
 
+@given(pooling_corners(), st.booleans())
+def test_max_pooling_of_corners(peer: Any, geometry: Geometry, ties: bool) -> None:
+    check_max_pooling(geometry, ties, peer)
+
+
 @given(poolings(spatial=1), st.booleans())
 def test_max_pooling_in_one_dimension(peer: Any, geometry: Geometry, ties: bool) -> None:
     check_max_pooling(geometry, ties, peer)
@@ -314,13 +322,17 @@ def test_mean_pooling(peer: Any, geometry: Geometry, count_include_pad: bool, di
     check_mean_pooling(geometry, count_include_pad, divisor, peer)
 
 
+@given(pooling_corners(dilated=False), st.booleans(), divisors)
+def test_mean_pooling_of_corners(peer: Any, geometry: Geometry, count_include_pad: bool, divisor: int | None) -> None:
+    check_mean_pooling(geometry, count_include_pad, divisor, peer)
+
+
 @given(poolings(spatial=1, dilated=False), st.booleans())
 def test_mean_pooling_in_one_dimension(peer: Any, geometry: Geometry, count_include_pad: bool) -> None:
     check_mean_pooling(geometry, count_include_pad, None, peer)
 
 
-@given(convolutions())
-def test_unfold(peer: Any, geometry: Geometry) -> None:
+def check_unfold(geometry: Geometry, peer: Any) -> None:
     g, window = geometry, geometry.window
     x = values(*g.shape)
 
@@ -339,7 +351,16 @@ def test_unfold(peer: Any, geometry: Geometry) -> None:
 
 
 @given(convolutions())
-def test_fold(peer: Any, geometry: Geometry) -> None:
+def test_unfold(peer: Any, geometry: Geometry) -> None:
+    check_unfold(geometry, peer)
+
+
+@given(corners())
+def test_unfold_of_corners(peer: Any, geometry: Geometry) -> None:
+    check_unfold(geometry, peer)
+
+
+def check_fold(geometry: Geometry, peer: Any) -> None:
     g, window = geometry, geometry.window
     lead = () if g.batch is None else (g.batch,)
     columns = values(*lead, g.channels * window.taps, window.positions)
@@ -358,6 +379,16 @@ def test_fold(peer: Any, geometry: Geometry) -> None:
         return F.fold(columns, g.size, g.kernel_size, g.dilation, g.padding, g.stride)
 
     check("fold", g, [columns], ours, theirs, peer, expected)
+
+
+@given(convolutions())
+def test_fold(peer: Any, geometry: Geometry) -> None:
+    check_fold(geometry, peer)
+
+
+@given(corners())
+def test_fold_of_corners(peer: Any, geometry: Geometry) -> None:
+    check_fold(geometry, peer)
 
 
 TESTED = (

@@ -117,6 +117,14 @@ def conv2d(
     ArgumentError
         If stride, dilation or groups is less than 1, padding less than 0, or the algorithm does not apply.
 
+    Notes
+    -----
+    A pixel or a weight that is NaN or infinite makes NaN or infinite all outputs that see it. Algorithms that transform
+    what they multiply pass it on to others of the same image: one NaN pixel spoils 216 outputs of 24 filters of 3 x 3,
+    but up to 600 by "winograd_4x4", whose tiles have 4 x 4 outputs, and a whole image by "fft"; "implicit_gemm" may do
+    so in the input's gradient. Where that matters, ask for "im2col" or "direct". No algorithm passes it on to other
+    images of the batch.
+
     References
     ----------
     Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016, relationship 6 for the size.
