@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import os
 import re
 import sys
@@ -250,3 +251,43 @@ def test_the_chart_is_drawn(tmp_path: Path) -> None:
     chart = importlib.import_module("chart")
     chart.draw(made_up()[:2], made_up(), tmp_path / "chart.png")
     assert (tmp_path / "chart.png").stat().st_size > 10_000
+
+
+def test_digests_tell_other_bits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    digests = importlib.import_module("digests")
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    digests.write(before, "LeNet, batch 5$", [1, 2])
+    known = json.loads(before.read_text())
+    assert known
+    assert all(name.endswith(": LeNet, batch 5") and set(found) == {"1", "2"} for name, found in known.items())
+    after.write_text(before.read_text())
+    assert digests.compare(before, after) == 0
+    name = next(iter(known))
+    after.write_text(json.dumps(known | {name: {"1": "0", "2": "0"}, "new": {"1": "1", "2": "2"}}))
+    assert digests.compare(before, after) == 2
+    text = capsys.readouterr().out
+    assert f"{name}: other bits" in text
+    assert "new: threads differ" in text
+
+
+@pytest.mark.parametrize("kind", ["layer", "row", "network"])
+def test_digests_are_those_of_results(kind: str) -> None:
+    digests = importlib.import_module("digests")
+    works = {
+        "layer": lambda: digests._layer_works(GRID[1]), "row": digests._row_works, "network": digests._network_works,
+    }[kind]()  # fmt: skip
+    name, work = next(iter(works))
+    first, again = digests.digest(*work()), digests.digest(*work())
+    assert name
+    assert first == again != digests.digest(*[np.asarray(array) + 1 for array in work()])
+
+
+def test_before_and_after_are_compared(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    before_after = importlib.import_module("before_after")
+    command = [str(FOLDER.parent), "--parts", "mlp", "--rounds", "2", "--seconds", "0.01"]
+    monkeypatch.setattr(sys, "argv", ["before_after.py", *command])
+    with pytest.raises(SystemExit):
+        before_after.main()
+    text = capsys.readouterr().out
+    assert re.search(r"^mlp_step: batch 32, step: .* to .*, \d\.\d+ ±", text, re.MULTILINE)
+    assert re.search(r"^mlp_step: geometric mean \d\.\d+ of 1; slower: ", text, re.MULTILINE)
