@@ -15,12 +15,13 @@ unexport PYTHONPATH PYTHONHOME
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUN := $(BIN)/python
 
-.PHONY: help build lenet test test-half test-rest test-slow test-isa test-all parity mutants sanitize lint bench dist clean
+.PHONY: help build lenet test test-half test-rest test-slow test-isa test-all test-full parity mutants sanitize lint bench dist clean
 
 help:
 	@echo "make lenet      train LeNet-5 on MNIST (LENET='--fast ...' passes options on)"
 	@echo "make test       run the tests (PARITY=1 compares with PyTorch, installing it)"
-	@echo "make test-all   the slow tests, all on every instruction set and with bounds checks, and (PARITY=1) mutants"
+	@echo "make test-all   the slow tests, all on every instruction set and with bounds checks, and (PARITY=1) mutants;"
+	@echo "                FULL=1 draws 20,000 random networks and convolutions, too"
 	@echo "make mutants    plant mistakes and see each caught by a test (MUTANTS='col2im ...' only some)"
 	@echo "make sanitize   the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make lint       ruff, mypy, cython-lint"
@@ -89,7 +90,13 @@ ISAS := debug v2 v3
 test-all: build $(if $(PARITY),parity)
 	@$(MAKE) --no-print-directory --output-sync=target -j2 test-slow \
 	  $(ISAS:%=test-isa-half-%) $(ISAS:%=test-isa-rest-%)
-	@$(MAKE) --no-print-directory sanitize $(if $(PARITY),mutants)
+	@$(MAKE) --no-print-directory sanitize $(if $(PARITY),mutants) $(if $(FULL),test-full)
+
+# What is drawn at random, with many more draws than a change needs to be checked by; takes more than an hour.
+test-full: build $(if $(PARITY),parity)
+	MINIDL_PARITY=$(PARITY) MINIDL_EXAMPLES=20000 $(RUN) -m pytest -q tests/nn/test_random_networks.py \
+	  tests/test_kernels_corners.py
+	MINIDL_PARITY=$(PARITY) MINIDL_EXAMPLES=3000 $(RUN) -m pytest -q tests/test_geometries.py
 
 test-slow:
 	MINIDL_PARITY=$(PARITY) $(RUN) -m pytest -q -m slow tests
