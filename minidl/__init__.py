@@ -19,24 +19,18 @@ from minidl.ops.arithmetic import absolute as abs
 from minidl.ops.arithmetic import add, clip, div, exp, log, maximum, minimum, mul, neg, sqrt, sub, where
 from minidl.ops.arithmetic import power as pow
 from minidl.ops.matmul import matmul
+from minidl.ops.reductions import amax, amin, argmax, argmin, mean, sum, var
 from minidl.ops.shapes import (
-    amax,
-    amin,
-    argmax,
-    argmin,
     broadcast_to,
     concatenate,
     flatten,
-    mean,
     permute,
     reshape,
     squeeze,
     stack,
-    sum,
     transpose,
     unflatten,
     unsqueeze,
-    var,
 )
 from minidl.runtime import (
     default_generator,

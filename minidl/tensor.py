@@ -11,7 +11,7 @@ from minidl.autograd import TensorBase, set_tensor_class, wrap
 from minidl.backward import run_backward
 from minidl.errors import DTypeError, GraphError, ShapeError
 from minidl.grad_mode import is_grad_enabled
-from minidl.ops import arithmetic, shapes
+from minidl.ops import arithmetic, reductions, shapes
 from minidl.ops._common import as_tensor, cast
 from minidl.ops.matmul import matmul as _matmul
 
@@ -327,16 +327,12 @@ class Tensor(TensorBase):
         return wrap(np.asarray(self.data.all()))
 
     def max(self, dim: int | None = None, keepdim: bool = False) -> Any:
-        """The largest element; along `dim`, the largest values and the positions of the first of each."""
-        return _extremum(shapes.amax, shapes.argmax, self, dim, keepdim)
+        """The largest element, NaN if one is; along `dim`, the largest values and where the first of each stands."""
+        return _extremum(reductions.largest, reductions.argmax, self, dim, keepdim)
 
     def min(self, dim: int | None = None, keepdim: bool = False) -> Any:
-        """The smallest element; along `dim`, the smallest values and the positions of the first of each."""
-        return _extremum(shapes.amin, shapes.argmin, self, dim, keepdim)
-
-    def std(self, dim: Any = None, *, correction: int = 1, keepdim: bool = False) -> Tensor:
-        """The standard deviation over dimensions; see `var`."""
-        return arithmetic.sqrt(shapes.var(self, dim, correction=correction, keepdim=keepdim))
+        """The smallest element, NaN if one is; along `dim`, the smallest values and where the first of each stands."""
+        return _extremum(reductions.smallest, reductions.argmin, self, dim, keepdim)
 
     # Arithmetic
 
@@ -349,8 +345,8 @@ class Tensor(TensorBase):
     __neg__ = neg = arithmetic.neg
     __abs__ = abs = arithmetic.absolute
     exp, log, sqrt, clip = arithmetic.exp, arithmetic.log, arithmetic.sqrt, arithmetic.clip
-    sum, mean, var = shapes.sum, shapes.mean, shapes.var
-    amax, amin, argmax, argmin = shapes.amax, shapes.amin, shapes.argmax, shapes.argmin
+    sum, mean, var, std = reductions.sum, reductions.mean, reductions.var, reductions.std
+    amax, amin, argmax, argmin = reductions.amax, reductions.amin, reductions.argmax, reductions.argmin
     reshape = view = shapes.reshape
     permute, transpose = shapes.permute, shapes.transpose
     flatten, unflatten = shapes.flatten, shapes.unflatten

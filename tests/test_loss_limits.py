@@ -37,10 +37,9 @@ DIFFERENCES: dict[str, tuple[str, dict[str, Any]]] = {
 @pytest.mark.parametrize("case", DIFFERENCES)
 def test_kinks_and_limits_of_differences(torch: Any, case: str) -> None:
     name, kwargs = DIFFERENCES[case]
-    # PyTorch's slope of |x| at NaN is 0, ours NaN.
-    x = STEPS[:-1] if "l1" in case and ("smooth" not in case or "beta 0" == case[-6:]) else STEPS
     for reduction in REDUCTIONS:
-        beside(torch, name, [x, np.zeros_like(x)], reduction=reduction, **kwargs)
+        beside(torch, name, [STEPS, np.zeros_like(STEPS)], reduction=reduction, **kwargs)
+        beside(torch, name, [STEPS, np.full_like(STEPS, INF)], reduction=reduction, **kwargs)
 
 
 @pytest.mark.parametrize("case", [c for c in DIFFERENCES if "beta 1e-300" not in c])
@@ -56,7 +55,7 @@ def test_second_gradients_at_kinks(torch: Any, case: str) -> None:
         second_gradients(torch, name, [x, np.zeros_like(x)], reduction="none", **kwargs)
 
 
-@pytest.mark.parametrize("target", [0.0, 1.0, 0.3, 2.0, -1.0])
+@pytest.mark.parametrize("target", [0.0, 1.0, 0.3, 2.0, -1.0, INF, -INF, NAN])
 @pytest.mark.parametrize("positive", [None, 3.0, 0.0])
 def test_logits_of_any_size(torch: Any, target: float, positive: float | None) -> None:
     x = np.array([-INF, -1e4, -800, -40, -1, 0, 1, 40, 800, 1e4, INF, NAN])
@@ -176,6 +175,9 @@ def test_margins_at_their_kinks(torch: Any) -> None:
     )  # fmt: skip
     for p in (1, 2):
         beside(torch, "multi_margin_loss", [np.array([[1.0, 2, 0, -INF], [0, 1, 1, 2]]), np.array([1, 2])], p=p)
+        for x in ([INF, -2.0, 0.0], [-INF, -2.0, 0.0], [-2.0, INF, 0.0]):
+            # One by one, since a sum would hide what the others are.
+            beside(torch, "multi_margin_loss", [np.array([x]), np.array([0])], p=p)
     kink, tie = ([np.array([[v]]) for v in values] for values in ((0.0, 1.0, 2.0), (0.0, 2.0, 1.0)))
     beside(torch, "triplet_margin_loss", kink, eps=0.0)
     beside(torch, "triplet_margin_loss", tie, eps=0.0, swap=True, margin=3.0)
@@ -204,6 +206,9 @@ def test_norms_at_their_kinks(torch: Any, p: float) -> None:
     ]  # fmt: skip
     if p:
         beside(torch, "triplet_margin_loss", arrays, p=p, eps=0.0, margin=5.0, reduction="none")
+        for values in ([INF, 1.0], [NAN, 1.0], [NAN, -INF], [INF, -INF]):
+            some = [np.array([values]), np.array([[2.0, 0.0]]), np.array([[0.0, 4.0]])]
+            beside(torch, "triplet_margin_loss", some, p=p, eps=0.0, margin=5.0, reduction="none")
         return
     # PyTorch has no gradient there at all.
     mine = [minidl.Tensor(a, requires_grad=True) for a in arrays]

@@ -13,8 +13,8 @@ from minidl import kernels
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, check_flag
 from minidl.ops._common import as_tensor, cast, check_choice, check_floating, check_same_dtype
 from minidl.ops.arithmetic import div
+from minidl.ops.reductions import sum as sum_of
 from minidl.ops.shapes import Permute, Reshape
-from minidl.ops.shapes import sum as sum_of
 
 Array = np.ndarray
 # Takes the operation, the name of the setting and its value.

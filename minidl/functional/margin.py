@@ -22,8 +22,8 @@ from minidl.functional._losses import (
 from minidl.ops.activation import ReLU
 from minidl.ops.arithmetic import add, clip, div, minimum, mul, neg, sqrt, sub, where
 from minidl.ops.loss import EPSILON, Norm, Square
+from minidl.ops.reductions import sum as sum_of
 from minidl.ops.shapes import GetItem, Reshape
-from minidl.ops.shapes import sum as sum_of
 
 __all__ = [
     "cosine_embedding_loss",
@@ -246,11 +246,12 @@ def multi_margin_loss(
     shape, x, t = t.shape, as_rows(x), t.reshape(-1)
     rows, classes = x.data.shape
     right = (np.arange(rows), t)
-    lack = ReLU()(add(sub(x, Reshape((-1, 1))(GetItem(right)(x))), float(margin)))
     others = np.ones((rows, classes), bool)
     others[right] = False
-    lack = where(others, Square()(lack) if p == 2 else lack, wrap(np.zeros((), x.data.dtype)))
-    losses = div(sum_of(lack, 1), classes)
+    lack = add(sub(x, Reshape((-1, 1))(GetItem(right)(x))), float(margin))
+    # The right class is left out first, since an infinite score less itself is NaN.
+    lack = ReLU()(where(others, lack, wrap(np.zeros((), x.data.dtype))))
+    losses = div(sum_of(Square()(lack) if p == 2 else lack, 1), classes)
     if weight is not None:
         w = constant(op, "weight", read_weight(op, "weight", weight, x, (classes,), "one a class"))
         losses = mul(losses, wrap(w[t]))

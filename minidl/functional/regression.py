@@ -9,7 +9,7 @@ from minidl.functional._losses import check_settings, read_alike, reduced
 from minidl.ops._common import check_choice
 from minidl.ops.arithmetic import Abs, mul, sub
 from minidl.ops.loss import Huber, SmoothL1, Square, SquaredDistance
-from minidl.ops.shapes import sum as sum_of
+from minidl.ops.reductions import sum as sum_of
 
 __all__ = ["huber_loss", "l1_loss", "mse_loss", "smooth_l1_loss"]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from minidl import kernels
 from minidl.autograd import Op, wrap
-from minidl.ops.arithmetic import Binary, Clip, Gate, Unary, add, clip, div, exp, mul, neg, sub, where
+from minidl.ops.arithmetic import Binary, Clip, Gate, Unary, Where, add, clip, div, exp, mul, neg, sub, where
 from minidl.ops.shapes import Sum
 
 Array = np.ndarray
@@ -41,13 +41,14 @@ class ReLU(Gate):
 
 
 class ReLU6(Clip):
-    """y = min(max(x, 0), 6). The gradient at 0 and 6 is 0, as in PyTorch."""
+    """y = min(max(x, 0), 6). The gradient at 0 and 6 is 0, as in PyTorch, and that at NaN passes, as ReLU's does."""
 
     def __init__(self) -> None:
         super().__init__(0.0, 6.0)
 
     def passes(self, x):
-        return (x > 0) & (x < 6)
+        # Not the other way round, since NaN passes.
+        return ~((x <= 0) | (x >= 6))
 
 
 class LeakyReLU(Unary):
@@ -189,6 +190,11 @@ class Hardswish(Unary):
     def slope(self, x):
         outside = wrap(steps(x.data >= 3, 0, 1, x.data.dtype))
         return where(np.abs(x.data) >= 3, outside, add(div(x, 3), 0.5))
+
+    def backward(self, grad):
+        # Where the slope is 0, no gradient passes, even an infinite one.
+        flat = self.saved_arrays()[0] <= -3
+        return Where(flat)(wrap(np.zeros((), grad.data.dtype)), super().backward(grad))
 
 
 def standard_normal_cdf(x: Array, y: Array) -> Array:

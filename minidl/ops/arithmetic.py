@@ -8,12 +8,18 @@ import numpy as np
 
 from minidl import kernels
 from minidl.autograd import Op, wrap
+from minidl.dtypes import get_default_dtype
 from minidl.errors import ArgumentError, DTypeError
 from minidl.memory import new_array
 from minidl.ops._common import as_tensor, cast, check_broadcast, promoted
 from minidl.ops.shapes import sum_to
 
 Array = np.ndarray
+
+
+def sign(x: Array) -> Array:
+    """1 above 0, -1 below, and 0 for 0 and for NaN, as in PyTorch; NumPy's is NaN for NaN."""
+    return np.subtract(x > 0, x < 0, dtype=x.dtype)
 
 
 class Binary(Op):
@@ -76,7 +82,8 @@ class Div(Binary):
         a, b = self.saved
         return self.reduced(
             div(grad, b) if self.needs[0] else None,
-            neg(div(mul(grad, a), mul(b, b))) if self.needs[1] else None,
+            # Not a / b^2, whose square may be 0 or infinite where b is neither.
+            neg(mul(grad, div(div(a, b), b))) if self.needs[1] else None,
         )
 
 
@@ -97,13 +104,13 @@ class Pow(Binary):
         if self.needs[1]:
             flat = np.broadcast_to(a.data == 0, np.broadcast_shapes(*self.shapes)) & (b.data >= 0)
             zero = wrap(np.zeros((), a.data.dtype))
-            slope = where(flat, zero, mul(power(a, b), log(where(a.data == 0, wrap(np.ones((), a.data.dtype)), a))))
+            slope = where(flat, zero, mul(power(a, b), log(where(flat, wrap(np.ones((), a.data.dtype)), a))))
             grad_b = mul(grad, slope)
         return self.reduced(grad_a, grad_b)
 
 
 class Extreme(Binary):
-    """The larger (or smaller) of two, NaN if one is; equal inputs share the gradient."""
+    """The larger (or smaller) of two, NaN if one is; equal inputs share the gradient, and beside NaN both get it."""
 
     def __init__(self, choose: Any) -> None:
         self.choose = choose
@@ -118,9 +125,14 @@ class Extreme(Binary):
 
     def backward(self, grad):
         a, b = self.saved_arrays()
-        wins = a > b if self.choose is np.maximum else a < b
-        share = np.where(a == b, 0.5, wins).astype(grad.data.dtype)
-        return self.reduced(mul(grad, wrap(share)), mul(grad, wrap(1 - share)))
+        zero = wrap(np.zeros((), grad.data.dtype))
+        # Comparisons are false beside NaN, so that both get the gradient there.
+        smaller, larger = (a < b, a > b) if self.choose is np.maximum else (a > b, a < b)
+        shared = mul(grad, wrap(np.where(a == b, 0.5, 1).astype(grad.data.dtype)))
+        return self.reduced(
+            Where(smaller)(zero, shared) if self.needs[0] else None,
+            Where(larger)(zero, shared) if self.needs[1] else None,
+        )
 
 
 class Unary(Op):
@@ -210,13 +222,13 @@ class Sqrt(Unary):
 
 
 class Abs(Unary):
-    """|x|; the gradient at 0 is 0."""
+    """|x|; the gradient at 0 is 0, and so it is at NaN."""
 
     def value(self, x, y):
         np.abs(x, out=y)
 
     def slope(self, x):
-        return wrap(np.sign(x.data))
+        return wrap(sign(x.data))
 
 
 class Clip(Gate):
@@ -351,7 +363,5 @@ def clip(input: Any, min: float | None = None, max: float | None = None) -> Any:
 
 
 def _floating(op: str, x: Any) -> Any:
-    from minidl.dtypes import get_default_dtype
-
     x = as_tensor(op, "input", x)
     return x if x.data.dtype.kind == "f" else cast(x, get_default_dtype())

@@ -10,7 +10,7 @@ from minidl import kernels
 from minidl.autograd import Op, wrap
 from minidl.ops._common import rounded
 from minidl.ops.activation import LogSigmoid, Sigmoid, Softmax
-from minidl.ops.arithmetic import Clip, Unary, absolute, add, div, log, maximum, mul, neg, power, sub, where
+from minidl.ops.arithmetic import Clip, Unary, absolute, add, div, log, maximum, mul, neg, power, sign, sub, where
 from minidl.ops.shapes import Reshape
 
 Array = np.ndarray
@@ -120,10 +120,12 @@ class BinaryCrossEntropyWithLogits(Op):
 
     def forward(self, x, t):
         self.save(x, t)
-        p = x.dtype.type(1) if self.positive is None else self.positive
         # log(sigmoid(-x)) is log(sigmoid(x)) - x; the weight of the logarithm that both have is 1 - t + p t.
         with np.errstate(all="ignore"):
-            return np.asarray((1 - t) * x - ((p - 1) * t + 1) * LogSigmoid().forward(x))
+            logarithm = LogSigmoid().forward(x)
+            if self.positive is not None:
+                np.multiply(logarithm, (self.positive - 1) * t + 1, out=logarithm)
+            return np.asarray((1 - t) * x - logarithm)
 
     def backward(self, grad):
         x, t = self.saved
@@ -169,18 +171,18 @@ class Norm(Op):
         x, y = self.saved
         kept = (*y.data.shape, 1)
         grad, y = Reshape(kept)(grad), Reshape(kept)(y)
-        sign = np.sign(x.data)
+        signs = sign(x.data)
         if self.p in (0, 1):
-            return mul(grad, wrap(sign if self.p else np.zeros_like(sign)))
+            return mul(grad, wrap(signs if self.p else np.zeros_like(signs)))
         if self.p == inf:
             wins = np.abs(x.data) == y.data
             count = np.maximum(wins.sum(axis=-1, keepdims=True), 1)
-            return mul(grad, wrap((sign * wins / count).astype(sign.dtype)))
-        one = wrap(np.ones((), sign.dtype))
+            return mul(grad, wrap((signs * wins / count).astype(signs.dtype)))
+        one = wrap(np.ones((), signs.dtype))
         y = where(y.data == 0, one, y)
         if self.p == 2:
             return mul(grad, div(x, y))
-        return mul(mul(grad, wrap(sign)), power(div(where(x.data == 0, one, absolute(x)), y), self.p - 1))
+        return mul(mul(grad, wrap(signs)), power(div(where(x.data == 0, one, absolute(x)), y), self.p - 1))
 
 
 class CrossEntropy(Op):

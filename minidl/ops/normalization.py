@@ -9,7 +9,8 @@ import numpy as np
 from minidl import kernels
 from minidl.autograd import Op, wrap
 from minidl.ops.arithmetic import add, mul, sub
-from minidl.ops.shapes import Reshape, mean, sum_to
+from minidl.ops.reductions import mean
+from minidl.ops.shapes import Reshape, sum_to
 
 
 class Layout(NamedTuple):

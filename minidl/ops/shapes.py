@@ -1,4 +1,4 @@
-"""Ops that move values without changing them: views, indexing, joining, broadcasting; and sums over dimensions."""
+"""Ops that move values without changing them: views, indexing, joining, broadcasting; and the sum, its transpose."""
 
 from __future__ import annotations
 
@@ -88,30 +88,6 @@ class Sum(Op):
     def backward(self, grad):
         kept = tuple(1 if d in self.dims else size for d, size in enumerate(self.before))
         return BroadcastTo(self.before)(Reshape(kept)(grad))
-
-
-class Extremum(Op):
-    """The largest or smallest value over dimensions; equal ones share the gradient evenly."""
-
-    def __init__(self, choose: Any, dims: tuple[int, ...], keepdim: bool) -> None:
-        self.choose, self.dims, self.keepdim = choose, dims, keepdim
-
-    def forward(self, x):
-        y = np.asarray(self.choose(x, axis=self.dims, keepdims=True))
-        chosen = x == y
-        self.share = chosen / np.maximum(chosen.sum(axis=self.dims, keepdims=True), 1)
-        return y if self.keepdim else np.asarray(y.squeeze(self.dims))
-
-    def backward(self, grad):
-        kept = tuple(1 if d in self.dims else size for d, size in enumerate(self.share.shape))
-        spread = BroadcastTo(self.share.shape)(Reshape(kept)(grad))
-        return _times(spread, self.share.astype(grad.data.dtype))
-
-
-def _times(x: Any, constant: Array) -> Any:
-    from minidl.ops.arithmetic import mul
-
-    return mul(x, wrap(constant))
 
 
 class GetItem(Op):
@@ -368,66 +344,3 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
         if part.data.shape != parts[0].data.shape:
             raise ShapeError(f"stack: tensors[{i}] has shape {part.data.shape}, tensors[0] {parts[0].data.shape}")
     return concatenate([unsqueeze(part, dim) for part in parts], dim)
-
-
-def sum(input: Any, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Any:
-    """The sum over dimensions, all by default."""
-    x = as_tensor("sum", "input", input)
-    return Sum(normal_dims("sum", dim, x.data.ndim), keepdim)(x)
-
-
-def mean(input: Any, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Any:
-    """The mean over dimensions, all by default; NaN over nothing."""
-    x = as_tensor("mean", "input", input)
-    if x.data.dtype.kind != "f":
-        raise DTypeError(f"mean: input must be float32 or float64, got {x.data.dtype}")
-    dims = normal_dims("mean", dim, x.data.ndim)
-    count = prod(x.data.shape[d] for d in dims)
-    return _times(Sum(dims, keepdim)(x), np.asarray(1 / count if count else np.nan, x.data.dtype))
-
-
-def var(input: Any, dim: int | Sequence[int] | None = None, *, correction: int = 1, keepdim: bool = False) -> Any:
-    """The variance over dimensions, divided by their count less `correction` (Bessel's, 1 by default)."""
-    x = as_tensor("var", "input", input)
-    dims = normal_dims("var", dim, x.data.ndim)
-    centred = x - mean(x, dims, True)
-    rest = prod(x.data.shape[d] for d in dims) - correction
-    return _times(Sum(dims, keepdim)(centred * centred), np.asarray(1 / rest if rest > 0 else np.nan, x.data.dtype))
-
-
-def amax(input: Any, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Any:
-    """The largest value over dimensions, all by default; equal ones share the gradient evenly."""
-    return _extremum("amax", np.max, input, dim, keepdim)
-
-
-def amin(input: Any, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Any:
-    """The smallest value over dimensions, all by default; equal ones share the gradient evenly."""
-    return _extremum("amin", np.min, input, dim, keepdim)
-
-
-def _extremum(op: str, choose: Any, input: Any, dim: Any, keepdim: bool) -> Any:
-    x = as_tensor(op, "input", input)
-    dims = normal_dims(op, dim, x.data.ndim)
-    if prod(x.data.shape[d] for d in dims) == 0:
-        raise ShapeError(f"{op}: no value to choose over dimensions {dims} of an input of shape {x.data.shape}")
-    return Extremum(choose, dims, keepdim)(x)
-
-
-def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The position of the first largest value, in the flattened tensor or along `dim`, as int64."""
-    return _position("argmax", np.argmax, input, dim, keepdim)
-
-
-def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The position of the first smallest value, in the flattened tensor or along `dim`, as int64."""
-    return _position("argmin", np.argmin, input, dim, keepdim)
-
-
-def _position(op: str, find: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
-    x = as_tensor(op, "input", input)
-    axis = None if dim is None else normal_dim(op, dim, x.data.ndim)
-    if (x.data.size if axis is None or x.data.ndim == 0 else x.data.shape[axis]) == 0:
-        raise ShapeError(f"{op}: no value to choose in an input of shape {x.data.shape}")
-    if x.data.ndim == 0:
-        return wrap(np.zeros((), np.int64))
-    return wrap(np.asarray(find(x.data, axis=axis, keepdims=keepdim)))

@@ -387,6 +387,44 @@ def test_a_few_samples_that_are_not_finite(value: float) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("where", ["input", "weight", "bias", "gradient"])
+def test_runs_choose_as_the_layers_do_among_what_is_not_finite(stacks: list[int], where: str, dtype: str) -> None:
+    """Values and all gradients: NaN and infinities before and behind ReLU, max pooling and the other activations."""
+    convolutions = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(3, 2, 2),
+                                 nn.MaxPool2d(2), nn.Conv2d(2, 4, 1), nn.ReLU())  # fmt: skip
+    dense = nn.Sequential(nn.Dense(9, 8), nn.ReLU(), nn.Dense(8, 7), nn.Tanh(), nn.Dense(7, 5), nn.Sigmoid())
+    draws = np.random.default_rng(0)
+
+    def spoil(values: np.ndarray, share: float) -> np.ndarray:
+        chosen = draws.random(values.shape) < share
+        return np.where(chosen, draws.choice([np.nan, np.inf, -np.inf], values.shape), values).astype(dtype)
+
+    for net, shape in ((convolutions.to(dtype), (19, 1, 10, 11)), (dense.to(dtype), (19, 9))):
+        for layer in net:
+            if where in ("weight", "bias") and hasattr(layer, where):
+                parameter = getattr(layer, where)
+                parameter.data[...] = spoil(parameter.data, 0.05)
+        x = spoil(draws.normal(size=shape), 0.01 if where == "input" else 0)
+        results = []
+        for are_apart in (False, True):
+            if are_apart:
+                apart(net)
+            net.zero_grad()
+            inputs = minidl.Tensor(x, requires_grad=True)
+            y = net(inputs)
+            if not are_apart:
+                start = spoil(np.random.default_rng(1).normal(size=y.shape), 0.05 if where == "gradient" else 0)
+            y.backward(start)
+            with minidl.no_grad():
+                few = net(x[:3]).data
+            results.append([y.data, few, inputs.grad.data, *(p.grad.data for p in net.parameters())])
+        for together, expected in zip(*results, strict=True):
+            tolerance = 1e-4 if dtype == "float32" else 1e-10
+            np.testing.assert_allclose(together, expected, tolerance, tolerance)
+    assert stacks == [3, 3]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("channels", "filters", "kernel", "stride", "padding", "dilation", "pool"),
     [

@@ -135,21 +135,36 @@ MUTANTS = [
         "an input is changed", ("test_autograd.py -k buffer",),
     ),
     Mutant(
-        "ties-counted-twice", "ops/shapes.py",
-        "self.share = chosen / np.maximum(chosen.sum(axis=self.dims, keepdims=True), 1)",
-        "self.share = chosen.astype(float)",
+        "ties-counted-twice", "ops/reductions.py",
+        "self.share = (wins / wins.sum(axis=self.dims, keepdims=True)).astype(x.dtype)",
+        "self.share = wins.astype(x.dtype)",
         "equal maxima each get the whole gradient", ("test_ops.py -k broadcast_views and (amax or amin)",
         "test_parity_functional.py -k amax"),
     ),
     Mutant(
-        "mean-without-its-factor", "ops/shapes.py",
-        "np.asarray(1 / count if count else np.nan, x.data.dtype)", "np.asarray(1 if count else np.nan, x.data.dtype)",
+        "mean-without-its-factor", "ops/reductions.py",
+        "return div(Sum(dims, keepdim)(x), prod(x.data.shape[d] for d in dims))", "return Sum(dims, keepdim)(x)",
         "a mean without its factor", ("test_ops.py -k values_equal and mean",),
     ),
     Mutant(
-        "variance-without-bessel", "ops/shapes.py",
-        "rest = prod(x.data.shape[d] for d in dims) - correction", "rest = prod(x.data.shape[d] for d in dims)",
+        "variance-without-bessel", "ops/reductions.py",
+        "max(prod(x.data.shape[d] for d in dims) - correction, 0)", "prod(x.data.shape[d] for d in dims)",
         "Bessel's correction forgotten", ("test_ops.py -k values_equal and var",),
+    ),
+    Mutant(
+        "deviation-of-0", "ops/reductions.py",
+        "flat, zero = y.data == 0,", "flat, zero = y.data < 0,",
+        "the gradient of a deviation of 0 is NaN", ("test_parity_selection.py -k deviation or equal_values",),
+    ),
+    Mutant(
+        "equal-values-vary", "ops/reductions.py",
+        "np.where(np.isfinite(first), first, x.dtype.type(0))", "x.dtype.type(0)",
+        "the rounding of a mean makes equal values vary", ("test_parity_selection.py -k equal_values",),
+    ),
+    Mutant(
+        "nan-among-all", "ops/reductions.py",
+        "return (x == y) | ((x != x) & (y != y))", "return x == y",
+        "a NaN gets no gradient of max()", ("test_parity_selection.py -k (nan or of_all)",),
     ),
     Mutant(
         "cast-gradient-dtype", "ops/shapes.py",
@@ -179,7 +194,7 @@ MUTANTS = [
     ),
     Mutant(
         "quotient-gradient", "ops/arithmetic.py",
-        "neg(div(mul(grad, a), mul(b, b)))", "neg(div(mul(grad, a), b))",
+        "neg(mul(grad, div(div(a, b), b)))", "neg(mul(grad, div(a, b)))",
         "the denominator is not squared", (GRADIENTS + "div",),
     ),
     Mutant(
@@ -189,8 +204,8 @@ MUTANTS = [
     ),
     Mutant(
         "tie-of-two", "ops/arithmetic.py",
-        "np.where(a == b, 0.5, wins)", "np.where(a == b, 1.0, wins)",
-        "the gradient of a tie goes to the first", ("test_parity_functional.py -k maximum or minimum",
+        "np.where(a == b, 0.5, 1)", "np.where(a == b, 1, 1)",
+        "both get the whole gradient of a tie", ("test_parity_functional.py -k maximum or minimum",
         "test_survivors.py"),
     ),
     Mutant(
