@@ -107,7 +107,7 @@ def scalar_dtype(value: bool | int | float, other: np.dtype) -> np.dtype:
     return other if other.kind == "f" else get_default_dtype()
 
 
-def result_dtype(a: np.dtype, a_is_0d: bool, b: np.dtype, b_is_0d: bool) -> np.dtype:
+def result_dtype(op: str, a: np.dtype, a_is_0d: bool, b: np.dtype, b_is_0d: bool) -> np.dtype:
     """What two arrays become together, as in PyTorch.
 
     A higher kind wins over a lower one (bool, integer, float), whatever the sizes; within a kind the array with
@@ -122,5 +122,5 @@ def result_dtype(a: np.dtype, a_is_0d: bool, b: np.dtype, b_is_0d: bool) -> np.d
         return b if a_is_0d else a
     result = np.promote_types(a, b)
     if result.kind == "f" and rank_a < 2:
-        raise DTypeError(f"there is no integer dtype that holds both {a} and {b}")
+        raise DTypeError(f"{op}: there is no integer dtype that holds both {a} and {b}; convert one with astype()")
     return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 
 import minidl
 import minidl.functional as F
-from minidl.errors import DTypeError
+from minidl.errors import ArgumentError, DTypeError
 
 # PyTorch promotes no unsigned integers but uint8.
 SHARED = ["bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float64"]
@@ -69,8 +69,52 @@ class TestPromotion:
         assert (np.float64(2) * minidl.ones(3)).dtype == np.float32
 
     def test_uint64_and_int64_have_no_common_integer(self) -> None:
-        with pytest.raises(DTypeError, match="no integer dtype that holds both"):
-            minidl.Tensor(array("uint64", (2,))) + minidl.Tensor(array("int64", (2,)))
+        a, b = minidl.Tensor(array("uint64", (2,))), minidl.Tensor(array("int64", (2,)))
+        operations: dict[str, Callable[[], Any]] = {
+            "add": lambda: a + b, "sub": lambda: b - a, "mul": lambda: a * b, "maximum": lambda: minidl.maximum(a, b),
+            "lt": lambda: a < b, "eq": lambda: a == b, "where": lambda: minidl.where(a > 0, a, b),
+            "concatenate": lambda: minidl.cat([a, b]),
+        }  # fmt: skip
+        for name, operation in operations.items():
+            message = (
+                rf"^{name}: there is no integer dtype that holds both u?int64 and u?int64; convert one with astype"
+            )
+            with pytest.raises(DTypeError, match=message):
+                operation()
+
+    @pytest.mark.parametrize("dtype", [d for d in ALL if not d.startswith("float")])
+    def test_sums_of_integers_are_int64(self, torch: Any, dtype: str) -> None:
+        x = (np.arange(12).reshape(3, 4) * 25 % 256).astype(dtype)
+        for kwargs in ({}, {"dim": 0}, {"dim": (1,), "keepdim": True}):
+            found, expected = minidl.sum(minidl.Tensor(x), **kwargs), torch.sum(torch.from_numpy(x), **kwargs)
+            assert found.dtype == np.int64
+            assert np.array_equal(found.data, expected.numpy())
+        assert minidl.Tensor(x[:0]).sum().dtype == np.int64
+
+    def test_sums_of_images_can_be_subtracted(self) -> None:
+        images = np.array([[200, 100], [255, 255]], np.uint8)
+        assert (minidl.tensor(images[0]).sum() - minidl.tensor(images[1]).sum()).item() == -210
+
+    def test_powers_and_limits_of_booleans(self, torch: Any) -> None:
+        x = np.array([True, False])
+        with pytest.raises(DTypeError, match="^pow: booleans have no powers"):
+            minidl.pow(minidl.Tensor(x), minidl.Tensor(x))
+        for function in (lambda x: x**2, lambda x: x**3, lambda x: 2**x):
+            found, expected = function(minidl.Tensor(x)), function(torch.from_numpy(x))
+            assert found.dtype == np.int64 and found.tolist() == expected.tolist()
+        for low, high in ((2, 50), (-1, -1), (None, 0), (-5, None), (0.25, 0.5)):
+            found, expected = minidl.clip(minidl.Tensor(x), low, high), torch.clamp(torch.from_numpy(x), low, high)
+            assert str(found.dtype) == str(expected.dtype).removeprefix("torch.")
+            assert found.tolist() == expected.tolist()
+
+    def test_limits_of_small_integers(self) -> None:
+        x = minidl.Tensor(np.array([0, 100, 255], np.uint8))
+        assert minidl.clip(x, -1, 300).tolist() == minidl.clip(x, None, 2**70).tolist() == [0, 100, 255]
+        assert minidl.clip(x, 50, 300).tolist() == [50, 100, 255]
+        with pytest.raises(ArgumentError, match="^clip: max must be a number that uint8 holds, got -1; use astype"):
+            minidl.clip(x, -1, -1)
+        with pytest.raises(ArgumentError, match="^clip: min must be a number that uint8 holds, got 256; use astype"):
+            minidl.clip(x, 256)
 
     def test_gradients_keep_the_dtype_of_their_tensor(self) -> None:
         x = minidl.tensor([1.0, 2.0], dtype="float32", requires_grad=True)

@@ -61,7 +61,7 @@ def promoted(op: str, a: Any, b: Any) -> tuple[Any, Any]:
         b = as_tensor(op, "other", b)
         a = _scalar(op, a, b.data.dtype)
     a, b = as_tensor(op, "input", a), as_tensor(op, "other", b)
-    dtype = result_dtype(a.data.dtype, a.data.ndim == 0, b.data.dtype, b.data.ndim == 0)
+    dtype = result_dtype(op, a.data.dtype, a.data.ndim == 0, b.data.dtype, b.data.ndim == 0)
     return cast(a, dtype), cast(b, dtype)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from minidl import kernels
 from minidl.autograd import Op, wrap
-from minidl.dtypes import get_default_dtype
+from minidl.dtypes import INT64, get_default_dtype
 from minidl.errors import ArgumentError, DTypeError
 from minidl.memory import new_array
 from minidl.ops._common import as_tensor, cast, check_broadcast, promoted
@@ -292,6 +292,8 @@ def power(input: Any, exponent: Any) -> Any:
     a, b = promoted("pow", input, exponent)
     if isinstance(exponent, int | float) and exponent == 2:
         return mul(a, a)
+    if a.data.dtype.kind == "b":
+        raise DTypeError("pow: booleans have no powers; convert input with astype()")
     if a.data.dtype.kind in "iu" and (b.data < 0).any():
         raise DTypeError("pow: integers to negative integer powers are not integers; convert input with astype()")
     return Pow()(a, b)
@@ -359,7 +361,21 @@ def clip(input: Any, min: float | None = None, max: float | None = None) -> Any:
     low, high = (None if v is None else v if isinstance(v, int) else float(v) for v in (min, max))
     if x.data.dtype.kind != "f" and any(isinstance(v, float) for v in (low, high)):
         x = _floating("clip", x)
+    if x.data.dtype.kind == "b":
+        x = cast(x, INT64)
+    if x.data.dtype.kind in "iu":
+        low, high = _integer_limits(x.data.dtype, low, high)
     return Clip(low, high)(x)
+
+
+def _integer_limits(dtype: np.dtype, low: Any, high: Any) -> tuple[Any, Any]:
+    """Limits as numbers that the dtype holds; refused where all results would be a number that it doesn't."""
+    smallest, largest = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    low_is_held, high_is_held = low is None or low <= largest, high is None or high >= smallest
+    for name, limit, is_held in (("min", low, low_is_held), ("max", high, high_is_held)):
+        if not is_held:
+            raise ArgumentError(f"clip: {name} must be a number that {dtype} holds, got {limit}; use astype()")
+    return None if low is None else max(low, smallest), None if high is None else min(high, largest)
 
 
 def _floating(op: str, x: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl.autograd import Op, TensorBase, wrap
-from minidl.dtypes import result_dtype
+from minidl.dtypes import INT64, result_dtype
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 from minidl.ops._common import as_tensor, cast, normal_dim, normal_dims
 
@@ -82,8 +82,10 @@ class Sum(Op):
 
     def forward(self, x):
         self.before = x.shape
+        # Integers and booleans in int64, as in PyTorch; NumPy's uint64 for unsigned ones has no negative differences.
+        dtype = None if x.dtype.kind == "f" else INT64
         with np.errstate(all="ignore"):
-            return np.asarray(x.sum(axis=self.dims, keepdims=self.keepdim))
+            return np.asarray(x.sum(axis=self.dims, dtype=dtype, keepdims=self.keepdim))
 
     def backward(self, grad):
         kept = tuple(1 if d in self.dims else size for d, size in enumerate(self.before))
@@ -327,7 +329,7 @@ def concatenate(tensors: Sequence[Any], dim: int = 0) -> Any:
             )
     dtype = first.dtype
     for part in parts[1:]:
-        dtype = result_dtype(dtype, False, part.data.dtype, False)
+        dtype = result_dtype("concatenate", dtype, False, part.data.dtype, False)
     return Concatenate(at)(*(cast(part, dtype) for part in parts))
 
 

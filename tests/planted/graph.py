@@ -167,6 +167,11 @@ MUTANTS = [
         "a NaN gets no gradient of max()", ("test_parity_selection.py -k (nan or of_all)",),
     ),
     Mutant(
+        "sums-of-images", "ops/shapes.py",
+        'dtype = None if x.dtype.kind == "f" else INT64', "dtype = None",
+        "sums of unsigned integers are unsigned", ("test_dtypes.py -k sums",),
+    ),
+    Mutant(
         "cast-gradient-dtype", "ops/shapes.py",
         "return Cast(self.before)(grad)", "return grad",
         "the gradient keeps the dtype of the result", ("test_dtypes.py -k keep_the_dtype",),
