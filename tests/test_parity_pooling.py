@@ -114,6 +114,13 @@ def test_avg_pool(torch: Any, spatial: int) -> None:
         compare(torch, name, [x], **kwargs)
 
 
+@pytest.mark.parametrize("stride", [None, (), []], ids=repr)
+@pytest.mark.parametrize("name", ["max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d"])
+def test_the_default_stride_in_each_spelling(torch: Any, name: str, stride: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(2, 3, 7, 9) if name.endswith("2d") else (2, 3, 9))
+    compare(torch, name, [x], kernel_size=3 if name.endswith("1d") else (2, 3), stride=stride)
+
+
 def adaptive(rng: Generator, spatial: int, none: bool) -> tuple[np.ndarray, dict[str, Any]]:
     """An input of sizes 1 to 40 and an output that is smaller, as large, or larger."""
     high = 40 if rng.random() < 0.3 else 12

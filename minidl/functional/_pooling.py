@@ -27,11 +27,16 @@ def adaptive_size(op: str, spatial: int, x: Any, output_size: Any) -> Pair:
     return height, width
 
 
+def default_stride(kernel_size: Any, stride: Any) -> Any:
+    """The steps of a pooling window: its own size for None, and for an empty sequence, as PyTorch's default is."""
+    return kernel_size if stride is None or (isinstance(stride, tuple | list) and not stride) else stride
+
+
 def pooling_window(
     op: str, spatial: int, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any
 ) -> Window:
     """The window over a batch of images, whose padding reaches no further than half of it."""
-    step = kernel_size if stride is None else stride
+    step = default_stride(kernel_size, stride)
     window = sliding_window(op, x.data.shape[4 - spatial :], kernel_size, step, padding, dilation, ceil_mode)
     if isinstance(padding, str):
         kind = "a pair of ints" if spatial == 2 else "one in a tuple"

@@ -44,7 +44,7 @@ def max_pool2d(
     kernel_size : int or (int, int)
         The height and width of the window.
     stride : int or (int, int), optional
-        The steps of the window; `kernel_size` by default.
+        The steps of the window; `kernel_size` by default, and for an empty tuple.
     padding : int or (int, int)
         How far the window may stand outside, at most half of `kernel_size`; nothing out there is ever the largest.
     dilation : int or (int, int)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from minidl import functional as F
+from minidl.functional._pooling import default_stride
 from minidl.geometry import IntOrPair
 from minidl.nn.module import Module
 
@@ -49,7 +50,7 @@ class _Window(_Pooling):
     def __init__(
         self, kernel_size: IntOrPair, stride: IntOrPair | None, padding: IntOrPair, ceil_mode: bool, **settings: Any
     ) -> None:
-        step = kernel_size if stride is None else stride
+        step = default_stride(kernel_size, stride)
         super().__init__(kernel_size=kernel_size, stride=step, padding=padding, ceil_mode=ceil_mode, **settings)
 
 

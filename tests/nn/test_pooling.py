@@ -120,3 +120,11 @@ def test_a_model_of_any_image_size() -> None:
         assert y.shape == (4, 3)
         y.sum().backward()
         assert x.grad.shape == x.shape
+
+
+@pytest.mark.parametrize("stride", [(), []], ids=repr)
+@pytest.mark.parametrize("name", ["MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d"])
+def test_an_empty_stride_is_the_size_of_the_kernel(torch: Any, name: str, stride: Any) -> None:
+    layer, x = getattr(nn, name)(2, stride), sample(name, 2)
+    assert layer.stride == 2 and repr(layer) == repr(getattr(nn, name)(2))
+    assert_close(layer(x).data, getattr(torch.nn, name)(2, stride)(torch.tensor(x)).numpy(), 1e-12)

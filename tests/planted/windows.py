@@ -69,7 +69,7 @@ MUTANTS = [
     ),
     Mutant(
         "pooling-stride-default", "functional/_pooling.py",
-        "step = kernel_size if stride is None else stride", "step = 1 if stride is None else stride",
+        "return kernel_size if stride is None or", "return 1 if stride is None or",
         "a wrong default", ("test_ops.py -k values_equal and max_pool",),
     ),
     Mutant(
