@@ -108,6 +108,17 @@ def import_extra(package: str, extra: str, purpose: str):
         ) from error
 
 
+def warn(message: str) -> None:
+    """Warn at the line outside of minidl that led here, so that each such line is reported once, and by its place."""
+    import sys
+    import warnings
+
+    level, frame = 2, sys._getframe().f_back
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "minidl":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)
+
+
 def check_flag(op: str, name: str, value: object) -> None:
     """Refuse what is neither True nor False, such as a number that was meant for the argument before."""
     # NumPy's booleans are no instances of bool, and this module imports nothing.

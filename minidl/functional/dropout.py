@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.errors import ArgumentError, DTypeError, ShapeError
+from minidl.errors import ArgumentError, DTypeError, ShapeError, warn
 from minidl.functional.activation import read_floating
 from minidl.ops import activation
 from minidl.runtime import default_generator
@@ -59,7 +59,8 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True, generator: np.r
     Parameters
     ----------
     input : Tensor (N, C, H, W) or (N, C, L)
-        Float32 or float64.
+        Float32 or float64. Other shapes (N, C, ...) with at least 2 dimensions work too, with a warning: of (N, C),
+        single elements are dropped.
     p : float
         From 0 to 1.
     training : bool
@@ -77,6 +78,11 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True, generator: np.r
     ArgumentError
         If p is no number from 0 to 1.
     ShapeError
+        If input has fewer than 2 dimensions.
+
+    Warns
+    -----
+    UserWarning
         If input has neither 3 nor 4 dimensions.
 
     References
@@ -96,9 +102,11 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True, generator: np.r
     """
     x = read_floating("dropout2d", input)
     if x.data.ndim not in (3, 4):
-        raise ShapeError(
-            f"dropout2d: input must have 4 dimensions (N, C, H, W) or 3 (N, C, L), got {x.data.ndim}: {x.data.shape}"
-        )
+        wanted = f"4 dimensions (N, C, H, W) or 3 (N, C, L), got {x.data.ndim}: {x.data.shape}"
+        if x.data.ndim < 2:
+            raise ShapeError(f"dropout2d: input must have {wanted}")
+        what = "single elements are dropped; dropout() says so" if x.data.ndim == 2 else "whole channels are dropped"
+        warn(f"dropout2d: input should have {wanted}; {what}")
     return _drop("dropout2d", x, p, training, generator, 2)
 
 

@@ -254,8 +254,26 @@ class TestDropout2d:
         with pytest.raises(
             ShapeError, match=r"dropout2d: input must have 4 dimensions(.|\n)*in layer 0 \(Dropout2d\)$"
         ):
-            nn.Sequential(nn.Dropout2d())(minidl.ones(2, 3))
+            nn.Sequential(nn.Dropout2d())(minidl.ones(2))
 
     def test_evaluation_refuses_the_same_shapes(self) -> None:
         with pytest.raises(ShapeError, match="dropout2d: input must have 4 dimensions"):
-            nn.Dropout2d().eval()(minidl.ones(2, 3))
+            nn.Dropout2d().eval()(minidl.ones(2))
+
+    @pytest.mark.parametrize("shape", [(40, 30), (40, 30, 2, 2, 3)])
+    def test_other_shapes_work_with_a_warning_at_the_line_of_the_call_as_in_pytorch(
+        self, torch: Any, shape: tuple[int, ...]
+    ) -> None:
+        x = minidl.ones(*shape).requires_grad_()
+        model = nn.Sequential(nn.Dropout2d(0.5, generator=np.random.default_rng(0)))
+        with pytest.warns(UserWarning, match=rf"^dropout2d: input should have .*, got {len(shape)}: ") as caught:
+            y = model(x)
+        assert caught[0].filename == __file__
+        flat = y.data.reshape(40, 30, -1)
+        assert (flat == flat[:, :, :1]).all() and set(np.unique(flat)) == {0, 2}
+        y.sum().backward()
+        assert np.array_equal(x.grad.data, y.data)
+        with pytest.warns(UserWarning, match="dropout2d"):
+            assert model.eval()(x) is x
+        with pytest.warns(UserWarning, match="dropout2d"):
+            assert torch.nn.Dropout2d()(torch.ones(*shape)).shape == shape
