@@ -30,6 +30,25 @@ def test_normalize(dtype: object, mean: object, std: object, channels: int) -> N
     np.testing.assert_array_equal(images, before)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
+@pytest.mark.parametrize("mean, std", [(0.5, 0.25), ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6])])
+def test_normalize_takes_floating_images_as_they_are(dtype: type, mean: object, std: object) -> None:
+    images = RANDOM.random((5, 3, 4, 6)).astype(dtype)
+    before, labels = images.copy(), np.arange(5)
+    for wanted in (np.float32, np.float64):
+        result, same = Normalize(mean, std, wanted)(images[::2, :, ::-1], labels)
+        means, stds = (np.reshape(np.broadcast_to(v, 3), (3, 1, 1)) for v in (mean, std))
+        expected = (images[::2, :, ::-1].astype(np.float64) - means) / stds
+        np.testing.assert_allclose(result, expected, rtol=0, atol=2e-6 if wanted == np.float32 else 1e-14)
+        assert result.dtype == wanted
+        assert same is labels
+    np.testing.assert_array_equal(images, before)
+    # What a loader normalises and what is normalised already from its bytes are the same images.
+    pixels = RANDOM.integers(0, 256, (2, 3, 4, 4), dtype=np.uint8)
+    scaled = (pixels / 255).astype(np.float32)
+    np.testing.assert_allclose(Normalize(mean, std)(pixels)[0], Normalize(mean, std)(scaled)[0], rtol=0, atol=2e-6)
+
+
 def test_normalize_takes_read_only_strided_empty_and_single_images() -> None:
     images = RANDOM.integers(0, 256, (6, 1, 8, 8), dtype=np.uint8)
     images.setflags(write=False)
@@ -54,8 +73,11 @@ def test_normalize_refuses(arguments: tuple, error: type, message: str) -> None:
 
 
 def test_normalize_refuses_images() -> None:
-    with pytest.raises(DTypeError, match="Normalize: images have dtype float32, expected uint8"):
-        Normalize(0.1, 0.3)(np.zeros((2, 1, 3, 3), np.float32))
+    for dtype in (np.int64, bool, np.complex64):
+        with pytest.raises(
+            DTypeError, match=f"Normalize: images have dtype {np.dtype(dtype)}, expected uint8 or a float"
+        ):
+            Normalize(0.1, 0.3)(np.zeros((2, 1, 3, 3), dtype))
     with pytest.raises(ShapeError, match=r"images have shape \(2, 1, 3, 3\), expected \(N, 3, H, W\)"):
         Normalize([0.1] * 3, 0.3)(np.zeros((2, 1, 3, 3), np.uint8))
 

@@ -136,8 +136,8 @@ MUTANTS = [
     ),
     Mutant(
         "normalize-mean", "data/transforms.py",
-        "np.broadcast_arrays(1 / (255 * self.std), -self.mean / self.std)",
-        "np.broadcast_arrays(1 / (255 * self.std), -self.mean)",
+        "np.broadcast_arrays(1 / (255 * self.std), -self.mean / self.std,",
+        "np.broadcast_arrays(1 / (255 * self.std), -self.mean,",
         "the mean is not divided by the deviation", ("data/test_transforms.py -k normalize",),
     ),
     Mutant(
