@@ -18,20 +18,25 @@ from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 
 StrPath = str | os.PathLike[str]
 
-_TRAIN, _TEST = "#8a99ad", "#1f4e9c"
+# What the keys of a history start with, "" as Keras has it, and how the curves of each part look.
+_PARTS = {"train": ("train_", ""), "validation": ("val_",), "test": ("test_",)}
+_COLOURS = {"train": "#8a99ad", "validation": "#c8792b", "test": "#1f4e9c"}
 _TEXT, _FAINT = "#222222", "#777777"
 _MOST_CLASSES_WITH_NUMBERS = 20
 _MOST_FILTERS = 256
 
 
-def learning_curves(history: Sequence[Mapping[str, Any]], path: StrPath | None = None) -> Any:
+def learning_curves(
+    history: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]], path: StrPath | None = None
+) -> Any:
     """Draw loss and accuracy over the epochs.
 
     Parameters
     ----------
-    history : sequence of mapping
-        One for each epoch, with "epoch" and any of "train_loss", "test_loss", "train_accuracy" and "test_accuracy"
-        (fractions).
+    history : sequence of mapping, or mapping of sequences
+        One mapping for each epoch, or one with a sequence for each key, as Keras has it. The keys are any of
+        "train_loss", "val_loss", "test_loss" and likewise "train_accuracy" and so on (fractions); "loss" and
+        "accuracy" are those of training. Epochs are numbered from 1, or by the key "epoch".
     path : str or path-like, optional
         Save the figure there as PNG.
 
@@ -43,7 +48,7 @@ def learning_curves(history: Sequence[Mapping[str, Any]], path: StrPath | None =
     Raises
     ------
     ArgumentError
-        If the history is empty or an epoch lacks a value that another one has.
+        If the history is empty, an epoch lacks a value that another one has, or two keys mean the same curve.
     MissingExtraError
         If matplotlib is not installed.
 
@@ -52,25 +57,32 @@ def learning_curves(history: Sequence[Mapping[str, Any]], path: StrPath | None =
     >>> figure = learning_curves([{"epoch": 1, "train_loss": 0.5}, {"epoch": 2, "train_loss": 0.2}])
     >>> figure.axes[0].get_ylabel()
     'loss'
+    >>> figure = learning_curves({"loss": [0.5, 0.2], "val_loss": [0.6, 0.4]})
+    >>> figure.axes[0].get_title(loc="left")
+    'validation, last epoch: 0.4000'
     """
-    entries = list(history)
+    entries = _entries(history)
     if not entries:
         raise ArgumentError("learning_curves: history is empty")
-    panels: list[tuple[str, list[tuple[str, str, np.ndarray]]]] = []
+    panels: list[tuple[str, list[tuple[str, np.ndarray]]]] = []
     for what, scale in (("loss", 1.0), ("accuracy", 100.0)):
-        names = [f"{part}_{what}" for part in ("train", "test") if any(f"{part}_{what}" in e for e in entries)]
-        curves = [(name.partition("_")[0], name, scale * _column(entries, name)) for name in names]
+        curves = []
+        for part, starts in _PARTS.items():
+            names = [start + what for start in starts if any(start + what in entry for entry in entries)]
+            if len(names) > 1:
+                raise ArgumentError(f"learning_curves: history has {names[0]!r} and {names[1]!r}, which mean the same")
+            curves += [(part, scale * _column(entries, name)) for name in names]
         if curves:
             panels.append((what, curves))
     if not panels:
         raise ArgumentError(f"learning_curves: history has no losses or accuracies, only {sorted(entries[0])}")
-    epochs = _column(entries, "epoch")
+    are_numbered = any("epoch" in entry for entry in entries)
+    epochs = _column(entries, "epoch") if are_numbered else np.arange(1.0, len(entries) + 1)
     figure = _figure("learning_curves", (4.8 * len(panels), 3.6))
     for axes, (what, curves) in zip(np.ravel(figure.subplots(1, len(panels))), panels, strict=True):
-        for part, _, values in curves:
-            colour = _TRAIN if part == "train" else _TEST
-            axes.plot(epochs, values, "o-", color=colour, markersize=4, linewidth=1.8, label=part)
-        last = curves[-1][2][-1]
+        for part, values in curves:
+            axes.plot(epochs, values, "o-", color=_COLOURS[part], markersize=4, linewidth=1.8, label=part)
+        last = curves[-1][1][-1]
         note = f"{curves[-1][0]}, last epoch: " + (f"{last:.4f}" if what == "loss" else f"{last:.2f} %")
         axes.set_title(note, fontsize=10, color=_TEXT, loc="left")
         axes.set_xlabel("epoch")
@@ -318,6 +330,16 @@ def _finish(figure: Any, path: StrPath | None) -> Any:
 
 def _array(value: Any) -> np.ndarray:
     return value.data if isinstance(value, TensorBase) else np.asarray(value)
+
+
+def _entries(history: Any) -> list[Mapping[str, Any]]:
+    """One mapping for each epoch, from these or from one mapping of sequences."""
+    if not isinstance(history, Mapping):
+        return list(history)
+    lengths = {name: len(values) for name, values in history.items()}
+    if len(set(lengths.values())) > 1:
+        raise ArgumentError(f"learning_curves: history has sequences of different lengths: {lengths}")
+    return [dict(zip(history, values, strict=True)) for values in zip(*history.values(), strict=True)]
 
 
 def _column(entries: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:

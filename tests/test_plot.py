@@ -39,6 +39,34 @@ def test_learning_curves(tmp_path: Path) -> None:
         plot.learning_curves([{"epoch": 1}])
 
 
+@pytest.mark.parametrize("as_keras", [False, True])
+def test_learning_curves_with_the_keys_of_keras(as_keras: bool) -> None:
+    lists = {"loss": [0.5, 0.3], "accuracy": [0.8, 0.9], "val_loss": [0.6, 0.4], "val_accuracy": [0.7, 0.75],
+             "learning_rate": [1e-3, 1e-4], "note": ["a", "b"]}  # fmt: skip
+    entries = [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
+    loss, accuracy = plot.learning_curves(lists if as_keras else entries).axes
+    assert [line.get_ydata().tolist() for line in loss.lines] == [[0.5, 0.3], [0.6, 0.4]]
+    assert [line.get_ydata().tolist() for line in accuracy.lines] == [[80, 90], [70, 75]]
+    assert [text.get_text() for text in loss.get_legend().get_texts()] == ["train", "validation"]
+    assert loss.lines[0].get_xdata().tolist() == [1, 2]
+    assert len({line.get_color() for line in loss.lines}) == 2
+    assert loss.get_title(loc="left") == "validation, last epoch: 0.4000"
+
+
+def test_learning_curves_of_three_parts_and_what_does_not_fit() -> None:
+    history = {"epoch": [3, 4], "train_loss": [1, 2], "val_loss": [3, 4], "test_loss": [5, 6]}
+    (loss,) = plot.learning_curves(history).axes
+    assert [text.get_text() for text in loss.get_legend().get_texts()] == ["train", "validation", "test"]
+    assert loss.lines[2].get_xdata().tolist() == [3, 4]
+    with pytest.raises(ArgumentError, match="history has 'train_loss' and 'loss', which mean the same"):
+        plot.learning_curves({**history, "loss": [1, 2]})
+    with pytest.raises(ArgumentError, match=r"sequences of different lengths: \{'loss': 2, 'val_loss': 1\}"):
+        plot.learning_curves({"loss": [1, 2], "val_loss": [1]})
+    for nothing in ({}, {"loss": []}):
+        with pytest.raises(ArgumentError, match="history is empty"):
+            plot.learning_curves(nothing)
+
+
 def test_confusion_matrix(tmp_path: Path) -> None:
     figure = plot.confusion_matrix(minidl.tensor([0, 0, 0, 0, 2]), [0, 0, 0, 1, 2], CLASSES, tmp_path / "m.png")
     assert texts(figure.axes[0]) == ["3", "75.0 %", "1", "25.0 %", "1", "100.0 %"]
