@@ -33,25 +33,18 @@ def configuration(rng: Generator, spatial: int) -> tuple[tuple[int, ...], dict[s
         return (int(rng.integers(1, 4)), int(rng.integers(1, 4)), *sizes), kwargs
 
 
-def agrees_with_itself(torch: Any, shape: tuple[int, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether PyTorch copies the same pixels in float32, in float64, and in its gradient, whatever the size.
+def has_its_gradient(torch: Any, shape: tuple[int, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether PyTorch's gradient of "nearest" is that of the pixels that it copied.
 
-    It does not where a position is a whole number but for rounding, and, on some of its paths only, where a factor
-    leaves a size or twice the size as it was. minidl copies the pixels that PyTorch does in float32, on images that
-    are not tiny; see `test_nearest_copies_the_pixels_that_pytorch_does_in_float32`.
+    It is not where a position is a whole number but for rounding, and, of signals and large images, where a factor
+    leaves a size or twice the size as it was.
     """
     pixels = np.arange(np.prod(shape[2:])).reshape(1, 1, *shape[2:])
-    single = torch.nn.functional.interpolate(torch.tensor(pixels, dtype=torch.float32), **kwargs)
     x = torch.tensor(pixels, dtype=torch.float64, requires_grad=True)
-    double = torch.nn.functional.interpolate(x, **kwargs)
-    double.sum().backward()
-    used = np.bincount(single.numpy().astype(int).ravel(), minlength=pixels.size)
-    if "scale_factor" in kwargs and not kwargs.get("recompute_scale_factor"):
-        factors = kwargs["scale_factor"]
-        each = factors if isinstance(factors, tuple) else (factors,) * (len(shape) - 2)
-        if any(m in (n, 2 * n) and m != n * f for n, m, f in zip(shape[2:], single.shape[2:], each, strict=True)):
-            return False
-    return np.array_equal(single, double.detach()) and np.array_equal(x.grad.numpy().ravel(), used)
+    y = torch.nn.functional.interpolate(x, **kwargs)
+    y.sum().backward()
+    used = np.bincount(y.detach().numpy().astype(int).ravel(), minlength=pixels.size)
+    return np.array_equal(x.grad.numpy().ravel(), used)
 
 
 @pytest.mark.parametrize(("mode", "spatial"), MODES)
@@ -59,7 +52,7 @@ def test_interpolate(torch: Any, mode: str, spatial: int) -> None:
     left_out = 0
     for rng in generators(f"interpolate {mode} {spatial}", 80):
         shape, kwargs = configuration(rng, spatial)
-        if mode == "nearest" and not agrees_with_itself(torch, shape, kwargs):
+        if mode == "nearest" and not has_its_gradient(torch, shape, kwargs):
             left_out += 1
             continue
         if mode != "nearest" and rng.random() < 0.7:
@@ -68,23 +61,48 @@ def test_interpolate(torch: Any, mode: str, spatial: int) -> None:
     assert left_out <= 15
 
 
-def test_nearest_copies_the_pixels_that_pytorch_does_in_float32(torch: Any) -> None:
-    for rng in generators("nearest", 300):
-        n = int(rng.integers(1, 200))
-        factor = float(rng.uniform(0.3, 4)) if rng.random() < 0.5 else float(rng.choice([0.7, 1.1, 1 / 3, 2.3]))
-        kwargs: dict[str, Any] = {"scale_factor": factor} if rng.random() < 0.5 else {"size": int(rng.integers(1, 400))}
-        if int(n * factor) < 1:
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("spatial", [1, 2])
+def test_nearest_copies_the_pixels_that_pytorch_copies(torch: Any, spatial: int, dtype: str) -> None:
+    """Of any size, since PyTorch has one kernel for images of up to 128 rows and columns together, and another one."""
+    sums: list[int] = []
+    for rng in generators(f"nearest {spatial}", 400):
+        sizes = [int(n) for n in rng.choice([1, 2, 3, 5, 7, 10, 13, 20, 40, 60, 64, 65, 100], spatial)]
+        some = [0.3, 0.5, 0.7, 1, 1.05, 1.1, 1.3, 1.9, 2, 2.1, 3, 1 / 3, rng.uniform(0.3, 4)]
+        factors = [float(f) for f in rng.choice(some, spatial)]
+        kwargs: dict[str, Any] = {"scale_factor": tuple(factors)}
+        if rng.random() < 0.3:
+            kwargs = {"size": tuple(int(n * rng.choice([0.5, 1, 1.4, 2, 2.2]) + 1) for n in sizes)}
+        elif rng.random() < 0.3:
+            kwargs["recompute_scale_factor"] = bool(rng.random() < 0.5)
+        if "size" not in kwargs and min(int(n * f) for n, f in zip(sizes, factors, strict=True)) < 1:
             continue
-        signal = np.arange(n, dtype=np.float32).reshape(1, 1, n)
-        expected = torch.nn.functional.interpolate(torch.tensor(signal), **kwargs)
-        assert np.array_equal(F.interpolate(signal, **kwargs).data, expected.numpy()), (n, kwargs)
-        assert np.array_equal(F.interpolate(signal.astype(np.float64), **kwargs).data, expected.numpy()), (n, kwargs)
-        # An image of the same columns, large enough for the path of PyTorch that is not for tiny ones.
-        image = np.broadcast_to(signal[:, :, None], (1, 2, 60, n)).copy()
-        kwargs = {name: (60, v) if name == "size" else (1.0, v) for name, v in kwargs.items()}
-        pictured = torch.nn.functional.interpolate(torch.tensor(image), **kwargs).numpy()
-        if pictured.shape[2] * pictured.shape[3] > 3000:
-            assert np.array_equal(F.interpolate(image, **kwargs).data, pictured), (n, kwargs)
+        x = np.arange(np.prod(sizes), dtype=dtype).reshape(1, 1, *sizes)
+        expected = torch.nn.functional.interpolate(torch.tensor(x), **kwargs).numpy()
+        mine = minidl.Tensor(x, requires_grad=True)
+        found = F.interpolate(mine, **kwargs)
+        assert np.array_equal(found.data, expected), (sizes, kwargs)
+        found.sum().backward()
+        used = np.bincount(expected.astype(int).ravel(), minlength=x.size)
+        assert np.array_equal(mine.grad.data.ravel(), used), (sizes, kwargs)
+        sums.append(sum(expected.shape[2:]))
+    assert min(sum(s <= 128 for s in sums), sum(s > 128 for s in sums)) > 30
+
+
+def test_a_factor_that_leaves_the_size_as_it_was(torch: Any) -> None:
+    row = np.arange(7.0)
+    for shape, expected in {(1, 1, 7): [0, 0, 1, 2, 3, 4, 5], (1, 1, 7, 7): list(range(7)),
+                            (1, 1, 200, 7): [0, 0, 1, 2, 3, 4, 5]}.items():  # fmt: skip
+        x = np.broadcast_to(row, shape).copy()
+        y, z = (
+            F.interpolate(x, scale_factor=1.1).data,
+            torch.nn.functional.interpolate(torch.tensor(x), scale_factor=1.1),
+        )
+        assert np.array_equal(y, z.numpy())
+        assert y.reshape(-1, 7)[0].tolist() == expected
+        assert np.array_equal(
+            F.interpolate(x, scale_factor=1.1, recompute_scale_factor=True).data.reshape(-1, 7)[0], row
+        )
 
 
 @pytest.mark.parametrize(("mode", "spatial"), MODES)

@@ -14,6 +14,8 @@ from minidl.ops.resample import AlongAxis, SparseMatrix
 
 __all__ = ["interpolate"]
 
+# The height and width of an image together, at most, for which PyTorch has a kernel of its own.
+_SMALL = 128
 # The numbers of dimensions that a mode takes.
 _MODES = {"nearest": (3, 4), "linear": (3,), "bilinear": (4,)}
 
@@ -66,9 +68,10 @@ def interpolate(
 
     Notes
     -----
-    The nearest pixel is found in single precision whatever the dtype, as PyTorch does it for float32. Its float64
-    result, its gradient and its result for small images sometimes choose a neighbour of that pixel where the exact
-    position is a whole number or rounding leaves the size, or twice the size, as it was.
+    "nearest" copies the pixels that PyTorch copies, so it follows PyTorch where `scale_factor` and the sizes don't fit
+    each other because the size was rounded down: images whose new height and width are 128 or less together, and only
+    those, ignore a factor that leaves a size, or exactly twice the size, as if `recompute_scale_factor` were set.
+    PyTorch's gradient ignores it for all images and signals, and is not that of what was copied then; minidl's is.
 
     Examples
     --------
@@ -95,11 +98,12 @@ def interpolate(
     if 0 in shape[1:]:
         raise ShapeError(f"interpolate: input has no channels or no pixels, its shape is {shape}; only N may be 0")
     sizes, factors = _sizes(shape[2:], size, scale_factor, bool(recompute_scale_factor))
+    is_small = len(shape) == 4 and sum(sizes) <= _SMALL
     # From the last axis on: reading it position by position is slow, and the others are still short then.
     for axis in range(len(shape))[:1:-1]:
         before, after, factor = shape[axis], sizes[axis - 2], factors[axis - 2]
         if mode == "nearest":
-            matrix = _nearest(before, after, factor)
+            matrix = _nearest(before, after, factor, x.data.dtype.type, is_small)
         else:
             matrix = _linear(before, after, factor, bool(align_corners))
         x = AlongAxis(matrix, axis)(x)
@@ -139,11 +143,19 @@ def _each(name: str, value: Any, count: int, kind: Any, called: str) -> tuple:
 
 
 @lru_cache(maxsize=256)
-def _nearest(before: int, after: int, factor: float | None) -> SparseMatrix:
-    """Row i has a 1 at floor(i before / after)."""
-    step = np.float32(before) / np.float32(after) if factor is None else np.float32(1 / factor)
-    at = np.minimum(np.floor(np.arange(after, dtype=np.float32) * step).astype(np.intp), before - 1)
-    return SparseMatrix((after, before), np.arange(after), at)
+def _nearest(before: int, after: int, factor: float | None, real: type, is_small: bool) -> SparseMatrix:
+    """Row i has a 1 at floor(i before / after), rounded as PyTorch's kernels do it.
+
+    One kernel, for small images, copies sizes that stay and doubles those that double, and finds all else in float32;
+    another one, for all other inputs, finds positions in the dtype and rounds them to float32.
+    """
+    rows: np.ndarray = np.arange(after)
+    if is_small and after in (before, 2 * before):
+        return SparseMatrix((after, before), rows, rows * before // after)
+    number = np.float32 if is_small else real
+    step = number(before) / number(after) if factor is None else number(1 / factor)
+    at = np.floor((rows.astype(number) * step).astype(np.float32)).astype(np.intp)
+    return SparseMatrix((after, before), rows, np.minimum(at, before - 1))
 
 
 @lru_cache(maxsize=256)

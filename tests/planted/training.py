@@ -223,6 +223,11 @@ MUTANTS = [
         "align_corners ignored", (VALUES + "interpolate and align",),
     ),
     Mutant(
+        "nearest-of-small-images", "functional/resample.py",
+        "if is_small and after in (before, 2 * before):", "if after in (before, 2 * before):",
+        "signals and large images copy sizes that stay", ("test_parity_resample.py -k copies or factor",),
+    ),
+    Mutant(
         "along-axis-gradient", "ops/resample.py",
         "return AlongAxis(self.matrix.transposed, self.axis)(grad)", "return AlongAxis(self.matrix, self.axis)(grad)",
         "the gradient's matrix is not transposed", (FIRST + "(pad or interpolate)",),
