@@ -1,5 +1,6 @@
 """Data sets, batches and what is done to them on the way to the model."""
 
+from minidl.data.collate import default_collate
 from minidl.data.dataset import ArrayDataset, Dataset, Subset, TensorDataset
 from minidl.data.digits import Digits
 from minidl.data.idx import read_idx
@@ -19,5 +20,6 @@ __all__ = [
     "RandomShift",
     "Subset",
     "TensorDataset",
+    "default_collate",
     "read_idx",
 ]

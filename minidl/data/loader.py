@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from minidl.data.collate import has_parts, stack_samples, to_arrays, to_tensors
 from minidl.data.transforms import Transform
-from minidl.errors import ArgumentError, DTypeError, ShapeError, StateDictError
+from minidl.errors import ArgumentError, DTypeError, StateDictError
 from minidl.tensor import Tensor
 
 
@@ -16,7 +17,9 @@ class DataLoader:
     """Iterate over a data set in batches.
 
     All happens in this process and in memory: a batch is `dataset[indices]` with an array of indices for a data set
-    that takes one (`Dataset.array_indexing`), else single samples stacked. Batches are copies, never views.
+    that takes one (`Dataset.array_indexing`), else single samples, stacked by `default_collate`: samples that are
+    tuples or dicts give tuples or dicts of tensors, with lists for strings. A sample that is a single array or number
+    gives a tuple of one tensor. Batches are copies, never views.
 
     Parameters
     ----------
@@ -34,7 +37,9 @@ class DataLoader:
         Where order and transforms draw from, or its seed. By default seeded from what `minidl.manual_seed` set.
     transform : callable, optional
         Called for each batch as `transform(*arrays, generator=generator)`, returns a tuple of arrays; see
-        `minidl.data.transforms`.
+        `minidl.data.transforms`. Where samples are dicts, it is called with the dict of arrays, and returns one.
+    collate_fn : callable, optional
+        Called with the list of a batch's samples in the place of `default_collate`; what it returns is the batch.
 
     Attributes
     ----------
@@ -49,7 +54,9 @@ class DataLoader:
         If `batch_size` is not positive, a seed is negative, or `num_samples` is more than there are or without
         `shuffle`.
     DTypeError
-        If an argument has a wrong type.
+        If an argument has a wrong type; in the loop, if a sample holds something that can't be batched, such as None.
+    ShapeError
+        In the loop, if arrays or tuples of several shapes or lengths stand in the same place of samples.
 
     Notes
     -----
@@ -63,6 +70,10 @@ class DataLoader:
     >>> loader = DataLoader(ArrayDataset(np.arange(5)), batch_size=2)
     >>> [batch.shape for (batch,) in loader]
     [(2,), (2,), (1,)]
+    >>> samples = [{"image": np.zeros((1, 4, 4)), "name": "a"}, {"image": np.ones((1, 4, 4)), "name": "b"}]
+    >>> for batch in DataLoader(samples, batch_size=2):
+    ...     print(batch["image"].shape, batch["name"])
+    (2, 1, 4, 4) ['a', 'b']
     """
 
     def __init__(
@@ -75,6 +86,7 @@ class DataLoader:
         num_samples: int | None = None,
         generator: np.random.Generator | int | None = None,
         transform: Transform | None = None,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
     ) -> None:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
             raise DTypeError(f"DataLoader: batch_size must be a whole number, got {batch_size!r}")
@@ -87,8 +99,9 @@ class DataLoader:
                 raise ArgumentError(f"DataLoader: num_samples must be from 1 to {len(dataset)}, got {num_samples}")
             if not shuffle:
                 raise ArgumentError("DataLoader: num_samples are drawn at random, which needs shuffle=True")
-        if transform is not None and not callable(transform):
-            raise DTypeError(f"DataLoader: transform must be callable, got {transform!r}")
+        for name, function in (("transform", transform), ("collate_fn", collate_fn)):
+            if function is not None and not callable(function):
+                raise DTypeError(f"DataLoader: {name} must be callable, got {function!r}")
         self.dataset = dataset
         self.batch_size = int(batch_size)
         self.shuffle = bool(shuffle)
@@ -96,6 +109,7 @@ class DataLoader:
         self.num_samples = None if num_samples is None else int(num_samples)
         self.generator = _make_generator(generator)
         self.transform = transform
+        self.collate_fn = collate_fn
         self.epoch = 0
         self.position = 0
         # The generator's state before it drew the order of the epoch that runs; None between epochs.
@@ -107,7 +121,7 @@ class DataLoader:
         samples = len(self.dataset) if self.num_samples is None else self.num_samples
         return samples // self.batch_size if self.drop_last else -(-samples // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+    def __iter__(self) -> Iterator[Any]:
         """Begin an epoch, or go on with the one whose state was loaded."""
         if self._loaded and self._epoch_start is not None:
             now = self._random_state()
@@ -199,32 +213,62 @@ class DataLoader:
         samples = len(self.dataset)
         return self.generator.permutation(samples)[: self.num_samples] if self.shuffle else np.arange(samples)
 
-    def _batches(self, order: np.ndarray, position: int) -> Iterator[tuple[Tensor, ...]]:
+    def _batches(self, order: np.ndarray, position: int) -> Iterator[Any]:
         for number in range(position, len(self)):
-            arrays = self._gather(order[number * self.batch_size : (number + 1) * self.batch_size])
+            gathered = self._gather(order[number * self.batch_size : (number + 1) * self.batch_size])
             if self.transform is not None:
-                arrays = self.transform(*arrays, generator=self.generator)
-                if not isinstance(arrays, tuple | list):
-                    raise DTypeError(
-                        f"DataLoader: transform returned {type(arrays).__name__}, expected a tuple of arrays"
-                    )
-            batch = tuple(Tensor(array) for array in arrays)
+                gathered = self._transformed(gathered)
+            is_finished = self.collate_fn is not None and self.transform is None
+            batch = gathered if is_finished else _with_tensors(gathered)
             self.position = number + 1
             yield batch
         self.epoch += 1
         self.position = 0
         self._epoch_start = None
 
-    def _gather(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _gather(self, indices: np.ndarray) -> Any:
+        if self.collate_fn is not None:
+            return self.collate_fn(self._samples(indices))
         if getattr(self.dataset, "array_indexing", False):
             batch = self.dataset[indices]
-            return tuple(batch) if isinstance(batch, tuple | list) else (batch,)
-        samples = [self.dataset[int(index)] for index in indices]
-        columns = zip(*samples, strict=True) if isinstance(samples[0], tuple | list) else [samples]
+            return tuple(batch) if type(batch) is list else batch if isinstance(batch, tuple | Mapping) else (batch,)
+        samples = self._samples(indices)
+        batch = stack_samples(samples, indices, "DataLoader")
+        return batch if has_parts(samples[0]) else (batch,)
+
+    def _samples(self, indices: np.ndarray) -> list[Any]:
+        samples = []
+        index = None
         try:
-            return tuple(np.stack([np.asarray(item) for item in column]) for column in columns)
-        except ValueError as error:
-            raise ShapeError(f"DataLoader: samples {indices.tolist()} do not stack into a batch: {error}") from error
+            for index in indices.tolist():
+                samples.append(self.dataset[index])
+        except Exception as error:
+            error.add_note(f"DataLoader: this came of sample {index} of the data set")
+            raise
+        return samples
+
+    def _transformed(self, batch: Any) -> Any:
+        batch = to_arrays(batch) if self.collate_fn is not None else batch
+        parts = batch if isinstance(batch, tuple | list) else (batch,)
+        result = self.transform(*parts, generator=self.generator)  # type: ignore[misc]
+        if not isinstance(result, tuple | list | Mapping):
+            raise DTypeError(f"DataLoader: transform returned {type(result).__name__}, expected a tuple of arrays")
+        if type(result) is list:
+            result = tuple(result)
+        # Transforms return plain tuples, also for the parts of a named one.
+        is_named = type(result) is tuple and hasattr(batch, "_make") and len(result) == len(batch)
+        return batch._make(result) if is_named else result
+
+
+def _with_tensors(batch: Any) -> Any:
+    if type(batch) is not tuple:
+        return to_tensors(batch, "DataLoader")
+    # Arrays of numbers, which batches are made of as a rule, without a call for each.
+    return tuple([
+        Tensor(part) if type(part) is np.ndarray and part.dtype.kind in "biuf"
+        else to_tensors(part, "DataLoader", f"batch[{i}]")
+        for i, part in enumerate(batch)
+    ])  # fmt: skip
 
 
 def _make_generator(generator: np.random.Generator | int | None) -> np.random.Generator:

@@ -114,6 +114,11 @@ MUTANTS = [
         "the last batch, if it is not whole, is dropped", ("data/test_loader.py -k order",),
     ),
     Mutant(
+        "collate-as-numpy-promotes", "data/collate.py",
+        "if stacked.dtype != arrays[0].dtype:", "if False:",
+        "what NumPy makes of int64 and float32 is left as it is: float64", ("data/test_collate.py -k batch",),
+    ),
+    Mutant(
         "loader-always-the-same-samples", "data/loader.py",
         "self.generator.permutation(samples)[: self.num_samples]",
         "self.generator.permutation(self.num_samples or samples)",
