@@ -11,24 +11,41 @@ pays nothing for this.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class MinidlError(Exception):
-    """Base class of all errors that minidl raises on purpose."""
+    """Base class of all errors that minidl raises on purpose.
+
+    They can be pickled and copied, as a worker of a process pool does with what it raises: message, path and attributes
+    go along, the layer itself stays behind.
+    """
+
+    message = ""
+    _path: tuple[str, ...] = ()
+    _layer: object = None
+    _layer_type = ""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
-        self._path: list[str] = []
-        self._layer: object = None
-        self._layer_type = ""
 
     def pass_through(self, layer: object, name_of_child: str | None) -> None:
         """Record that the error left `layer`, which knows the layer below it as `name_of_child`."""
-        if self._layer is None:
+        # An error that came from another process knows the type of the innermost layer, but none of the layers.
+        if not self._layer_type:
             self._layer_type = type(layer).__name__
         elif name_of_child is not None:
-            self._path.insert(0, name_of_child)
+            self._path = (name_of_child, *self._path)
         self._layer = layer
+
+    def __reduce__(self) -> Any:
+        attributes = {name: value for name, value in self.__dict__.items() if name != "_layer"}
+        # What OSError and ImportError keep outside of the dictionary.
+        for name in ("errno", "strerror", "filename", "filename2", "name", "path"):
+            if getattr(self, name, None) is not None:
+                attributes[name] = getattr(self, name)
+        return _restored, (type(self), self.args), attributes
 
     @property
     def layer(self) -> object:
@@ -39,6 +56,17 @@ class MinidlError(Exception):
         if not self._layer_type:
             return self.message
         return f"{self.message}\n  in layer {'.'.join(self._path) or '(the model itself)'} ({self._layer_type})"
+
+
+def _restored(cls: type[MinidlError], args: tuple[Any, ...]) -> MinidlError:
+    """An error as it was raised, whatever arguments the `__init__` of its class takes."""
+    # Of several bases, the one whose fields in C the class has, such as those of OSError, makes its instances.
+    base: Any = cls
+    while "__new__" not in vars(base):
+        base = base.__base__
+    error = base.__new__(cls, *args)
+    error.args = args
+    return error
 
 
 class ShapeError(MinidlError, ValueError):
