@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy as np
 from minidl import dtypes
 from minidl.autograd import TensorBase, set_tensor_class, wrap
 from minidl.backward import run_backward
+from minidl.copies import leaf_state, restore_leaf
 from minidl.errors import DTypeError, GraphError, ShapeError
 from minidl.grad_mode import is_grad_enabled
 from minidl.ops import arithmetic, reductions, shapes
@@ -184,17 +187,18 @@ class Tensor(TensorBase):
         return self.__deepcopy__({})
 
     def __deepcopy__(self, memo: dict) -> Tensor:
-        if self._op is not None:
-            raise GraphError("deepcopy: a recorded result can't be copied; use detach() or clone()")
-        copy = type(self).__new__(type(self))
-        TensorBase.__init__(copy, self.data.copy())
-        copy._requires_grad = self._requires_grad
-        copy.grad = None if self.grad is None else self.grad.detach().clone()
-        memo[id(self)] = copy
-        return copy
+        state = leaf_state(self, "deepcopy", "copied; use detach() or clone()")
+        twin = memo[id(self)] = type(self).__new__(type(self))
+        restore_leaf(twin, deepcopy(state, memo))
+        return twin
 
-    def __reduce__(self) -> Any:
-        raise DTypeError("pickle: tensors are not pickled; minidl.save_checkpoint writes safetensors files")
+    def __getstate__(self) -> dict[str, Any]:
+        if self._hooks:
+            warnings.warn("pickle: the hooks of a tensor stay behind; register them again", stacklevel=2)
+        return leaf_state(self, "pickle", "pickled, for its history; use detach(), which has the values alone")
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        restore_leaf(self, state)
 
     # Gradients
 

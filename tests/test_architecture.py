@@ -24,7 +24,7 @@ LAYERS = [
     {"kernels"},
     {"reference"},
     {"autograd"},
-    {"backward"},
+    {"backward", "copies"},
     {"ops"},
     {"tensor"},
     {"creation"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import operator
-import pickle
 from typing import Any
 
 import numpy as np
@@ -340,10 +339,6 @@ class TestCopies:
     def test_a_result_is_not_copied(self) -> None:
         with pytest.raises(GraphError, match="deepcopy: a recorded result can't be copied"):
             copy.deepcopy(minidl.ones(1, requires_grad=True) * 2)
-
-    def test_pickle_is_refused(self) -> None:
-        with pytest.raises(DTypeError, match="pickle: tensors are not pickled"):
-            pickle.dumps(arange(2))
 
     def test_clone_has_history(self) -> None:
         x = minidl.tensor([1.0], requires_grad=True)

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from minidl.autograd import RemovableHandle, TensorBase
+from minidl.copies import recorded_within
 from minidl.dtypes import to_array, to_dtype
-from minidl.errors import ArgumentError, DTypeError, MinidlError, StateDictError
+from minidl.errors import ArgumentError, DTypeError, GraphError, MinidlError, StateDictError
 from minidl.nn.parameter import Parameter
 from minidl.tensor import Tensor
 
@@ -240,6 +241,42 @@ class Module:
     def double(self) -> Self:
         """Convert to float64, in place."""
         return self.to("float64")
+
+    # Copies and pickles, which hold all attributes
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        self._refuse_recorded("", set())
+        return super().__reduce_ex__(protocol)
+
+    def __copy__(self) -> Self:
+        # A shallow copy shares what is recorded, which a deep one and a pickle refuse.
+        make, args, state = (*super().__reduce_ex__(4), None)[:3]
+        twin = make(*args)
+        if hasattr(twin, "__setstate__"):
+            twin.__setstate__(state)
+        else:
+            attributes, slots = state if isinstance(state, tuple) else (state, None)
+            for name, value in {**(attributes or {}), **(slots or {})}.items():
+                object.__setattr__(twin, name, value)
+        return twin
+
+    def _refuse_recorded(self, path: str, seen: set[int]) -> None:
+        """Name an attribute that holds a recorded result, here or in a module below, before a copy begins."""
+        cls = type(self)
+        # A class that says itself what is copied may leave such an attribute out.
+        is_plain = cls.__getstate__ is object.__getstate__ and cls.__reduce__ is object.__reduce__
+        is_plain = is_plain and cls.__reduce_ex__ is Module.__reduce_ex__ and not hasattr(cls, "__deepcopy__")
+        if id(self) in seen or not is_plain:
+            return
+        seen.add(id(self))
+        for name, value in self.__dict__.items():
+            if isinstance(value, Module):
+                value._refuse_recorded(f"{path}.{name}" if path else name, seen)
+            for attribute in recorded_within(value, name, seen):
+                raise GraphError(
+                    f"deepcopy or pickle: the attribute {attribute} of {path or 'the model itself'} ({cls.__name__}) "
+                    f"is a recorded result, whose history can't be copied; store {attribute}.detach()"
+                )
 
     # Hooks
 

@@ -59,11 +59,6 @@ class Parameter(Tensor):
             raise DTypeError(f"{op}: the parameter has no shape yet; call its module once, or load a state dict")
         return super()._assign(op, result)
 
-    def __deepcopy__(self, memo: dict) -> Tensor:
-        copy = super().__deepcopy__(memo)
-        copy.is_initialised = self.is_initialised  # type: ignore[attr-defined]
-        return copy
-
     def __repr__(self) -> str:
         if not self.is_initialised:
             return "Parameter(shape not known yet)"

@@ -10,6 +10,7 @@ import numpy as np
 
 from minidl import kernels
 from minidl.autograd import TensorBase
+from minidl.copies import owned
 from minidl.errors import ArgumentError, DTypeError, GraphError, ShapeError, StateDictError, check_flag
 from minidl.grad_mode import enable_grad
 from minidl.tensor import Tensor
@@ -299,6 +300,13 @@ class Optimizer:
                 )
             loaded[name] = array
         return loaded
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for memory in self.__dict__.get("state", {}).values():
+            for name, value in memory.items():
+                if isinstance(value, np.ndarray):
+                    memory[name] = owned(value)
 
     def __repr__(self) -> str:
         lines = [f"{self._name} ("]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from typing import Any
 
 import numpy as np
@@ -294,10 +293,6 @@ class TestCopiesAndConversions:
     def test_to_others(self, dtype: Any) -> None:
         with pytest.raises(DTypeError, match="Module.to: dtype must"):
             Scaled().to(dtype)
-
-    def test_pickle_is_refused(self) -> None:
-        with pytest.raises(DTypeError, match="pickle: tensors are not pickled"):
-            pickle.dumps(Scaled())
 
 
 class TestSizesThatAreInferred:

@@ -74,9 +74,24 @@ MUTANTS = [
         "a wrong default: buffers are missing in the state dict", ("nn/test_module.py -k buffers",),
     ),
     Mutant(
-        "deepcopy-forgets", "nn/parameter.py",
-        "copy.is_initialised = self.is_initialised", "copy.is_initialised = True",
-        "the copy of a parameter without a shape counts as filled in", ("nn/test_module.py -k copies",),
+        "copies-forget", "copies.py",
+        "**(attributes or {}), **own}", "**(attributes or {})}",
+        "slots of subclasses are left out: a parameter forgets that it has no shape", ("test_copies.py -k shape",),
+    ),
+    Mutant(
+        "copies-in-one-layout", "copies.py",
+        "if not (array.flags.c_contiguous or array.flags.f_contiguous):", "if False:",
+        "NumPy is taken to keep every order of axes", ("test_copies.py -k layout",),
+    ),
+    Mutant(
+        "errors-take-the-layer-along", "errors.py",
+        'if name != "_layer"', "if True",
+        "an error raised in a model is pickled with the model", ("test_errors.py",),
+    ),
+    Mutant(
+        "recorded-attributes-go-unseen", "copies.py",
+        "        if not value.is_leaf:\n            yield path\n", "        return\n",
+        "the copy of a module fails without saying where", ("nn/test_module_copies.py -k recorded",),
     ),
     Mutant(
         "dropout-in-evaluation", "nn/dropout.py",
