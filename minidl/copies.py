@@ -20,6 +20,7 @@ def leaf_state(tensor: TensorBase, op: str, refusal: str) -> dict[str, Any]:
         # NumPy keeps the orders of C and Fortran alone, so other ones are brought to that of C.
         order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
         array = array.transpose(order)
+    grad = tensor.grad
     added: Any = object.__getstate__(tensor)
     attributes, slots = added
     own = {name: value for name, value in slots.items() if name not in TensorBase.__slots__}
@@ -27,7 +28,7 @@ def leaf_state(tensor: TensorBase, op: str, refusal: str) -> dict[str, Any]:
         "data": array,
         "order": order,
         "requires_grad": tensor.requires_grad,
-        "grad": None if tensor.grad is None else tensor.grad.detach(),
+        "grad": grad if grad is None or grad.is_leaf else grad.detach(),
         "attributes": {**(attributes or {}), **own},
     }
 
@@ -50,12 +51,16 @@ def owned(array: np.ndarray) -> np.ndarray:
     return np.array(array, order="K")
 
 
+# Entries of a list that are searched for recorded results, at most; a larger one is data, and slow to go through.
+_MAX_SEARCHED = 10_000
+
+
 def recorded_within(value: Any, path: str, seen: set[int]) -> Iterator[str]:
     """The paths of recorded results in an attribute: itself, or what the lists, tuples, sets and dicts in it hold."""
     if isinstance(value, TensorBase):
         if not value.is_leaf:
             yield path
-    elif isinstance(value, dict | list | tuple | set) and id(value) not in seen:
+    elif isinstance(value, dict | list | tuple | set) and len(value) <= _MAX_SEARCHED and id(value) not in seen:
         # A list may hold itself.
         seen.add(id(value))
         entries = value.items() if isinstance(value, dict) else enumerate(value)

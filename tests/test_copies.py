@@ -62,6 +62,8 @@ def test_gradients_and_requires_grad_are_kept(way: Callable) -> None:
     assert twin.requires_grad and twin.grad.tolist() == [3, 3] and not np.shares_memory(twin.grad.data, x.grad.data)
     (twin * 2).sum().backward()
     assert twin.grad.tolist() == [5, 5] and x.grad.tolist() == [3, 3]
+    pair = way([x, x.grad])
+    assert pair[0].grad is pair[1]
     frozen = way(nn.Parameter([1.0], requires_grad=False))
     assert type(frozen) is nn.Parameter and not frozen.requires_grad and frozen.is_initialised
     # The history of a gradient stays behind, the gradient does not.

@@ -150,7 +150,9 @@ class _Stacking:
         try:
             arrays = [np.asarray(item) for item in column]
             stacked = np.stack(arrays)
-        except (TypeError, ValueError) as error:
+        except (MemoryError, RecursionError):
+            raise
+        except Exception as error:
             raise self._what_is_wrong(column, path, error) from error
         if stacked.dtype.kind not in "biuf":
             raise self._what_is_wrong(column, path, None)
@@ -181,14 +183,13 @@ class _Stacking:
         shape: tuple[int, ...] | None = None
         for at, item in enumerate(column):
             try:
-                array = np.asarray(item)
-                is_numeric = array.dtype.kind in "biuf"
-            except (TypeError, ValueError):
-                is_numeric = False
-            if not is_numeric:
+                array, why = np.asarray(item), ""
+            except Exception as refusal:
+                array, why = np.array(None), f" ({refusal})"
+            if array.dtype.kind not in "biuf":
                 return DTypeError(
-                    f"{self._op}: {path} must be {_EXPECTED}, got {_described(item)} in sample {self._numbers[at]}; "
-                    f"{_WAY_OUT}"
+                    f"{self._op}: {path} must be {_EXPECTED}, got {_described(item)} in sample "
+                    f"{self._numbers[at]}{why}; {_WAY_OUT}"
                 )
             if shape is None:
                 shape = array.shape

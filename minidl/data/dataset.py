@@ -83,6 +83,15 @@ class ArrayDataset(Dataset):
 TensorDataset = ArrayDataset
 
 
+def check_dataset(owner: str, dataset: Any) -> None:
+    """Refuse what has no length or can't be indexed."""
+    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__") or isinstance(dataset, type):
+        found = f"the class {dataset.__name__}" if isinstance(dataset, type) else type(dataset).__name__
+        raise DTypeError(
+            f"{owner}: dataset must have a length and be indexed by numbers, got {found}; list() makes one"
+        )
+
+
 class Subset(Dataset):
     """Some of the samples of another data set.
 
@@ -109,6 +118,7 @@ class Subset(Dataset):
     """
 
     def __init__(self, dataset: Any, indices: Any) -> None:
+        check_dataset("Subset", dataset)
         indices = np.asarray(indices)
         if indices.ndim != 1:
             raise ShapeError(f"Subset: indices have shape {indices.shape}, expected one axis")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidl.data.collate import has_parts, stack_samples, to_arrays, to_tensors
+from minidl.data.dataset import check_dataset
 from minidl.data.transforms import Transform
 from minidl.errors import ArgumentError, DTypeError, StateDictError
 from minidl.tensor import Tensor
@@ -88,6 +89,7 @@ class DataLoader:
         transform: Transform | None = None,
         collate_fn: Callable[[list[Any]], Any] | None = None,
     ) -> None:
+        check_dataset("DataLoader", dataset)
         if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
             raise DTypeError(f"DataLoader: batch_size must be a whole number, got {batch_size!r}")
         if batch_size <= 0:

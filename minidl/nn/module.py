@@ -252,13 +252,17 @@ class Module:
         # A shallow copy shares what is recorded, which a deep one and a pickle refuse.
         make, args, state = (*super().__reduce_ex__(4), None)[:3]
         twin = make(*args)
-        if hasattr(twin, "__setstate__"):
+        if state is not None:
             twin.__setstate__(state)
-        else:
-            attributes, slots = state if isinstance(state, tuple) else (state, None)
-            for name, value in {**(attributes or {}), **(slots or {})}.items():
-                object.__setattr__(twin, name, value)
         return twin
+
+    def __setstate__(self, state: Any) -> None:
+        attributes, slots = state if isinstance(state, tuple) else (state, None)
+        self.__dict__.update(attributes or {})
+        for name, value in (slots or {}).items():
+            object.__setattr__(self, name, value)
+        if self._is_fusible:
+            _Structure.changed()
 
     def _refuse_recorded(self, path: str, seen: set[int]) -> None:
         """Name an attribute that holds a recorded result, here or in a module below, before a copy begins."""

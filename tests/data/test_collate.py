@@ -226,6 +226,29 @@ def test_errors_name_samples_by_their_numbers_in_the_data_set() -> None:
         list(DataLoader(samples, batch_size=4, shuffle=True, generator=1))
 
 
+class Picture:
+    """An object of another library that gives an array, or an error of its own."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        if isinstance(self._result, Exception):
+            raise self._result
+        return self._result
+
+
+def test_what_gives_an_array() -> None:
+    batch = default_collate([Picture(np.uint8([1, 2])), np.uint8([3, 4])])
+    assert batch.tolist() == [[1, 2], [3, 4]] and batch.dtype == np.uint8
+    with pytest.raises(
+        DTypeError, match=r"sample\[0\] must be .*, got Picture in sample 1 \(the file is gone\); leave"
+    ):
+        default_collate([(np.ones(2),), (Picture(RuntimeError("the file is gone")),)])
+    with pytest.raises(MemoryError):
+        default_collate([Picture(MemoryError())])
+
+
 def test_nests_that_hold_themselves() -> None:
     endless: list[Any] = []
     endless.append(endless)

@@ -157,6 +157,15 @@ def test_bad_arguments(arguments: dict, error: type, message: str) -> None:
         DataLoader(DATA, **arguments)
 
 
+@pytest.mark.parametrize("dataset, found", [
+    (5, "int"), (iter([1]), "list_iterator"), ({1, 2}, "set"), (None, "NoneType"), (Squares, "the class Squares"),
+])  # fmt: skip
+def test_what_is_no_data_set(dataset: Any, found: str) -> None:
+    for make in (DataLoader, lambda dataset: Subset(dataset, [0])):
+        with pytest.raises(DTypeError, match=f": dataset must have a length and be indexed by numbers, got {found};"):
+            make(dataset)
+
+
 def test_bad_transform() -> None:
     with pytest.raises(DTypeError, match="DataLoader: transform returned ndarray, expected a tuple of arrays"):
         read(DataLoader(DATA, transform=lambda images, labels, generator: images))

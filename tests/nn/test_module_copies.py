@@ -241,6 +241,39 @@ def test_a_class_may_say_what_is_copied(cls: type, way: Callable[[Any], Any]) ->
     assert np.array_equal(twin(minidl.ones(1, 2)).data, model(minidl.ones(1, 2)).data)
 
 
+class Delegating(nn.Module):
+    """Has the attributes of another module, as wrappers do."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+class Versioned(nn.Dense):
+    """Brings older pickles up to date."""
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self.loaded = True
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, pickled, copy.copy], ids=["deepcopy", "pickle", "copy"])
+def test_wrappers_and_states_of_users(way: Callable[[Any], Any]) -> None:
+    twin = way(Delegating(nn.Dense(2, 3)))
+    assert twin.out_features == 3 and type(twin) is Delegating
+    assert way(Versioned(2, 3)).loaded
+
+
+def test_a_state_that_is_set_is_seen() -> None:
+    model = nn.Sequential(nn.Dense(2, 2), nn.Sigmoid())
+    x = minidl.ones(1, 2)
+    model(x)
+    model.__setstate__(pickled(nn.Sequential(nn.Dense(2, 2), nn.ReLU())).__dict__)
+    assert np.array_equal(model(x).data, np.maximum(model[0](x).data, 0))
+
+
 def test_a_shallow_copy_shares_what_is_recorded() -> None:
     model = Remembering()
     model(minidl.ones(1, 2))
