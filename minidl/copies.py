@@ -16,6 +16,9 @@ def leaf_state(tensor: TensorBase, op: str, refusal: str) -> dict[str, Any]:
     if not tensor.is_leaf:
         raise GraphError(f"{op}: a recorded result can't be {refusal}")
     array, order = tensor.data, None
+    if array.size and 0 in array.strides:
+        # Of an expanded array, the copy has memory for every element, in the order of C.
+        array = np.ascontiguousarray(array)
     if not (array.flags.c_contiguous or array.flags.f_contiguous):
         # NumPy keeps the orders of C and Fortran alone, so other ones are brought to that of C.
         order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))

@@ -195,7 +195,7 @@ class Tensor(TensorBase):
     def __getstate__(self) -> dict[str, Any]:
         if self._hooks:
             warnings.warn("pickle: the hooks of a tensor stay behind; register them again", stacklevel=2)
-        return leaf_state(self, "pickle", "pickled, for its history; use detach(), which has the values alone")
+        return leaf_state(self, "pickle", "pickled with its history; use detach()")
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         restore_leaf(self, state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -141,6 +142,34 @@ def test_a_model_that_was_called_and_one_that_was_fused() -> None:
         assert not np.array_equal(twin(X).data, model(X).data)
         model[1] = nn.Identity()
         assert np.array_equal(twin(X).data, model(X).data)
+
+
+def test_nothing_but_attributes_is_in_a_pickle() -> None:
+    model = lenet()
+    optimizer = optim.Adam(model.parameters())
+    train(model, optimizer, 2)
+    with minidl.no_grad():
+        model.eval()(X[:3])
+    named = set()
+
+    class Watched(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            named.add(module.partition("._")[0])
+            return super().find_class(module, name)
+
+    Watched(io.BytesIO(pickle.dumps((model, optimizer)))).load()
+    layers = [
+        "conv",
+        "activation",
+        "pooling",
+        "normalization",
+        "shapes",
+        "linear",
+        "dropout",
+        "parameter",
+        "containers",
+    ]
+    assert named <= {*(f"minidl.nn.{name}" for name in layers), "minidl.tensor", "minidl.optim.adam", "numpy"}
 
 
 def double_it(module: nn.Module, args: tuple, result: Any) -> Any:
