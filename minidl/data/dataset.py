@@ -13,9 +13,9 @@ from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 class Dataset(ABC):
     """What a `DataLoader` reads: samples by number.
 
-    A subclass writes `__len__` and `__getitem__`, which returns the sample: an array, or a tuple of them. One whose
-    `__getitem__` also takes an array of indices, and then returns the samples stacked along a new first axis, sets
-    `array_indexing = True`: the loader then asks for a whole batch at once.
+    A subclass writes `__len__` and `__getitem__`, which returns the sample: a number, an array, a tensor or a string,
+    or a tuple, list or dict of these. One whose `__getitem__` also takes an array of indices, and then returns the
+    samples stacked along a new first axis, sets `array_indexing = True`: the loader then asks for whole batches.
     """
 
     array_indexing = False

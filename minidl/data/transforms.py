@@ -20,6 +20,14 @@ Arrays = tuple[np.ndarray, ...]
 Transform = Callable[..., Arrays]
 
 
+def _check_array(transform: str, images: object) -> None:
+    if not isinstance(images, np.ndarray):
+        raise DTypeError(
+            f"{transform}: images must be an array, got {type(images).__name__}; for samples that are dicts or nested, "
+            "write a transform that calls it with their images"
+        )
+
+
 class Normalize:
     """Turn images into floating-point ones of mean 0 and deviation 1: (images - mean) / std.
 
@@ -73,6 +81,7 @@ class Normalize:
 
     def __call__(self, images: np.ndarray, *others: np.ndarray, generator: Any = None) -> Arrays:
         """Normalise images of shape (N, C, H, W) or (C, H, W)."""
+        _check_array("Normalize", images)
         if images.dtype != np.uint8 and images.dtype.kind != "f":
             raise DTypeError(f"Normalize: images have dtype {images.dtype}, expected uint8 or a floating dtype")
         channels = len(self._scale)
@@ -124,6 +133,7 @@ class RandomShift:
 
     def __call__(self, images: np.ndarray, *others: np.ndarray, generator: np.random.Generator | None = None) -> Arrays:
         """Shift images of shape (N, C, H, W)."""
+        _check_array("RandomShift", images)
         if images.ndim != 4:
             raise ShapeError(f"RandomShift: images have shape {images.shape}, expected (N, C, H, W)")
         if generator is None:

@@ -149,6 +149,17 @@ def test_transforms_of_dicts_and_named_tuples() -> None:
     assert type(batch) is Point and batch.x[0, 0, 0, 0].item() == -1 and batch.y == ["a", "b"]
 
 
+@pytest.mark.parametrize("transform", [data.Normalize(0.5, 0.5), data.RandomShift(1)])
+def test_transforms_of_images_say_that_a_dict_is_none(transform: Any) -> None:
+    for samples, found in ((Dicts(), "dict"), ([((np.zeros((1, 2, 2), np.uint8), 1), 2)], "tuple")):
+        message = f"{type(transform).__name__}: images must be an array, got {found}; for samples that are dicts"
+        with pytest.raises(DTypeError, match=message):
+            next(iter(DataLoader(samples, batch_size=2, transform=transform)))
+    name, image = type(transform).__name__, minidl.zeros(1, 1, 2, 2)
+    with pytest.raises(DTypeError, match=f"{name}: images must be an array, got Tensor"):
+        transform(image, generator=np.random.default_rng(0))
+
+
 def test_collate_fn_makes_the_batch() -> None:
     seen: list[Any] = []
 
