@@ -7,28 +7,34 @@ written beside its name and then renamed, so that under the name there is always
 from __future__ import annotations
 
 import json
-import os
-import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from math import isfinite
 from typing import Any
 
 import numpy as np
 
-from minidl.autograd import TensorBase
-from minidl.errors import CheckpointError, DTypeError, StateDictError
+from minidl.errors import CheckpointError, CheckpointNotFoundError, DTypeError, StateDictError
+from minidl.files import (
+    StrPath,
+    TensorFile,
+    Unpacker,
+    checked_path,
+    content_checksum,
+    opened_tensors,
+    pack,
+    read_json,
+    set_generator_state,
+    shortened,
+    storable,
+    tensor_bytes,
+    write_whole,
+)
 from minidl.kernels import recall_algorithms, remembered_algorithms
 from minidl.runtime import default_generator
 
+__all__ = ["CheckpointNotFoundError", "load_checkpoint", "save_checkpoint"]
+
 FORMAT = "minidl.checkpoint"
 VERSION = 1
-
-StrPath = str | os.PathLike[str]
-
-
-class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
-    """There is no checkpoint file of this name."""
 
 
 def save_checkpoint(
@@ -68,6 +74,8 @@ def save_checkpoint(
     ------
     DTypeError
         If something can't be written, naming it.
+    ArgumentError
+        If `path` can't be a file's name, or an array has a name that can't be written.
     StateDictError
         If the shape of a parameter is not known yet.
     OSError
@@ -83,28 +91,29 @@ def save_checkpoint(
     ...     load_checkpoint(f"{folder}/run.safetensors", model=model)
     {'epoch': 4}
     """
-    from safetensors.numpy import save
-
+    op = "save_checkpoint"
+    checked_path(op, path)
     tensors: dict[str, np.ndarray] = {}
     parts: dict[str, Any] = {}
     if model is not None:
-        for key, tensor in _method("save_checkpoint", "model", model, "state_dict")().items():
-            tensors[f"model.{key}"] = _storable(tensor.data, f"model.{key}")
+        for key, tensor in _method(op, "model", model, "state_dict")().items():
+            tensors[f"model.{key}"] = storable(tensor.data, f"{op}: model.{key}")
         parts["model"] = {"type": type(model).__name__}
     for name, part in (("optimizer", optimizer), ("scheduler", scheduler), ("loader", loader)):
         if part is not None:
-            state = _method("save_checkpoint", name, part, "state_dict")()
-            parts[name] = {"type": type(part).__name__, "state": _pack(state, name, tensors)}
-    named = _checked_generators("save_checkpoint", generators)
+            state = _method(op, name, part, "state_dict")()
+            parts[name] = {"type": type(part).__name__, "state": pack(state, name, tensors, op)}
+    named = _checked_generators(op, generators)
     for group, members in (("default_generator", {"": default_generator()}), ("generators", named)):
         states = {name: generator.bit_generator.state for name, generator in members.items()}
-        parts[group] = {"state": _pack(states, group, tensors)}
+        parts[group] = {"state": pack(states, group, tensors, op)}
     if extra is not None and not isinstance(extra, Mapping):
-        raise DTypeError(f"save_checkpoint: extra must be a mapping, got {type(extra).__name__}")
-    parts["extra"] = {"state": _pack(dict(extra or {}), "extra", tensors)}
+        raise DTypeError(f"{op}: extra must be a mapping, got {type(extra).__name__}")
+    parts["extra"] = {"state": pack(dict(extra or {}), "extra", tensors, op)}
     parts["algorithms"] = {"state": remembered_algorithms()}
     metadata = {"format": FORMAT, "version": str(VERSION), "state": json.dumps(parts, allow_nan=False)}
-    write_whole(os.path.realpath(path), save(tensors, metadata))
+    metadata["sha256"] = content_checksum(tensors, metadata)
+    write_whole(path, tensor_bytes(op, tensors, metadata))
 
 
 def load_checkpoint(
@@ -140,7 +149,7 @@ def load_checkpoint(
     Raises
     ------
     CheckpointError
-        If the file is damaged, of another format or a newer version, or lacks something that was asked for. If there
+        If the file is damaged (its checksum says so), of another format or a newer version, or lacks something that was asked for. If there
         is no file, the error is a FileNotFoundError too.
     StateDictError
         If a part does not fit what it is loaded into, naming every key in question.
@@ -149,9 +158,9 @@ def load_checkpoint(
     --------
     >>> load_checkpoint("no such file")
     Traceback (most recent call last):
-    minidl.checkpoint.CheckpointNotFoundError: load_checkpoint: no such file: there is no such file
+    minidl.errors.CheckpointNotFoundError: load_checkpoint: no such file: there is no such file
     """
-    where = f"load_checkpoint: {os.fspath(path)}"
+    where = f"load_checkpoint: {checked_path('load_checkpoint', path)}"
     named = _checked_generators("load_checkpoint", generators)
     given = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "loader": loader}
     wanted = {name: part for name, part in given.items() if part is not None}
@@ -159,8 +168,8 @@ def load_checkpoint(
         _method("load_checkpoint", name, part, "load_state_dict")
     resumes = bool(named) or any(name != "model" for name in wanted)
 
-    with opened_safetensors(path, where) as file:
-        parts = _read_metadata(file, where)
+    with opened_tensors(path, "load_checkpoint") as file:
+        parts = _read_metadata(file)
         for name, part in wanted.items():
             if name not in parts:
                 held = [name for name in given if name in parts]
@@ -168,19 +177,22 @@ def load_checkpoint(
             found = parts[name].get("type")
             if name in ("optimizer", "scheduler") and found != type(part).__name__:
                 raise CheckpointError(f"{where}: holds the {name} {found}, asked for was {type(part).__name__}")
-        states = {name: _unpack(parts[name]["state"], file, where) for name in wanted if name != "model"}
+        unpacker = Unpacker(file)
+        states = {name: unpacker.unpack(parts[name]["state"]) for name in wanted if name != "model"}
         if "model" in wanted:
-            keys = [key for key in file.keys() if key.startswith("model.")]
-            states["model"] = {key.removeprefix("model."): _unpack({"$array": key}, file, where) for key in keys}
-        saved = _unpack(parts["generators"]["state"], file, where)
-        default = _unpack(parts["default_generator"]["state"], file, where)
-        extra = _unpack(parts["extra"]["state"], file, where)
+            keys = [key for key in file.entries if key.startswith("model.")]
+            states["model"] = {key.removeprefix("model."): unpacker.array(key) for key in keys}
+        saved = _dict(unpacker, parts, "generators", where)
+        default = _dict(unpacker, parts, "default_generator", where)
+        extra = _dict(unpacker, parts, "extra", where)
         # Older files have none.
         algorithms = parts.get("algorithms", {"state": []})["state"]
 
     lacking = [name for name in named if name not in saved]
     if lacking:
         raise CheckpointError(f"{where}: holds no generators named {lacking}; it holds {list(saved)}")
+    if resumes and "" not in default:
+        raise CheckpointError(f"{where}: is damaged: it holds no state of the default generator")
     undo: list[Callable[[], None]] = []
     name = ""
     try:
@@ -193,7 +205,7 @@ def load_checkpoint(
         for generator, state, label in to_set:
             name = label
             undo.append(_remembered_generator(generator))
-            generator.bit_generator.state = state
+            set_generator_state(generator, state)
         name = "algorithms"
         recall_algorithms(algorithms if resumes else [])
     except BaseException as error:
@@ -223,144 +235,51 @@ def _checked_generators(op: str, generators: Any) -> dict[str, np.random.Generat
     return named
 
 
-# To and from JSON
+# What the file says
 
 
-def _storable(array: np.ndarray, where: str) -> np.ndarray:
-    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-        raise DTypeError(f"save_checkpoint: {where} is an array of dtype {array.dtype}, which can't be stored")
-    # safetensors copies the memory as it lies. Unlike ascontiguousarray, this leaves 0-d arrays 0-d.
-    return np.asarray(array, array.dtype.newbyteorder("="), order="C")
-
-
-def _pack(value: Any, where: str, tensors: dict[str, np.ndarray]) -> Any:
-    """`value` in terms of JSON; its arrays go into `tensors`. What JSON lacks becomes {"$kind": content}."""
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, np.bool_):
-        return bool(value)
-    if isinstance(value, int | np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        number = float(value)
-        return number if isfinite(number) else {"$float": repr(number)}
-    if isinstance(value, np.ndarray | TensorBase):
-        key = where
-        while key in tensors:
-            key += "_"
-        tensors[key] = _storable(value.data if isinstance(value, TensorBase) else value, where)
-        return {"$array": key}
-    if isinstance(value, list | tuple):
-        items = [_pack(item, f"{where}.{i}", tensors) for i, item in enumerate(value)]
-        return items if isinstance(value, list) else {"$tuple": items}
-    if isinstance(value, Mapping):
-        pairs = [(_pack(k, f"a key of {where}", tensors), _pack(v, f"{where}.{k}", tensors)) for k, v in value.items()]
-        if all(isinstance(key, str) and not key.startswith("$") for key, _ in pairs):
-            return dict(pairs)
-        return {"$dict": pairs}
-    raise DTypeError(f"save_checkpoint: {where} is a {type(value).__name__}, which can't be stored")
-
-
-def _unpack(value: Any, file: Any, where: str) -> Any:
-    """What `_pack` packed."""
-    if isinstance(value, list):
-        return [_unpack(item, file, where) for item in value]
-    if not isinstance(value, dict):
-        return value
-    kind = next(iter(value), "")
-    if not kind.startswith("$"):
-        return {key: _unpack(item, file, where) for key, item in value.items()}
-    try:
-        if kind == "$float":
-            return float(value[kind])
-        if kind == "$tuple":
-            return tuple(_unpack(value[kind], file, where))
-        if kind == "$dict":
-            return {_unpack(key, file, where): _unpack(item, file, where) for key, item in value[kind]}
-        if kind == "$array":
-            return file.get_tensor(value[kind])
-    except CheckpointError:
-        raise
-    except Exception as error:
-        raise CheckpointError(f"{where}: is damaged: {value!r:.80} in its metadata can't be read ({error})") from error
-    raise CheckpointError(f"{where}: is damaged: its metadata holds the unknown {kind!r}")
-
-
-# To and from the disk
-
-
-def write_whole(path: str, content: bytes) -> None:
-    folder = os.path.dirname(path)
-    temporary = os.path.join(folder, f".minidl-{os.getpid()}-{os.urandom(4).hex()}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # A plain open() for writing would leave the permissions of an older file as they are.
-        with suppress(FileNotFoundError):
-            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
-    # The new name is on the disk only when the folder is. Some file systems can't do that to a folder.
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-@contextmanager
-def opened_safetensors(path: StrPath, where: str) -> Iterator[Any]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        # What safetensors says about files that can't be opened is less clear.
-        with open(path, "rb") as plain:
-            size = os.fstat(plain.fileno()).st_size
-    except FileNotFoundError as error:
-        raise CheckpointNotFoundError(f"{where}: there is no such file") from error
-    except OSError as error:
-        raise CheckpointError(f"{where}: can't be opened: {error.strerror}") from error
-    if size == 0:
-        raise CheckpointError(f"{where}: is empty")
-    try:
-        with safe_open(os.fspath(path), framework="np") as file:
-            yield file
-    except (SafetensorError, OSError) as error:
-        reason = str(error).removeprefix("Error while deserializing header: ")
-        raise CheckpointError(f"{where}: is truncated, damaged or no safetensors file ({reason})") from error
-
-
-def _read_metadata(file: Any, where: str) -> dict[str, Any]:
-    metadata = file.metadata() or {}
+def _read_metadata(file: TensorFile) -> dict[str, Any]:
+    """The parts that a checkpoint's metadata tell of, once it is known to be what was written."""
+    where, metadata = file.where, file.metadata
     if metadata.get("format") != FORMAT:
         raise CheckpointError(
             f"{where}: is a safetensors file but no checkpoint of minidl: its format is "
-            f"{metadata.get('format')!r}, expected {FORMAT!r}"
+            f"{shortened(metadata.get('format'))}, expected {FORMAT!r}"
         )
     version = metadata.get("version", "")
     if not version.isdecimal():
-        raise CheckpointError(f"{where}: is damaged: its format version is {version!r}, expected a number")
-    if int(version) > VERSION:
+        raise CheckpointError(f"{where}: is damaged: its format version is {shortened(version)}, expected a number")
+    # Python refuses to read thousands of digits.
+    if len(version) > 9 or int(version) > VERSION:
         raise CheckpointError(
-            f"{where}: was written by a newer minidl: its format version is {version}, this one reads up to {VERSION}"
+            f"{where}: was written by a newer minidl: its format version is {version:.20}, "
+            f"this one reads up to {VERSION}"
         )
+    # Files from before there was a checksum have none. One whose name is damaged must not count as such.
+    unknown = sorted(set(metadata) - {"format", "version", "state", "sha256"})
+    if unknown:
+        raise CheckpointError(f"{where}: is damaged: its metadata holds the unknown {shortened(unknown[0])}")
+    if "sha256" in metadata and file.content_checksum() != metadata["sha256"]:
+        raise CheckpointError(f"{where}: is damaged: what it holds is not what its checksum (SHA-256) was made of")
     try:
-        parts = json.loads(metadata["state"])
+        parts = read_json(metadata["state"])
         for name in ("default_generator", "generators", "extra"):
             if not isinstance(parts[name]["state"], dict):
                 raise TypeError(f"{name} is no object")
         for name, part in parts.items():
             if not isinstance(part, dict) or (name != "model" and "state" not in part):
                 raise TypeError(f"{name} has no state")
-    except (KeyError, TypeError, ValueError, RecursionError, AttributeError) as error:
-        raise CheckpointError(f"{where}: is damaged: its metadata can't be read ({error!r})") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{where}: is damaged: its metadata can't be read ({error!r:.200})") from error
     return parts
+
+
+def _dict(unpacker: Unpacker, parts: dict[str, Any], name: str, where: str) -> dict[Any, Any]:
+    """The state of a part that is always a dict."""
+    state = unpacker.unpack(parts[name]["state"])
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{where}: is damaged: its {name} is no dict but {shortened(state)}")
+    return state
 
 
 # What it takes to go back

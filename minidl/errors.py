@@ -97,6 +97,10 @@ class CheckpointError(MinidlError, ValueError):
     """A checkpoint file is damaged, or holds something other than what was asked for."""
 
 
+class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
+    """There is no checkpoint file of this name."""
+
+
 class DataFileError(MinidlError, ValueError):
     """A data file is truncated, altered, or not of the format that its name promises."""
 

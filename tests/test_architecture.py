@@ -19,7 +19,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom; what stands together may import each other's siblings, but not in a circle.
 LAYERS = [
     {"errors"},
-    {"dtypes", "geometry", "runtime", "_ext", "grad_mode"},
+    {"dtypes", "geometry", "runtime", "_ext", "grad_mode", "files"},
     {"memory"},
     {"kernels"},
     {"reference"},

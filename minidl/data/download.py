@@ -7,11 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from minidl.errors import DataFileError, DataNotFoundError, MissingExtraError, import_extra
+from minidl.files import write_whole
 
 TIMEOUT = 15.0
 _MOST_BYTES = 1 << 28
@@ -163,16 +163,8 @@ def _reason(error: BaseException) -> str:
 
 def _write(path: Path, content: bytes) -> None:
     """Let the file appear under its name only when it is complete."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        write_whole(path, content)
     except OSError as error:
         raise DataNotFoundError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()

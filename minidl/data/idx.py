@@ -1,7 +1,8 @@
 """The IDX format of LeCun's MNIST: a magic number, the sizes along the axes, the elements, all big-endian.
 
-A file is judged before memory is taken: what the header promises is compared with what the file holds (or, for
-gzip, could at most hold), and no more is decompressed than the header promises and one byte.
+A file is judged before memory is taken: its header is read first, and whoever expects something of it is asked. Then
+what the header promises is compared with what the file holds (or, for gzip, could at most hold), and no more is read or
+decompressed than the header promises and one byte.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from io import BytesIO
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from minidl.errors import ArgumentError, DataFileError, DataNotFoundError
+from minidl.files import StrPath, checked_path
 
 _DTYPES: dict[int, np.dtype] = {
     0x08: np.dtype("u1"), 0x09: np.dtype("i1"), 0x0B: np.dtype(">i2"),
@@ -27,9 +30,13 @@ _MOST_BYTES = 1 << 48
 _GZIP_MAGIC = b"\x1f\x8b"
 _DEFLATE_LIMIT = 1032  # the best that deflate can do: 258 bytes out of two bits
 _PIECE = 1 << 17
+# zlib returns new bytes whatever it is asked for; small pieces stay in the cache until they are copied.
+_MOST_DECOMPRESSED = 1 << 20
+
+Judge = Callable[[np.dtype, tuple[int, ...]], None]
 
 
-def read_idx(path: str | os.PathLike[str], *, sha256: str | None = None) -> np.ndarray:
+def read_idx(path: StrPath, *, sha256: str | None = None) -> np.ndarray:
     """Read one IDX file, gzip-compressed or not, completely or not at all.
 
     Whether it is compressed is seen from its content, not from its name.
@@ -49,7 +56,8 @@ def read_idx(path: str | os.PathLike[str], *, sha256: str | None = None) -> np.n
     Raises
     ------
     DataFileError
-        If the file is empty, truncated, damaged or altered, has another magic number or too many bytes.
+        If the file is empty, truncated, damaged or altered, has another magic number or too many bytes, or can't be
+        read.
     DataNotFoundError
         If there is no such file.
 
@@ -69,21 +77,33 @@ def read_idx(path: str | os.PathLike[str], *, sha256: str | None = None) -> np.n
     return array
 
 
-def load(path: str | os.PathLike[str], hashes: bool) -> tuple[np.ndarray, str]:
-    """Return the bytes of an IDX file, decompressed, as a writable uint8 vector, and (`hashes`) their SHA-256."""
+def load(path: StrPath, hashes: bool, judge: Judge = lambda dtype, shape: None) -> tuple[np.ndarray, str]:
+    """Return the bytes of an IDX file, decompressed, as a writable uint8 vector, and (`hashes`) their SHA-256.
+
+    `judge` is called with what the header promises, dtype and shape, and refuses it before any memory is taken.
+    """
+    path = checked_path("read_idx", path)
     try:
-        stored = np.fromfile(path, dtype=np.uint8)
+        with open(path, "rb") as file:
+            return _read(file, os.fstat(file.fileno()).st_size, path, hashes, judge)
     except FileNotFoundError:
-        raise DataNotFoundError(f"read_idx: there is no file {os.fspath(path)}") from None
-    return unpack(stored, path, hashes)
+        raise DataNotFoundError(f"read_idx: there is no file {path}") from None
+    except OSError as error:
+        raise _refused(path, f"can't be read: {error.strerror or error}") from error
 
 
-def unpack(stored: np.ndarray, name: str | os.PathLike[str], hashes: bool) -> tuple[np.ndarray, str]:
-    """Return what `load` does of a file that `stored`, a uint8 vector, holds."""
+def unpack(
+    stored: bytes, name: StrPath, hashes: bool, judge: Judge = lambda dtype, shape: None
+) -> tuple[np.ndarray, str]:
+    """Return what `load` does of a file of this content."""
+    return _read(BytesIO(stored), len(stored), name, hashes, judge)
+
+
+def _read(file: BinaryIO, size: int, name: StrPath, hashes: bool, judge: Judge) -> tuple[np.ndarray, str]:
     if not hashes:
-        return _decompress(stored, name), ""
+        return _content(file, size, name, judge), ""
     with _Hash() as digest:
-        content = _decompress(stored, name, digest.update)
+        content = _content(file, size, name, judge, digest.update)
     return content, digest.hexdigest()
 
 
@@ -116,54 +136,93 @@ class _Hash:
         return self._hash.hexdigest()
 
 
-def _decompress(
-    stored: np.ndarray, name: str | os.PathLike[str], each_piece: Callable[[Any], None] = lambda piece: None
+def _content(
+    file: BinaryIO, size: int, name: StrPath, judge: Judge, each_piece: Callable[[Any], None] = lambda piece: None
 ) -> np.ndarray:
-    """Return the bytes of an IDX file that `stored` (a uint8 vector) holds compressed or as they are.
+    """Return the bytes of an IDX file that `file` holds compressed or as they are.
 
     `each_piece` is called with each piece of them as soon as there is one.
     """
-    if stored.size == 0:
+    if size == 0:
         raise _refused(name, "is empty")
-    if stored[:2].tobytes() != _GZIP_MAGIC:
-        each_piece(stored.data)
-        return stored
-
-    import zlib
-
-    # zlib returns new bytes whatever it is asked for; small pieces stay in the cache until they are copied.
-    view = stored.data
+    is_compressed = file.read(2) == _GZIP_MAGIC
+    file.seek(0)
+    source: _Gunzip | BinaryIO = _Gunzip(file, size, name) if is_compressed else file
+    header = b""
+    while len(header) < _LONGEST_HEADER and (piece := source.read(_LONGEST_HEADER - len(header))):
+        header += piece
+    dtype, shape, start, itemsize = _read_header(header, name)
+    judge(dtype, shape)
+    total = start + math.prod(shape) * itemsize
+    if is_compressed and total > _DEFLATE_LIMIT * size + _LONGEST_HEADER:
+        raise _refused(name, f"is truncated: its header promises {shape}, {total} bytes in all, "
+                             f"more than a gzip file of {size} bytes can hold")  # fmt: skip
+    if not is_compressed and size != total:
+        raise _wrong_size(name, shape, total, size)
     try:
-        header = zlib.decompressobj(wbits=31).decompress(view[:_PIECE], _LONGEST_HEADER)
-        _, shape, start, itemsize = _read_header(header, name)
-        total = start + math.prod(shape) * itemsize
-        if total > _DEFLATE_LIMIT * stored.size + _LONGEST_HEADER:
-            raise _refused(name, f"is truncated: its header promises {shape}, {total} bytes in all, "
-                                 f"more than a gzip file of {stored.size} bytes can hold")  # fmt: skip
         content = np.empty(total, dtype=np.uint8)
-        stream, filled = zlib.decompressobj(wbits=31), 0
-        for position in range(0, stored.size, _PIECE):
-            piece = stream.decompress(view[position : position + _PIECE], total - filled + 1)
+    except MemoryError:
+        raise _refused(name, f"is too large: there is no memory for {shape}, {total} bytes in all") from None
+    if not is_compressed:
+        file.seek(0)
+        filled = file.readinto(content.data)  # type: ignore[attr-defined]
+        each_piece(content.data)
+    else:
+        filled, piece = 0, header
+        while piece:
             if filled + len(piece) > total:
                 raise _wrong_size(name, shape, total, "more")
             content[filled : filled + len(piece)] = np.frombuffer(piece, dtype=np.uint8)
             filled += len(piece)
             each_piece(piece)
-            if stream.eof:
-                trailing = len(stream.unused_data) + max(stored.size - position - _PIECE, 0)
-                if trailing:
-                    raise _refused(name, f"has {trailing} trailing bytes after its gzip stream")
-                break
-    except zlib.error as error:
-        raise _refused(name, f"is damaged: its gzip stream does not decompress ({error})") from None
-    if not stream.eof:
-        raise _refused(name, "is truncated: its gzip stream ends early")
+            piece = source.read(min(total - filled + 1, _MOST_DECOMPRESSED))
     if filled < total:
         raise _wrong_size(name, shape, total, filled)
     return content
 
 
-def parse(content: np.ndarray, name: str | os.PathLike[str]) -> np.ndarray:
+class _Gunzip:
+    """What a gzip file holds, in its one or more members (RFC 1952), read in pieces of a limited size."""
+
+    def __init__(self, file: BinaryIO, size: int, name: StrPath) -> None:
+        import zlib
+
+        self._zlib = zlib
+        self._file, self._size, self._name = file, size, name
+        self._stream = zlib.decompressobj(wbits=31)
+        self._input = b""
+
+    def read(self, most: int) -> bytes:
+        """Return the next bytes, no more than `most`, and none only at the end."""
+        try:
+            while True:
+                if self._stream.eof and not self._begin_member():
+                    return b""
+                stored = self._input or self._file.read(_PIECE)
+                piece = self._stream.decompress(stored, most)
+                self._input = self._stream.unconsumed_tail
+                if piece:
+                    return piece
+                # Without input, what the stream still held back would have come.
+                if not stored and not self._stream.eof:
+                    raise _refused(self._name, "is truncated: its gzip stream ends early")
+        except self._zlib.error as error:
+            raise _refused(self._name, f"is damaged: its gzip stream does not decompress ({error})") from None
+
+    def _begin_member(self) -> bool:
+        """Go on to what follows a member; False if that is the end of the file."""
+        self._input = self._stream.unused_data
+        if len(self._input) < len(_GZIP_MAGIC):
+            self._input += self._file.read(_PIECE)
+        if self._input and not self._input.startswith(_GZIP_MAGIC):
+            trailing = self._size - self._file.tell() + len(self._input)
+            raise _refused(self._name, f"has {trailing} trailing bytes after its gzip stream")
+        if self._input:
+            self._stream = self._zlib.decompressobj(wbits=31)
+        return bool(self._input)
+
+
+def parse(content: np.ndarray, name: StrPath) -> np.ndarray:
     """Return the array that the bytes of an IDX file hold; a view of them where the elements are single bytes."""
     dtype, shape, start, _ = _read_header(content[:_LONGEST_HEADER].tobytes(), name)
     total = start + math.prod(shape) * dtype.itemsize
@@ -172,13 +231,13 @@ def parse(content: np.ndarray, name: str | os.PathLike[str]) -> np.ndarray:
     return content[start:].view(dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
-def check_sha256(found: str, name: str | os.PathLike[str], expected: str | None) -> None:
+def check_sha256(found: str, name: StrPath, expected: str | None) -> None:
     """Refuse a file whose decompressed bytes are not the ones that are known."""
     if expected is not None and found != expected.lower():
         raise _refused(name, f"is altered: SHA-256 of the decompressed bytes is {found}, expected {expected.lower()}")
 
 
-def _read_header(header: bytes, name: str | os.PathLike[str]) -> tuple[np.dtype, tuple[int, ...], int, int]:
+def _read_header(header: bytes, name: StrPath) -> tuple[np.dtype, tuple[int, ...], int, int]:
     """Return dtype, shape, length of the header and size of an element."""
     if len(header) < 4:
         raise _refused(name, f"is truncated: it ends within its magic number, after {len(header)} of 4 bytes")
@@ -200,10 +259,10 @@ def _read_header(header: bytes, name: str | os.PathLike[str]) -> tuple[np.dtype,
     return _DTYPES[code], shape, start, _DTYPES[code].itemsize
 
 
-def _wrong_size(name: str | os.PathLike[str], shape: tuple[int, ...], total: int, held: int | str) -> DataFileError:
+def _wrong_size(name: StrPath, shape: tuple[int, ...], total: int, held: int | str) -> DataFileError:
     verdict = "is truncated" if isinstance(held, int) and held < total else "has trailing bytes"
     return _refused(name, f"{verdict}: its header promises {shape}, {total} bytes in all, it holds {held}")
 
 
-def _refused(name: str | os.PathLike[str], reason: str) -> DataFileError:
+def _refused(name: StrPath, reason: str) -> DataFileError:
     return DataFileError(f"read_idx: {os.fspath(name)} {reason}")

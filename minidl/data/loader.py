@@ -11,6 +11,7 @@ from minidl.data.collate import has_parts, stack_samples, to_arrays, to_tensors
 from minidl.data.dataset import check_dataset
 from minidl.data.transforms import Transform
 from minidl.errors import ArgumentError, DTypeError, StateDictError
+from minidl.files import set_generator_state
 from minidl.tensor import Tensor
 
 
@@ -175,21 +176,21 @@ class DataLoader:
                 f"{where}: missing keys {sorted(expected - keys)}, unexpected keys {sorted(map(str, keys - expected))}"
             )
         for key, value in self._identity().items():
-            if state[key] != value:
-                raise StateDictError(f"{where}: {key} is {state[key]!r} in the state, {value!r} in this loader")
+            if type(state[key]) is not type(value) or state[key] != value:
+                raise StateDictError(f"{where}: {key} is {state[key]!r:.80} in the state, {value!r} in this loader")
         for key, most in (("epoch", 2**63), ("position", len(self))):
-            if not isinstance(state[key], int) or not 0 <= state[key] <= most:
-                raise StateDictError(f"{where}: {key} is {state[key]!r}, expected a whole number from 0 to {most}")
+            if isinstance(state[key], bool) or not isinstance(state[key], int) or not 0 <= state[key] <= most:
+                raise StateDictError(f"{where}: {key} is {state[key]!r:.80}, expected a whole number from 0 to {most}")
         if state["epoch_start"] is None and state["position"]:
             raise StateDictError(f"{where}: position is {state['position']} between epochs, expected 0")
         before = self._random_state()
         key = "epoch_start"
         try:
             if state[key] is not None:
-                self.generator.bit_generator.state = state[key]
+                set_generator_state(self.generator, state[key])
             key = "generator"
-            self.generator.bit_generator.state = state[key]
-        except (IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+            set_generator_state(self.generator, state[key])
+        except ArgumentError as error:
             self.generator.bit_generator.state = before
             raise StateDictError(
                 f"{where}: {key} is no state of a {before['bit_generator']} generator ({error})"

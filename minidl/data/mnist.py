@@ -114,7 +114,7 @@ class ImageFiles(ArrayDataset):
         return [], partial or f"{folder} has no such files, nor has {' or '.join(self.folders)} below"
 
     def _read(self, path: Path, file: DataFile) -> np.ndarray:
-        return self._check(*idx.load(path, self._hashes(file)), path, file)
+        return self._check(*idx.load(path, self._hashes(file), self._judge(path, file)), path, file)
 
     def _hashes(self, file: DataFile) -> bool:
         """Whether `_check` needs the SHA-256 of the decompressed file."""
@@ -128,20 +128,27 @@ class ImageFiles(ArrayDataset):
             found = hashlib.md5(content, usedforsecurity=False).hexdigest()
             if found != file.gzip_md5:
                 raise DataFileError(f"{name} has the MD5 {found}, expected {file.gzip_md5}")
-        stored = np.frombuffer(content, dtype=np.uint8)
-        self._check(*idx.unpack(stored, name, self._hashes(file)), name, file)
+        self._check(*idx.unpack(content, name, self._hashes(file), self._judge(name, file)), name, file)
+
+    def _judge(self, path: str | Path, file: DataFile) -> idx.Judge:
+        """Return what refuses a file whose header promises another content than this one has."""
+        kind = "images" if file is self._files[0] else "labels"
+        count = self.train_count if self.train else self.test_count
+        expected = (count, 28, 28) if kind == "images" else (count,)
+
+        def judge(dtype: np.dtype, shape: tuple[int, ...]) -> None:
+            what = f"{type(self).__name__}: {path} holds {dtype.newbyteorder('=')} of shape {shape}"
+            if dtype != np.uint8 or len(shape) != len(expected) or shape[1:] != expected[1:]:
+                raise DataFileError(f"{what}, expected uint8 {kind} of shape {expected}")
+            if shape[0] != count:
+                raise DataFileError(f"{what}: {shape[0]} {kind}, expected {count}")
+
+        return judge
 
     def _check(self, content: np.ndarray, sha256: str, path: str | Path, file: DataFile) -> np.ndarray:
         """Return images as (N, 1, 28, 28) or labels as int64, or say what is wrong with the file."""
         array = idx.parse(content, path)
         is_images = file is self._files[0]
-        count = self.train_count if self.train else self.test_count
-        expected = (count, 28, 28) if is_images else (count,)
-        what = f"{type(self).__name__}: {path} holds {array.dtype} of shape {array.shape}"
-        if array.dtype != np.uint8 or array.ndim != len(expected) or array.shape[1:] != expected[1:]:
-            raise DataFileError(f"{what}, expected uint8 {'images' if is_images else 'labels'} of shape {expected}")
-        if len(array) != count:
-            raise DataFileError(f"{what}: {len(array)} {'images' if is_images else 'labels'}, expected {count}")
         if not is_images and array.size and array.max() >= len(self.classes):
             raise DataFileError(
                 f"{type(self).__name__}: {path} holds the label {array.max()}, expected 0 to {len(self.classes) - 1}"
@@ -151,11 +158,13 @@ class ImageFiles(ArrayDataset):
 
 
 def _stored(folder: Path, file: DataFile) -> Path | None:
-    for suffix in ("", ".gz"):
-        path = folder / (file.name + suffix)
-        # Unlike Path.is_file, this takes a folder that may not be read for one without the file.
-        if os.path.isfile(path):
-            return path
+    # Some programs that unpack the mirrors' files, 7-Zip among them, take the name that gzip has noted, with a dot.
+    for name in dict.fromkeys((file.name, file.name.replace("-idx", ".idx"))):
+        for suffix in ("", ".gz"):
+            path = folder / (name + suffix)
+            # Unlike Path.is_file, this takes a folder that may not be read for one without the file.
+            if os.path.isfile(path):
+                return path
     return None
 
 
@@ -164,7 +173,7 @@ class MNIST(ImageFiles):
 
     The files are looked for in `root`, then in the folder that the environment variable `MINIDL_DATA` names, then in
     the cache (`MINIDL_CACHE`, or the platform's folder for caches), and else downloaded into that cache. They may be
-    gzip-compressed or not, in that folder or in `mnist/` or `MNIST/raw/` below it. A folder that lacks one of the two
+    gzip-compressed or not, with names such as train-images-idx3-ubyte or train-images.idx3-ubyte, in that folder or in `mnist/` or `MNIST/raw/` below it. A folder that lacks one of the two
     files is passed over; a damaged file is an error. The SHA-256 of the decompressed files is always checked.
 
     Parameters

@@ -7,12 +7,12 @@ checkpoints, so that at least a resumed run keeps it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from minidl import _ext
-from minidl.errors import check_flag
-from minidl.geometry import Window
+from minidl.errors import ArgumentError, MinidlError, check_flag
+from minidl.geometry import Padding, Window, sliding_window
 from minidl.kernels.choice import COMPUTING, refusal, within_precision
 from minidl.runtime import get_num_threads
 
@@ -20,11 +20,18 @@ __all__ = ["benchmark_algorithms", "is_measuring", "measured", "recall_algorithm
 
 _RUNS = 3
 Key = tuple[str | int, ...]
+# What a key is made of, in this order.
+_KEY = (
+    "direction", "N", "C", "F", "groups", "H", "W", "KH", "KW", "row stride", "column stride", "top", "bottom", "left",
+    "right", "row dilation", "column dilation", "OH", "OW", "itemsize", "instruction set", "threads",
+)  # fmt: skip
 
 
 class _Timing:
     wanted = False
     found: dict[Key, str] = {}
+    # What a checkpoint says was found. It is looked at again when it is first used, with what it is used for.
+    recalled: dict[Key, str] = {}
 
 
 def benchmark_algorithms(enabled: bool = True) -> None:
@@ -55,7 +62,7 @@ def benchmark_algorithms(enabled: bool = True) -> None:
     check_flag("benchmark_algorithms", "enabled", enabled)
     _Timing.wanted = enabled
     if not enabled:
-        _Timing.found = {}
+        _Timing.found, _Timing.recalled = {}, {}
 
 
 def is_measuring() -> bool:
@@ -81,7 +88,10 @@ def measured(
             if refusal(name, C, F, groups, window, itemsize) is None
             and within_precision(name, direction, C, F, window, precision)
         ]
-        _Timing.found[key] = min(applying, key=lambda name: _seconds(run, name))
+        recalled = _Timing.recalled.pop(key, "")
+        _Timing.found[key] = (
+            recalled if recalled in applying else min(applying, key=lambda name: _seconds(run, name))
+        )
     return _Timing.found[key]
 
 
@@ -97,9 +107,65 @@ def _seconds(run: Callable[[str], Any], name: str) -> float:
 
 def remembered_algorithms() -> list[list[Any]]:
     """What was measured, as JSON holds it."""
-    return [[list(key), name] for key, name in _Timing.found.items()]
+    return [[list(key), name] for key, name in {**_Timing.recalled, **_Timing.found}.items()]
 
 
-def recall_algorithms(entries: Iterable[Any]) -> None:
-    """Take over what `remembered_algorithms` gave, also in another process."""
-    _Timing.found.update({tuple(key): name for key, name in entries if name in COMPUTING})
+def recall_algorithms(entries: Any) -> None:
+    """Take over what `remembered_algorithms` gave, also in another process.
+
+    An entry that this minidl would not have written is forgotten: one of an algorithm that is unknown, or that does not
+    apply to its convolution. That convolution is measured anew.
+
+    Raises
+    ------
+    ArgumentError
+        If `entries` are no such thing; nothing is taken over then.
+    """
+    if not isinstance(entries, list):
+        raise ArgumentError(f"recall_algorithms: entries must be a list, got {type(entries).__name__}")
+    read = dict(_read(i, entry) for i, entry in enumerate(entries))
+    taken = {key: name for key, name in read.items() if _applies(key, name)}
+    _Timing.found = {key: name for key, name in _Timing.found.items() if key not in taken}
+    _Timing.recalled.update(taken)
+
+
+def _read(i: int, entry: Any) -> tuple[Key, str]:
+    """Key and name of an entry, if they have the form that `measured` gives them."""
+    kinds = (str, *[int] * (len(_KEY) - 3), str, int)
+    if (
+        isinstance(entry, list | tuple)
+        and len(entry) == 2
+        and isinstance(entry[0], list | tuple)
+        and tuple(map(type, entry[0])) == kinds
+        and all(value >= 0 for value in entry[0] if isinstance(value, int))
+        and isinstance(entry[1], str)
+    ):
+        return tuple(entry[0]), entry[1]
+    raise ArgumentError(
+        f"recall_algorithms: entries[{i}] must be [[{', '.join(_KEY)}], algorithm], sizes of at least 0, got "
+        f"{entry!r:.100}"
+    )
+
+
+def _applies(key: Key, name: str) -> bool:
+    """Whether an algorithm computes the convolution that a key is of, by what is asked of a user's own choice."""
+    of: dict[str, Any] = dict(zip(_KEY, key, strict=True))
+    C, F, groups, itemsize = of["C"], of["F"], of["groups"], of["itemsize"]
+    if name not in COMPUTING or of["direction"] not in ("forward", "input", "weight") or itemsize not in (4, 8):
+        return False
+    if groups == 0 or C % groups or F % groups:
+        return False
+    try:
+        window = sliding_window(
+            "recall_algorithms",
+            (of["H"], of["W"]),
+            (of["KH"], of["KW"]),
+            (of["row stride"], of["column stride"]),
+            Padding(of["top"], of["bottom"], of["left"], of["right"]),
+            (of["row dilation"], of["column dilation"]),
+        )
+    except MinidlError:
+        return False
+    # Of a transposed convolution, the window may have room for further positions.
+    has_room = window.output_size[0] >= of["OH"] and window.output_size[1] >= of["OW"]
+    return has_room and refusal(name, C, F, groups, window, itemsize) is None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import inf
-from typing import Any
+from math import inf, isfinite
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,33 @@ from minidl.copies import owned
 from minidl.errors import ArgumentError, DTypeError, GraphError, ShapeError, StateDictError, check_flag
 from minidl.grad_mode import enable_grad
 from minidl.tensor import Tensor
+
+
+class _Taken(NamedTuple):
+    """Which values of an option that is not minidl's are passed over, and why no others."""
+
+    values: tuple[Any, ...]
+    why: str
+
+
+# Up to here floats, which PyTorch counts in, have every int.
+_MOST_STEPS = 2**53
+
+_MEANS = _Taken((None, False, True), "it says how steps are computed, and must be True, False or None")
+# What PyTorch's optimisers, up to 2.13, note in their groups and minidl's don't: how steps are computed, which changes no
+# result but by rounding; names; and what PyTorch's schedules keep there, where minidl's have it in a state of their own.
+_FOREIGN: dict[str, _Taken | None] = {
+    "foreach": _MEANS,
+    "fused": _MEANS,
+    "capturable": _MEANS,
+    "differentiable": _Taken((None, False), "minidl's steps are not recorded, so no gradient flows through them"),
+    "param_names": None,
+    "max_lr": None,
+    "min_lr": None,
+    "base_momentum": None,
+    "max_momentum": None,
+    "swa_lr": None,
+}
 
 
 class Optimizer:
@@ -228,10 +255,14 @@ class Optimizer:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over options and state, all or (if anything is wrong) none.
 
+        A state dict of PyTorch's optimiser of the same name will do. What it notes of how steps are computed (foreach,
+        fused, capturable), of names and of schedules is passed over.
+
         Raises
         ------
         StateDictError
-            If the groups or the shapes are other ones.
+            If the groups or the shapes are other ones, or an option of PyTorch's has a value that means something which
+            minidl does not do.
         ArgumentError
             If an option is out of range.
         """
@@ -239,7 +270,8 @@ class Optimizer:
             groups = list(state_dict["param_groups"])
             state = {int(key): dict(values) for key, values in state_dict["state"].items()}
             sizes = [len(g["params"]) for g in groups]
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            numbers = [int(number) for g in groups for number in g["params"]]
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise StateDictError(
                 f"{self._name}: not an optimiser's state dict: {error!r} is missing or wrong"
             ) from None
@@ -248,6 +280,7 @@ class Optimizer:
                 f"{self._name}: the state dict has groups of {sizes} parameters, "
                 f"the optimiser {[len(g['params']) for g in self.param_groups]}"
             )
+        groups = [self._without_foreign(i, group) for i, group in enumerate(groups)]
         for i, group in enumerate(groups):
             # A schedule leaves the rate that it began with; it may be on one side only.
             found, own = set(group) - {"initial_lr"}, set(self.param_groups[i]) - {"initial_lr"}
@@ -255,23 +288,33 @@ class Optimizer:
             if unknown or lacking:
                 raise StateDictError(
                     f"{self._name}: group {i} of the state dict lacks {sorted(lacking)}, and has "
-                    f"unknown {sorted(unknown)}"
+                    f"unknown {sorted(map(str, unknown))}"
                 )
-        numbered = [p for g in self.param_groups for p in g["params"]]
+        numbered = dict(zip(numbers, (p for g in self.param_groups for p in g["params"]), strict=True))
+        if len(numbered) < len(numbers):
+            raise StateDictError(f"{self._name}: the state dict's groups have a parameter twice: {numbers!r:.80}")
         loaded: dict[Tensor, dict[str, Any]] = {}
         for key, values in state.items():
-            if not 0 <= key < len(numbered):
+            if key not in numbered:
                 raise StateDictError(f"{self._name}: the state dict has state for parameter {key} of {len(numbered)}")
             loaded[numbered[key]] = self._loaded(key, numbered[key], values)
         # JSON, which checkpoints keep options in, turns tuples into lists.
-        options = [
-            {k: tuple(v) if isinstance(v, list) else v for k, v in group.items() if k != "params"} for group in groups
-        ]
+        options = [{k: _option(v) for k, v in group.items() if k != "params"} for group in groups]
         for group in options:
             self._check(group)
         self.state = loaded
         for mine, group in zip(self.param_groups, options, strict=True):
             mine.update(group)
+
+    def _without_foreign(self, i: int, group: Any) -> dict[str, Any]:
+        """A group without what only PyTorch's optimisers note in it, if that means nothing here."""
+        kept = dict(group)
+        for name, takes in _FOREIGN.items():
+            if name in kept and name not in self.param_groups[i]:
+                value = kept.pop(name)
+                if takes is not None and not any(value is taken for taken in takes.values):
+                    raise StateDictError(f"{self._name}: group {i} of the state dict has {name}={value!r:.80}; {takes.why}")
+        return kept
 
     def _loaded(self, key: int, p: Tensor, values: Mapping[str, Any]) -> dict[str, Any]:
         """What a state dict remembers of a parameter, as a copy, if it fits."""
@@ -286,10 +329,10 @@ class Optimizer:
         for name, value in values.items():
             try:
                 array = np.array(value, dtype=np.float64 if name == "step" else p.data.dtype)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 raise StateDictError(f"{self._name}: {name} of parameter {key} is {value!r:.80}") from None
             if name == "step":
-                if array.size != 1 or not array >= 0 or array % 1 != 0:
+                if array.size != 1 or not 0 <= array < _MOST_STEPS or array % 1 != 0:
                     raise StateDictError(f"{self._name}: step of parameter {key} must be an int, got {value!r:.80}")
                 loaded[name] = int(array.item())
                 continue
@@ -316,10 +359,24 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
+def _option(value: Any) -> Any:
+    """An option as it was before JSON made lists of tuples, or PyTorch tensors of numbers."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_option, value))
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        return value.item()
+    return value
+
+
 def check_number(owner: str, name: str, value: Any, low: float = -inf, below: float = inf, up_to: float = inf) -> None:
     """Refuse what is no finite number from `low` on, below `below` and up to `up_to`."""
     is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not is_number or not -inf < value < inf or not low <= value < below or value > up_to:
+    try:
+        # Python's ints may be larger than any float.
+        is_finite = is_number and isfinite(value)
+    except OverflowError:
+        is_finite = False
+    if not is_finite or not low <= value < below or value > up_to:
         limits = [f"of at least {low}"] if low > -inf else []
         limits += [f"below {below}"] if below < inf else []
         limits += [f"up to {up_to}"] if up_to < inf else []

@@ -192,7 +192,7 @@ def test_damaged_file_in_the_cache_is_refused(server: Server, cache: Path) -> No
 
 def test_interrupted_writing_leaves_nothing(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*arguments: object) -> None:
-        assert files(cache)[0].endswith(".part")
+        assert files(cache)[0].endswith(".tmp")
         raise KeyboardInterrupt
 
     monkeypatch.setattr("os.replace", interrupt)

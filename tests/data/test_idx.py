@@ -126,6 +126,9 @@ def test_gzip_bomb_is_not_decompressed(tmp_path: Path, monkeypatch: pytest.Monke
             sizes.append(len(piece := self.stream.decompress(*arguments)))
             return piece
 
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.stream, name)
+
     monkeypatch.setattr(zlib, "decompressobj", Watched)
     with pytest.raises(DataFileError, match="bomb has trailing bytes"):
         read_idx(path)

@@ -10,6 +10,9 @@ from typing import Any
 from minidl.errors import ArgumentError, DTypeError, MinidlError, StateDictError
 from minidl.optim.optimizer import Optimizer, check_number
 
+# Steps are divided and multiplied as floats, which up to here have every int.
+_MOST_STEPS = 2**53
+
 
 class LRScheduler:
     """Base class of schedules: sets the learning rates of the optimiser's groups at the start and at each `step`.
@@ -114,8 +117,8 @@ class LRScheduler:
             for key in ("base_lrs", "_last_lr"):
                 for lr in state[key]:
                     check_number(self._name, key, lr)
-            if isinstance(state["last_epoch"], bool) or not isinstance(state["last_epoch"], int):
-                raise TypeError(f"last_epoch is {state['last_epoch']!r}")
+            # A schedule of a sequence that is not there yet has -1.
+            self._check_count("last_epoch", state["last_epoch"], low=-1)
             count, groups = len(state["base_lrs"]), len(self.optimizer.param_groups)
             if count != groups or len(state["_last_lr"]) != groups:
                 raise StateDictError(f"{self._name}: the state dict is for {count} groups, the optimiser has {groups}")
@@ -126,14 +129,16 @@ class LRScheduler:
             raise
         except MinidlError as error:
             raise StateDictError(f"{self._name}: not a schedule's state dict: {error.message}") from None
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise StateDictError(f"{self._name}: not a schedule's state dict: {error!r}") from None
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise StateDictError(f"{self._name}: not a schedule's state dict: {error!r:.200}") from None
         del state["_last_lr"]
         return state
 
     def _check_count(self, name: str, value: Any, low: int = 1) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise ArgumentError(f"{self._name}: {name} must be an int of at least {low}, got {value!r}")
+            raise ArgumentError(f"{self._name}: {name} must be an int of at least {low}, got {value!r:.80}")
+        if value >= _MOST_STEPS:
+            raise ArgumentError(f"{self._name}: {name} must be below 2**53, got {value!r:.80}")
 
     def _check_choice(self, name: str, value: Any, choices: tuple[str, str]) -> None:
         if value not in choices:

@@ -1,0 +1,23 @@
+"""What all of minidl's files have in common: they are written whole, judged before memory is taken, and named in errors."""
+
+from minidl.files.generators import set_generator_state
+from minidl.files.packing import Unpacker, pack, storable
+from minidl.files.strict_json import read_json, shortened
+from minidl.files.tensors import TensorFile, content_checksum, opened_tensors, tensor_bytes
+from minidl.files.writing import StrPath, checked_path, write_whole
+
+__all__ = [
+    "StrPath",
+    "TensorFile",
+    "Unpacker",
+    "checked_path",
+    "content_checksum",
+    "opened_tensors",
+    "pack",
+    "read_json",
+    "set_generator_state",
+    "shortened",
+    "storable",
+    "tensor_bytes",
+    "write_whole",
+]

@@ -1,0 +1,40 @@
+"""JSON from files of others: read strictly, and quoted in messages at a length that one reads."""
+
+from __future__ import annotations
+
+import json
+from reprlib import Repr
+from typing import Any
+
+_short = Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 80
+_short.maxlevel = 3
+
+# What `repr` gives, cut in the middle of strings, lists and levels; unlike it, it never fails or takes long.
+shortened = _short.repr
+
+
+def read_json(text: str) -> Any:
+    """What JSON says, strictly: no name twice, no NaN.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON, or nested more deeply than Python reads.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_without_twins, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("JSON is nested too deeply") from None
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"JSON has {max(names, key=names.count)!r:.80} twice")
+    return read
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"JSON has no {name}")
