@@ -19,6 +19,7 @@ from minidl.files import (
     Unpacker,
     checked_path,
     content_checksum,
+    cut,
     opened_tensors,
     pack,
     read_json,
@@ -149,8 +150,8 @@ def load_checkpoint(
     Raises
     ------
     CheckpointError
-        If the file is damaged (its checksum says so), of another format or a newer version, or lacks something that was asked for. If there
-        is no file, the error is a FileNotFoundError too.
+        If the file is damaged (all of it is under a checksum), of another format or a newer version, or lacks
+        something that was asked for. If there is no file, the error is a FileNotFoundError too.
     StateDictError
         If a part does not fit what it is loaded into, naming every key in question.
 
@@ -176,7 +177,8 @@ def load_checkpoint(
                 raise CheckpointError(f"{where}: holds no {name}; it holds {', '.join(held) or 'nothing of the kind'}")
             found = parts[name].get("type")
             if name in ("optimizer", "scheduler") and found != type(part).__name__:
-                raise CheckpointError(f"{where}: holds the {name} {found}, asked for was {type(part).__name__}")
+                shown = found if isinstance(found, str) and len(found) < 80 else shortened(found)
+                raise CheckpointError(f"{where}: holds the {name} {shown}, asked for was {type(part).__name__}")
         unpacker = Unpacker(file)
         states = {name: unpacker.unpack(parts[name]["state"]) for name in wanted if name != "model"}
         if "model" in wanted:
@@ -190,7 +192,7 @@ def load_checkpoint(
 
     lacking = [name for name in named if name not in saved]
     if lacking:
-        raise CheckpointError(f"{where}: holds no generators named {lacking}; it holds {list(saved)}")
+        raise CheckpointError(f"{where}: holds no generators named {lacking}; it holds {shortened(list(saved))}")
     if resumes and "" not in default:
         raise CheckpointError(f"{where}: is damaged: it holds no state of the default generator")
     undo: list[Callable[[], None]] = []
@@ -212,9 +214,9 @@ def load_checkpoint(
         for restore in reversed(undo):
             restore()
         if isinstance(error, StateDictError):
-            raise StateDictError(f"{where}: {name}: {error.message}") from error
+            raise StateDictError(f"{where}: {name}: {cut(error.message)}") from error
         if isinstance(error, Exception):
-            raise CheckpointError(f"{where}: the {name} does not fit: {error}") from error
+            raise CheckpointError(f"{where}: the {name} does not fit: {cut(str(error))}") from error
         raise
     return extra
 

@@ -11,6 +11,7 @@ from minidl.files import (
     StrPath,
     TensorFile,
     checked_path,
+    cut,
     opened_tensors,
     shortened,
     storable,
@@ -100,7 +101,7 @@ def load_weights(path: StrPath, model: Module, strict: bool = True) -> LoadResul
     try:
         return model.load_state_dict(arrays, strict)
     except (StateDictError, DTypeError) as error:
-        raise type(error)(f"{where}: {error.message}") from error
+        raise type(error)(f"{where}: {cut(error.message)}") from error
 
 
 def _array(file: TensorFile, name: str, expected: tuple[int | None, ...] | None) -> np.ndarray:
@@ -136,7 +137,7 @@ def _twins(model: Module, file: TensorFile, strict: bool) -> dict[str, str]:
         elif said is not None:
             problems.append(f"{name} is missing, and so is {shortened(said)}, which the file says stands for it")
     if problems and strict:
-        raise StateDictError(f"{file.where}: {type(model).__name__} does not fit; " + "\n  ".join(problems))
+        raise StateDictError(f"{file.where}: {type(model).__name__} does not fit; " + cut("\n  ".join(problems)))
     return twins
 
 

@@ -173,8 +173,9 @@ class MNIST(ImageFiles):
 
     The files are looked for in `root`, then in the folder that the environment variable `MINIDL_DATA` names, then in
     the cache (`MINIDL_CACHE`, or the platform's folder for caches), and else downloaded into that cache. They may be
-    gzip-compressed or not, with names such as train-images-idx3-ubyte or train-images.idx3-ubyte, in that folder or in `mnist/` or `MNIST/raw/` below it. A folder that lacks one of the two
-    files is passed over; a damaged file is an error. The SHA-256 of the decompressed files is always checked.
+    gzip-compressed or not, with names such as train-images-idx3-ubyte or train-images.idx3-ubyte, in that folder or in
+    `mnist/` or `MNIST/raw/` below it. A folder that lacks one of the two files is passed over; a damaged file is an
+    error. The SHA-256 of the decompressed files is always checked.
 
     Parameters
     ----------

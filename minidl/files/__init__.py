@@ -1,8 +1,8 @@
-"""What all of minidl's files have in common: they are written whole, judged before memory is taken, and named in errors."""
+"""What minidl's files have in common: written whole, judged before memory is taken, and named in errors."""
 
 from minidl.files.generators import set_generator_state
 from minidl.files.packing import Unpacker, pack, storable
-from minidl.files.strict_json import read_json, shortened
+from minidl.files.strict_json import cut, read_json, shortened
 from minidl.files.tensors import TensorFile, content_checksum, opened_tensors, tensor_bytes
 from minidl.files.writing import StrPath, checked_path, write_whole
 
@@ -12,6 +12,7 @@ __all__ = [
     "Unpacker",
     "checked_path",
     "content_checksum",
+    "cut",
     "opened_tensors",
     "pack",
     "read_json",

@@ -13,6 +13,13 @@ _short.maxlevel = 3
 # What `repr` gives, cut in the middle of strings, lists and levels; unlike it, it never fails or takes long.
 shortened = _short.repr
 
+_LONGEST_MESSAGE = 2000
+
+
+def cut(message: str) -> str:
+    """A message as it is, or where it quotes more of a file than anybody reads, its beginning."""
+    return message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
+
 
 def read_json(text: str) -> Any:
     """What JSON says, strictly: no name twice, no NaN.

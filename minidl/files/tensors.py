@@ -96,7 +96,8 @@ class TensorFile:
         try:
             dtype, shape, (start, stop) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
             numbers = (*shape, start, stop)
-            is_formed = isinstance(dtype, str) and all(type(n) is int and 0 <= n <= _MOST_BYTES for n in numbers) and start <= stop
+            are_sizes = all(type(n) is int and 0 <= n <= _MOST_BYTES for n in numbers)
+            is_formed = isinstance(dtype, str) and are_sizes and start <= stop
         except (KeyError, TypeError, ValueError):
             is_formed = False
         if not is_formed:
@@ -108,7 +109,8 @@ class TensorFile:
         if prod(max(n, 1) for n in shape) * itemsize > _MOST_BYTES:
             raise self._damaged(f"{shortened(name)} is of shape {shortened(shape)}, more than any memory holds")
         if dtype in _DTYPES and stop - start != prod(shape) * itemsize:
-            raise self._damaged(f"{shortened(name)} is {dtype} of shape {shortened(shape)}, but has {stop - start} bytes")
+            what = f"{shortened(name)} is {dtype} of shape {shortened(shape)}"
+            raise self._damaged(f"{what}, but has {stop - start} bytes")
         return Entry(dtype, shape, start, stop)
 
     def dtype(self, name: str) -> np.dtype:
@@ -116,7 +118,8 @@ class TensorFile:
         entry = self.entries[name]
         if entry.dtype not in _DTYPES:
             raise CheckpointError(
-                f"{self.where}: {name} has a dtype that NumPy does not know ({entry.dtype}); save it as float32"
+                f"{self.where}: {name:.200} has a dtype that NumPy does not know ({entry.dtype:.20}); "
+                "save it as float32"
             )
         return _DTYPES[entry.dtype].newbyteorder("=")
 
@@ -186,7 +189,7 @@ def opened_tensors(path: StrPath, op: str) -> Iterator[TensorFile]:
     """
     where = f"{op}: {checked_path(op, path)}"
     try:
-        file = open(path, "rb")  # noqa: SIM115
+        file = open(path, "rb")
         size = os.fstat(file.fileno()).st_size
     except FileNotFoundError as error:
         raise CheckpointNotFoundError(f"{where}: there is no such file") from error
@@ -243,5 +246,5 @@ def _checksum(
     for name, (dtype, shape, pieces) in sorted(named.items()):
         digest.update(json.dumps([name, dtype, shape]).encode())
         for piece in pieces:
-            digest.update(piece)
+            digest.update(piece.data)
     return digest.hexdigest()

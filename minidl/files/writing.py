@@ -90,7 +90,7 @@ def _new_temporary(folder: str) -> tuple[str, BinaryIO]:
     while True:
         name = os.path.join(folder, f".minidl-{os.getpid()}-{os.urandom(4).hex()}.tmp")
         with suppress(FileExistsError):
-            file = open(name, "xb")  # noqa: SIM115
+            file = open(name, "xb")
             if _is_held(file):
                 return name, file
             file.close()

@@ -89,9 +89,7 @@ def measured(
             and within_precision(name, direction, C, F, window, precision)
         ]
         recalled = _Timing.recalled.pop(key, "")
-        _Timing.found[key] = (
-            recalled if recalled in applying else min(applying, key=lambda name: _seconds(run, name))
-        )
+        _Timing.found[key] = recalled if recalled in applying else min(applying, key=lambda name: _seconds(run, name))
     return _Timing.found[key]
 
 

@@ -27,8 +27,8 @@ class _Taken(NamedTuple):
 _MOST_STEPS = 2**53
 
 _MEANS = _Taken((None, False, True), "it says how steps are computed, and must be True, False or None")
-# What PyTorch's optimisers, up to 2.13, note in their groups and minidl's don't: how steps are computed, which changes no
-# result but by rounding; names; and what PyTorch's schedules keep there, where minidl's have it in a state of their own.
+# What PyTorch's optimisers, up to 2.13, note in their groups and minidl's don't: how steps are computed, which changes
+# results by rounding only; names; and what PyTorch's schedules keep there, where minidl's have a state of their own.
 _FOREIGN: dict[str, _Taken | None] = {
     "foreach": _MEANS,
     "fused": _MEANS,
@@ -313,7 +313,9 @@ class Optimizer:
             if name in kept and name not in self.param_groups[i]:
                 value = kept.pop(name)
                 if takes is not None and not any(value is taken for taken in takes.values):
-                    raise StateDictError(f"{self._name}: group {i} of the state dict has {name}={value!r:.80}; {takes.why}")
+                    raise StateDictError(
+                        f"{self._name}: group {i} of the state dict has {name}={value!r:.80}; {takes.why}"
+                    )
         return kept
 
     def _loaded(self, key: int, p: Tensor, values: Mapping[str, Any]) -> dict[str, Any]:
