@@ -151,7 +151,7 @@ def _applies(key: Key, name: str) -> bool:
     C, F, groups, itemsize = of["C"], of["F"], of["groups"], of["itemsize"]
     if name not in COMPUTING or of["direction"] not in ("forward", "input", "weight") or itemsize not in (4, 8):
         return False
-    if groups == 0 or C % groups or F % groups:
+    if 0 in (of["N"], C, F, groups) or C % groups or F % groups:
         return False
     try:
         window = sliding_window(

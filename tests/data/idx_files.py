@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,17 @@ def idx_bytes(array: np.ndarray) -> bytes:
     code = CODES[array.dtype.str[1:]]
     sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
     return bytes([0, 0, code, array.ndim]) + sizes + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+@contextmanager
+def peak_below(most: int) -> Iterator[None]:
+    """Fail if memory that Python and NumPy take within the block is more, in bytes, at any time."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < most
+    finally:
+        tracemalloc.stop()
 
 
 def _contents() -> dict[str, bytes]:

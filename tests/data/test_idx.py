@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bits import bits
-from idx_files import CODES, idx_bytes
+from idx_files import CODES, idx_bytes, peak_below
 
-from minidl.data import read_idx
+from minidl.data import idx, read_idx
 from minidl.errors import ArgumentError, DataFileError, DataNotFoundError
 
 ARRAY = np.arange(2 * 3 * 5, dtype=np.uint8).reshape(2, 3, 5)
@@ -133,6 +133,115 @@ def test_gzip_bomb_is_not_decompressed(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(DataFileError, match="bomb has trailing bytes"):
         read_idx(path)
     assert sum(sizes) < 1000
+
+
+MEMBERS = [GOOD[:3], GOOD[3:9], b"", GOOD[9:30], GOOD[30:], b""]
+
+
+@pytest.mark.parametrize("members", [MEMBERS, [GOOD, b""], [b"", GOOD], [GOOD[:1], GOOD[1:]]])
+def test_a_gzip_file_of_several_members(tmp_path: Path, members: list[bytes]) -> None:
+    path = tmp_path / "members"
+    path.write_bytes(b"".join(map(gzip.compress, members)))
+    np.testing.assert_array_equal(read_idx(path, sha256=hashlib.sha256(GOOD).hexdigest()), ARRAY)
+
+
+def test_a_large_gzip_file_of_several_members(tmp_path: Path) -> None:
+    """Each of several pieces, and one ends in the middle of a magic number that is read next."""
+    path = tmp_path / "members"
+    cuts = [0, 150_000, 150_001, 399_000, len(RANDOM)]
+    members = [gzip.compress(RANDOM[i:j], 1, mtime=0) for i, j in zip(cuts, cuts[1:], strict=False)]
+    for name_length in range(0, 40, 3):
+        # A comment in the first header moves all that follows across the borders of what is read at once.
+        first = members[0][:3] + b"\x10" + members[0][4:10] + b"x" * name_length + b"\0" + members[0][10:]
+        path.write_bytes(b"".join([first, *members[1:]]))
+        array = read_idx(path, sha256=hashlib.sha256(RANDOM).hexdigest())
+        assert bits(array) == bits(np.frombuffer(RANDOM[8:], np.uint8))
+
+
+def test_a_magic_number_across_the_border_of_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "members"
+    first = gzip.compress(GOOD[:20], mtime=0)
+    path.write_bytes(first + gzip.compress(GOOD[20:], mtime=0))
+    for size in (len(first) - 1, len(first), len(first) + 1, 2, 3):
+        monkeypatch.setattr(idx, "_PIECE", size)
+        np.testing.assert_array_equal(read_idx(path), ARRAY)
+    path.write_bytes(first + gzip.compress(GOOD[20:], mtime=0) + b"xyz")
+    for size in (2, 3, 1 << 17):
+        monkeypatch.setattr(idx, "_PIECE", size)
+        with pytest.raises(DataFileError, match="has 3 trailing bytes after its gzip stream"):
+            read_idx(path)
+
+
+BROKEN_MEMBERS = {
+    "second cut": (
+        gzip.compress(GOOD[:20]) + gzip.compress(GOOD[20:])[:-5],
+        "is truncated: its gzip stream ends early",
+    ),
+    "second's magic": (PACKED + b"\x1f", "has 1 trailing bytes after its gzip stream"),
+    "second's header": (PACKED + b"\x1f\x8b\x08", "is truncated: its gzip stream ends early"),
+    "second damaged": (gzip.compress(GOOD[:20]) + damaged(gzip.compress(GOOD[20:]), 2), "is damaged: its gzip stream"),
+    "second too much": (PACKED + gzip.compress(b"x"), "has trailing bytes: .*it holds more"),
+    "second lacks": (gzip.compress(GOOD[:20]) + gzip.compress(GOOD[20:-1]), "46 bytes in all, it holds 45"),
+    "zeros": (PACKED + bytes(10), "has 10 trailing bytes after its gzip stream"),
+}
+
+
+@pytest.mark.parametrize("content, reason", BROKEN_MEMBERS.values(), ids=BROKEN_MEMBERS)
+def test_broken_members(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "some-file"
+    path.write_bytes(content)
+    with pytest.raises(DataFileError, match=f"{re.escape(str(path))} .*{reason}"):
+        read_idx(path)
+
+
+@pytest.mark.parametrize("begins", [GOOD, PACKED, b"\x1f\x8b", b""], ids=["idx", "gzip", "magic", "zeros"])
+def test_a_file_of_6_gb_that_takes_no_room_on_the_disk(tmp_path: Path, begins: bytes) -> None:
+    path = tmp_path / "sparse"
+    with open(path, "wb") as file:
+        file.write(begins)
+        try:
+            file.truncate(6 << 30)
+        except OSError:
+            pytest.skip("this file system has no sparse files")
+    with peak_below(1 << 20), pytest.raises(DataFileError, match=f"{path} "):
+        read_idx(path)
+
+
+def test_no_more_memory_than_what_the_header_promises(tmp_path: Path) -> None:
+    """Zeros compress to a thousandth; pieces of them must not be decompressed whole."""
+    path, size = tmp_path / "zeros", 20 << 20
+    path.write_bytes(gzip.compress(header(8, size) + bytes(size)))
+    with peak_below(size + (4 << 20)):
+        assert not read_idx(path).any()
+    path.write_bytes(gzip.compress(header(8, 1000) + bytes(size)))
+    with peak_below(2 << 20), pytest.raises(DataFileError, match="has trailing bytes"):
+        read_idx(path)
+
+
+def test_a_header_that_promises_more_than_there_is_memory_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "large"
+    path.write_bytes(GOOD)
+
+    def no_memory(*arguments: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(idx.np, "empty", no_memory)
+    with pytest.raises(DataFileError, match=r"large is too large: there is no memory for \(2, 3, 5\), 46 bytes in all"):
+        read_idx(path)
+
+
+def test_what_can_not_be_opened_or_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataFileError, match=f"{tmp_path} can't be read: Is a directory"):
+        read_idx(tmp_path)
+    path = tmp_path / "file"
+    path.write_bytes(GOOD)
+
+    def fail(*arguments: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(idx, "_content", fail)
+    with pytest.raises(DataFileError, match="file can't be read: Input/output error"):
+        read_idx(path)
 
 
 def test_altered_content(tmp_path: Path) -> None:

@@ -10,7 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from idx_files import COMPRESSED, CONTENTS, TEST, TRAIN, SmallFashionMNIST, SmallMNIST, idx_bytes, write_files
+from idx_files import (
+    COMPRESSED,
+    CONTENTS,
+    TEST,
+    TRAIN,
+    SmallFashionMNIST,
+    SmallMNIST,
+    idx_bytes,
+    peak_below,
+    write_files,
+)
 
 from minidl.data import MNIST
 from minidl.data.download import cache_folder
@@ -36,6 +46,51 @@ def test_layouts(tmp_path: Path, cache: Path, contents: dict[str, bytes], below:
     assert repr(dataset) == f"SmallMNIST(train=False, 20 images of 28 x 28, from {folder})"
     expected = np.frombuffer(CONTENTS["t10k-images-idx3-ubyte"], np.uint8)[16:].reshape(TEST, 1, 28, 28)
     np.testing.assert_array_equal(dataset.images, expected)
+
+
+DATA_SETS = {"MNIST": (SmallMNIST, "mnist"), "FashionMNIST": (SmallFashionMNIST, "fashion-mnist")}
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+@pytest.mark.parametrize("contents", [CONTENTS, COMPRESSED], ids=["plain", "gzip"])
+@pytest.mark.parametrize("dotted", ["images", "labels", "idx"])
+def test_the_names_that_7_zip_gives_its_files(
+    tmp_path: Path, cache: Path, name: str, contents: dict[str, bytes], dotted: str
+) -> None:
+    """Such as train-images.idx3-ubyte, which is what gzip had noted; of all files or some."""
+    kind, folder = DATA_SETS[name]
+    named = {key.replace("-idx", ".idx") if dotted in key else key: content for key, content in contents.items()}
+    for below in ("", folder):
+        root = tmp_path / f"data-{below}"
+        write_files(root / below, named)
+        for train, count in ((True, TRAIN), (False, TEST)):
+            assert len(kind(root, train, download=False)) == count
+
+
+def test_both_spellings_of_a_name_in_one_folder(tmp_path: Path, cache: Path) -> None:
+    folder = write_files(tmp_path / "data", {**CONTENTS, IMAGES.replace("-idx", ".idx"): b"something else"})
+    assert len(SmallMNIST(folder)) == TRAIN
+
+
+@pytest.mark.parametrize("kind", [SmallMNIST, SmallFashionMNIST])
+def test_a_count_is_judged_before_it_is_decompressed(tmp_path: Path, cache: Path, kind: type[MNIST]) -> None:
+    """4 MB of gzip took 4.3 GB and 72 s until its count was refused."""
+    zeros = gzip.compress(bytes(28 * 28 * 10_000), 1)
+    promised = (1300, 28, 28)
+    head = bytes([0, 0, 8, 3]) + b"".join(size.to_bytes(4, "big") for size in promised)
+    folder = write_files(tmp_path / "data", {**CONTENTS, IMAGES: gzip.compress(head) + zeros})
+    with (
+        peak_below(1 << 20),
+        pytest.raises(DataFileError, match=f"{IMAGES} holds uint8 of shape .*: 1300 images, expec"),
+    ):
+        kind(folder)
+    # A plain file, with all that it promises.
+    write_files(folder, {IMAGES: head + bytes(1300 * 28 * 28)})
+    with peak_below(1 << 20), pytest.raises(DataFileError, match="1300 images, expected 60"):
+        kind(folder)
+    write_files(folder, {IMAGES: CONTENTS[IMAGES], LABELS: idx_bytes(np.zeros(2_000_000, np.uint8))})
+    with peak_below(1 << 20), pytest.raises(DataFileError, match="2000000 labels, expected 60"):
+        kind(folder)
 
 
 def test_indexing(tmp_path: Path, cache: Path) -> None:

@@ -45,11 +45,11 @@ def _values(random: Random, found: list[Any]) -> Any:
     number = int(random.integers(2**62))
     fixed: list[Any] = [
         None, True, False, 0, 1, -1, 2, 3, 7, 600, 10**6, 2**31, 2**53, 2**63 - 1, 2**63, 2**64, 2**128, 10**300,
-        10**400, number, -number, 0.0, -0.5, 1.5, 1e-300, 1e308, "", "a", "1", "x" * 300, "\0", "é", "params", "forward",
-        "model.0.weight", "winograd_4x4", "MT19937", "1" * 5000, [], [[]], [1, 2, 3], [0] * 70, [1] * 70, [None], ["a"],
-        Pairs(), Pairs([["a", 1]]), Raw("NaN"), Raw("Infinity"), Raw("-Infinity"), Raw("1e999"), Raw("-0"), Raw(""),
-        Raw("1" * 5000), Raw('"\\ud800"'), Raw("nonsense"), _deep("list", 50), _deep("list", 990),
-        _deep("list", 100_000), _deep("dict", 300), _deep("tuple", 300),
+        10**400, number, -number, 0.0, -0.5, 1.5, 1e-300, 1e308, "", "a", "1", "x" * 300, "\0", "é", "params",
+        "forward", "model.0.weight", "winograd_4x4", "MT19937", "1" * 5000, [], [[]], [1, 2, 3], [0] * 70,
+        [1] * 70, [None], ["a"], Pairs(), Pairs([["a", 1]]), Raw("NaN"), Raw("Infinity"), Raw("-Infinity"),
+        Raw("1e999"), Raw("-0"), Raw(""), Raw("1" * 5000), Raw('"\\ud800"'), Raw("nonsense"), _deep("list", 50),
+        _deep("list", 990), _deep("list", 100_000), _deep("dict", 300), _deep("tuple", 300),
     ]  # fmt: skip
     names = ("$float", "$tuple", "$dict", "$array", "$other", "$")
     if random.random() < 0.25:
