@@ -161,11 +161,6 @@ MUTANTS = [
         "the mean is not divided by the deviation", ("data/test_transforms.py -k normalize",),
     ),
     Mutant(
-        "checkpoint-tuples", "checkpoint.py",
-        'return items if isinstance(value, list) else {"$tuple": items}', "return items",
-        "tuples come back as lists", ("test_checkpoint.py -k extra",),
-    ),
-    Mutant(
         "checkpoint-generator", "checkpoint.py",
         'default[""], "default generator")] if resumes else []', 'default[""], "default generator")] if named else []',
         "a resumed run draws other random numbers", ("test_survivors.py -k resumed",),

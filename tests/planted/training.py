@@ -255,10 +255,4 @@ MUTANTS = [
         "down, right = self.pixels - generator", "down, right = -self.pixels + generator",
         "another image for the same seed", ("data/test_transforms.py -k random_shift",),
     ),
-    Mutant(
-        "hash-last-piece", "data/idx.py",
-        "            each_piece(piece)\n            if stream.eof:\n",
-        "            if not stream.eof:\n                each_piece(piece)\n            else:\n",
-        "the last piece of a compressed file not hashed", ("data/test_idx.py -k sha256",),
-    ),
 ]  # fmt: skip
