@@ -28,7 +28,7 @@ def measuring() -> Iterator[None]:
 def key(direction: str, x: tuple[int, ...], weight: tuple[int, ...], window: Any, groups: int = 1) -> list[Any]:
     return [
         direction, x[0], x[1], weight[0], groups, *window.input_size, *window.kernel_size, *window.stride,
-        *window.padding, *window.dilation, *window.output_size, 4, _ext.instruction_set, minidl.get_num_threads(),
+        *window.padding, *window.dilation, *window.output_size, 4, _ext.instruction_set, minidl.get_num_threads(), "default",
     ]  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def test_what_was_recalled_is_judged_by_what_it_is_used_with() -> None:
     window = sliding_window("test", (6, 6), (1, 1))
     timing._Timing.recalled[tuple(key("forward", (1, 4, 6, 6), (4, 4, 1, 1), window))] = "winograd_4x4"
     tried: list[str] = []
-    name = timing.measured("forward", 1, 4, 4, 1, window, 4, tried.append)
+    name = timing.measured("forward", 1, 4, 4, 1, window, 4, "default", tried.append)
     assert name in tried and all(choice.refusal(name, 4, 4, 1, window, 4) is None for name in tried)
     assert timing._Timing.recalled == {}
 
@@ -108,7 +108,7 @@ WRONG_PARTS = [
 
 @pytest.mark.parametrize("entries", [
     3, None, "ab", {"a": 1}, [3], [[]], [["a", "im2col"]], [[GOOD]], [[GOOD, "im2col", 1]], [[GOOD, 3]], [[GOOD, None]],
-    [[GOOD, ["im2col"]]], [[GOOD[:-1], "im2col"]], [[[*GOOD, 1], "im2col"]], [[{"a": 1}, "im2col"]], [[None, "im2col"]],
+    [[GOOD, ["im2col"]]], [[GOOD[:-2], "im2col"]], [[[*GOOD, 1], "im2col"]], [[{"a": 1}, "im2col"]], [[None, "im2col"]],
     *WRONG_PARTS,
 ])  # fmt: skip
 def test_malformed_entries_are_refused_and_nothing_is_taken(entries: Any, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_malformed_entries_are_refused_and_nothing_is_taken(entries: Any, tmp_pa
 
 @pytest.mark.parametrize(("at", "value"), [
     (0, "backward"), (0, ""), (1, 0), (2, 0), (3, 0), (4, 0), (4, 2), (5, 0), (5, 2), (7, 0), (7, 12), (9, 0),
-    (13, 2**62), (15, 0), (15, 2**63), (17, 8), (17, 10**30), (19, 0), (19, 2), (19, 16),
+    (13, 2**62), (15, 0), (15, 2**63), (17, 8), (17, 10**30), (19, 0), (19, 2), (19, 16), (22, "slow"),
 ])  # fmt: skip
 def test_entries_of_no_convolution_are_forgotten(at: int, value: Any) -> None:
     kernels.recall_algorithms([[[*GOOD[:at], value, *GOOD[at + 1 :]], "im2col"], [GOOD, "direct"]])
@@ -136,6 +136,15 @@ def test_what_a_transposed_convolution_measured_is_recalled() -> None:
     minidl.benchmark_algorithms(False)
     kernels.recall_algorithms(before)
     assert kernels.remembered_algorithms() == before != []
+
+
+def test_entries_from_before_there_was_a_precision_are_taken_for_that_which_is_set() -> None:
+    try:
+        minidl.set_precision("fast")
+        kernels.recall_algorithms([[GOOD[:-1], "im2col"]])
+    finally:
+        minidl.set_precision("default")
+    assert kernels.remembered_algorithms() == [[[*GOOD[:-1], "fast"], "im2col"]]
 
 
 def test_what_is_recalled_takes_the_place_of_what_was_measured(tmp_path: Path) -> None:

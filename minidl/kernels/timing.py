@@ -14,7 +14,7 @@ from minidl import _ext
 from minidl.errors import ArgumentError, MinidlError, check_flag
 from minidl.geometry import Padding, Window, sliding_window
 from minidl.kernels.choice import COMPUTING, refusal, within_precision
-from minidl.runtime import get_num_threads
+from minidl.runtime import get_num_threads, get_precision
 
 __all__ = ["benchmark_algorithms", "is_measuring", "measured", "recall_algorithms", "remembered_algorithms"]
 
@@ -23,7 +23,7 @@ Key = tuple[str | int, ...]
 # What a key is made of, in this order.
 _KEY = (
     "direction", "N", "C", "F", "groups", "H", "W", "KH", "KW", "row stride", "column stride", "top", "bottom", "left",
-    "right", "row dilation", "column dilation", "OH", "OW", "itemsize", "instruction set", "threads",
+    "right", "row dilation", "column dilation", "OH", "OW", "itemsize", "instruction set", "threads", "precision",
 )  # fmt: skip
 
 
@@ -129,7 +129,10 @@ def recall_algorithms(entries: Any) -> None:
 
 def _read(i: int, entry: Any) -> tuple[Key, str]:
     """Key and name of an entry, if they have the form that `measured` gives them."""
-    kinds = (str, *[int] * (len(_KEY) - 3), str, int)
+    kinds = (str, *[int] * (len(_KEY) - 4), str, int, str)
+    if isinstance(entry, list | tuple) and entry and isinstance(entry[0], list) and len(entry[0]) == len(_KEY) - 1:
+        # From before choices were kept apart by precision: it was the run's, which the resumed one has set by now.
+        entry = [[*entry[0], get_precision()], *entry[1:]]
     if (
         isinstance(entry, list | tuple)
         and len(entry) == 2
@@ -150,6 +153,8 @@ def _applies(key: Key, name: str) -> bool:
     of: dict[str, Any] = dict(zip(_KEY, key, strict=True))
     C, F, groups, itemsize = of["C"], of["F"], of["groups"], of["itemsize"]
     if name not in COMPUTING or of["direction"] not in ("forward", "input", "weight") or itemsize not in (4, 8):
+        return False
+    if of["precision"] not in ("default", "fast"):
         return False
     if 0 in (of["N"], C, F, groups) or C % groups or F % groups:
         return False

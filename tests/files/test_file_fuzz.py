@@ -39,8 +39,8 @@ OPTIMIZERS: list[Callable[[Any], Any]] = [
 ]  # fmt: skip
 BITS = [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64, np.random.PCG64DXSM]
 CLOCKED = [
-    [["forward", 2, 20, 24, 1, 9, 8, 3, 3, 1, 1, 0, 0, 0, 0, 1, 1, 7, 6, 4, "v3", 2], "fft"],
-    [["weight", 4, 1, 2, 1, 6, 6, 3, 3, 1, 1, 0, 0, 0, 0, 1, 1, 4, 4, 4, "v3", 2], "winograd_4x4"],
+    [["forward", 2, 20, 24, 1, 9, 8, 3, 3, 1, 1, 0, 0, 0, 0, 1, 1, 7, 6, 4, "v3", 2, "default"], "fft"],
+    [["weight", 4, 1, 2, 1, 6, 6, 3, 3, 1, 1, 0, 0, 0, 0, 1, 1, 4, 4, 4, "v3", 2, "fast"], "winograd_4x4"],
 ]  # fmt: skip
 
 
