@@ -31,6 +31,7 @@ def config() -> dict[str, Any]:
         "instruction set": kernels.instruction_set(),
         "instruction sets built": ", ".join(kernels.instruction_sets()),
         "threads": runtime.get_num_threads(),
+        "threads from": runtime.num_threads_from(),
         "cores to use": runtime.available_cores(),
         "threads by": kernels.threads_by(),
         "blas": blas.get("internal_api", "unknown"),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
+import warnings
+import weakref
+from collections.abc import Mapping
 from functools import lru_cache
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -47,8 +51,42 @@ def available_cores() -> int:
     return max(1, min(cores, ceil(min(_cgroup_cores(), 2**20))))
 
 
+_MOST_THREADS = 1024
+
+
+def _threads_wanted(environment: Mapping[str, str]) -> tuple[int, str] | None:
+    """How many threads the environment asks for, and by which variable; None if by none.
+
+    Raises
+    ------
+    ArgumentError
+        If MINIDL_NUM_THREADS holds no such number. OMP_NUM_THREADS is everybody's, so that is ignored with a warning.
+    """
+    own = environment.get("MINIDL_NUM_THREADS", "").strip()
+    if own:
+        if not re.fullmatch(r"[0-9]{1,9}", own) or not 1 <= int(own) <= _MOST_THREADS:
+            raise ArgumentError(f"MINIDL_NUM_THREADS: must be an integer from 1 to {_MOST_THREADS}, got {own!r}")
+        return int(own), "MINIDL_NUM_THREADS"
+    everybodys = environment.get("OMP_NUM_THREADS", "").strip()
+    if everybodys:
+        # OpenMP has a number for each level of regions within regions; ours are all of the first.
+        levels = [level.strip() for level in everybodys.split(",")]
+        if all(re.fullmatch(r"[0-9]{1,9}", level) and int(level) >= 1 for level in levels):
+            return min(int(levels[0]), _MOST_THREADS), "OMP_NUM_THREADS"
+        warnings.warn(
+            f"OMP_NUM_THREADS must be an integer of at least 1, or several with commas between, got {everybodys!r}: "
+            "minidl ignores it",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return None
+
+
 class _Threads:
+    # By set_num_threads, by the environment when minidl was imported, and otherwise; None until it is asked for.
     wanted: int | None = None
+    environment = _threads_wanted(os.environ)
+    otherwise: int | None = None
     in_forked_child = False
 
 
@@ -60,7 +98,8 @@ def set_num_threads(threads: int) -> None:
     Parameters
     ----------
     threads : int
-        At least 1.
+        At least 1. Before it is set, the environment variable MINIDL_NUM_THREADS says how many there are, or else
+        OMP_NUM_THREADS, as they were when minidl was imported; without them it is the cores that this process may use.
 
     Raises
     ------
@@ -76,18 +115,31 @@ def set_num_threads(threads: int) -> None:
     1
     >>> minidl.set_num_threads(before)
     """
-    if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= 1024:
-        raise ArgumentError(f"set_num_threads: threads must be an integer from 1 to 1024, got {threads!r}")
+    if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= _MOST_THREADS:
+        raise ArgumentError(f"set_num_threads: threads must be an integer from 1 to {_MOST_THREADS}, got {threads!r}")
     _Threads.wanted = threads
 
 
 def get_num_threads() -> int:
-    """How many threads minidl's kernels use; by default the cores that this process may use."""
+    """How many threads minidl's kernels use: see `set_num_threads`; by default the cores that this process may use."""
     if _Threads.in_forked_child:
         return 1
-    if _Threads.wanted is None:
-        _Threads.wanted = available_cores()
-    return _Threads.wanted
+    # Never written back to `wanted`, which another Python thread may be setting.
+    return _Threads.wanted or _Threads.otherwise or _threads_otherwise()
+
+
+def _threads_otherwise() -> int:
+    _Threads.otherwise = count = available_cores() if _Threads.environment is None else _Threads.environment[0]
+    return count
+
+
+def num_threads_from() -> str:
+    """What says how many threads there are: set_num_threads, a variable of the environment, or else."""
+    if _Threads.in_forked_child:
+        return "a forked process has one"
+    if _Threads.wanted is not None:
+        return "set_num_threads"
+    return "cores to use" if _Threads.environment is None else _Threads.environment[1]
 
 
 def threads_for(work: int) -> int:
@@ -154,6 +206,31 @@ def _set_blas_threads(library: Any, threads: int) -> None:
     getattr(library, "_real_set_num_threads", library.set_num_threads)(threads)
 
 
+if TYPE_CHECKING:
+    from functools import cached_property as computed_once
+else:
+
+    class computed_once:
+        """An attribute that is computed when it is first asked for.
+
+        As functools.cached_property, but for the lock that one has in Python 3.11, the same for all objects: another
+        thread may hold it when this process forks, and the child would wait for it. Two threads that ask at once may
+        both compute the value.
+        """
+
+        def __init__(self, function):
+            self._function, self.__doc__ = function, function.__doc__
+
+        def __set_name__(self, owner, name):
+            self._name = name
+
+        def __get__(self, instance, owner=None):
+            if instance is None:
+                return self
+            value = instance.__dict__[self._name] = self._function(instance)
+            return value
+
+
 class _SingleThreadedBlas:
     """Holds SciPy's BLAS at one thread while any of minidl's kernels runs.
 
@@ -189,8 +266,45 @@ class _SingleThreadedBlas:
 single_threaded_blas = _SingleThreadedBlas()
 
 
+class _Locks:
+    """Locks for what all Python threads share; a forked child has new ones, whoever held them in its parent."""
+
+    def __init__(self) -> None:
+        # While a gradient is added to a tensor's.
+        self.gradients = threading.RLock()
+        # While running statistics take a batch in.
+        self.statistics = threading.RLock()
+        # While the first call of a layer gives it its size and draws its parameters.
+        self.sizes = threading.RLock()
+
+
+locks = _Locks()
+
+
+# The locks that NumPy's generators are drawn from under: those that minidl holds, by their ids.
+_generator_locks: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+
+
+class _Forking(threading.local):
+    held: list[Any] = []
+
+
+_forking = _Forking()
+
+
+def fork_safe(generator: Any) -> Any:
+    """The same generator (or what is none); a fork waits from now on until no other thread draws from it.
+
+    Otherwise the child would wait for ever, since a lock that is held in the parent has nobody to let go of it there.
+    """
+    if isinstance(generator, np.random.Generator):
+        lock: Any = generator.bit_generator.lock
+        _generator_locks[id(lock)] = lock
+    return generator
+
+
 class _Random:
-    generator = np.random.default_rng()
+    generator = fork_safe(np.random.default_rng())
 
 
 def default_generator() -> np.random.Generator:
@@ -220,16 +334,33 @@ def manual_seed(seed: int) -> np.random.Generator:
     """
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise ArgumentError(f"manual_seed: seed must be a non-negative integer, got {seed!r}")
-    # The same object, so that whoever holds it sees the new state.
-    _Random.generator.bit_generator.state = np.random.default_rng(int(seed)).bit_generator.state
+    # The same object, so that whoever holds it sees the new state; none of it while another thread draws.
+    bits = _Random.generator.bit_generator
+    with bits.lock:
+        bits.state = np.random.default_rng(int(seed)).bit_generator.state
     return _Random.generator
+
+
+def _before_fork() -> None:
+    # NumPy's generators can't be given a new lock, so a fork takes theirs, as long as a draw takes.
+    _forking.held = held = [lock for ref in _generator_locks.valuerefs() if (lock := ref()) is not None]
+    for lock in held:
+        lock.acquire()
+
+
+def _after_fork() -> None:
+    held, _forking.held = _forking.held, []
+    for lock in held:
+        lock.release()
 
 
 def _after_fork_in_child() -> None:
     # GNU OpenMP's threads do not survive a fork, and a lock may have been held by a thread that did not either.
     _Threads.in_forked_child = True
     single_threaded_blas.__init__()  # type: ignore[misc]
+    locks.__init__()  # type: ignore[misc]
+    _after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)

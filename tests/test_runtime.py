@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -70,13 +71,58 @@ class TestThreads:
             "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); import minidl; "
             "print(minidl.get_num_threads())"
         )
-        result = run(program)
+        result = run(program, OMP_NUM_THREADS="", MINIDL_NUM_THREADS="")
         assert (result.returncode, result.stdout.strip()) == (0, "1"), result.stderr
 
     def test_default_is_at_most_the_cores_of_this_process(self) -> None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        result = run("import minidl; print(minidl.get_num_threads())")
+        result = run("import minidl; print(minidl.get_num_threads())", OMP_NUM_THREADS="", MINIDL_NUM_THREADS="")
         assert 1 <= int(result.stdout) <= cores
+
+
+class TestEnvironment:
+    @pytest.mark.parametrize(
+        ("own", "everybodys", "expected"),
+        [
+            (None, None, None), ("", "", None), (None, "1", (1, "OMP_NUM_THREADS")),
+            (None, " 4 ", (4, "OMP_NUM_THREADS")), (None, "4,2", (4, "OMP_NUM_THREADS")),
+            (None, "5000", (1024, "OMP_NUM_THREADS")), ("3", None, (3, "MINIDL_NUM_THREADS")),
+            ("3", "1", (3, "MINIDL_NUM_THREADS")), (" 1024 ", "abc", (1024, "MINIDL_NUM_THREADS")),
+            ("", "2", (2, "OMP_NUM_THREADS")),
+        ],
+    )  # fmt: skip
+    def test_what_is_heeded(self, own: Any, everybodys: Any, expected: Any) -> None:
+        given = {"MINIDL_NUM_THREADS": own, "OMP_NUM_THREADS": everybodys}
+        assert runtime._threads_wanted({k: v for k, v in given.items() if v is not None}) == expected
+
+    @pytest.mark.parametrize("value", ["0", "-1", "abc", "1.5", "4,", "4,0", "4,abc", "٤", "1" * 5000])
+    def test_everybodys_is_ignored_with_a_warning(self, value: str) -> None:
+        with pytest.warns(RuntimeWarning, match="OMP_NUM_THREADS must be an integer of at least 1.*minidl ignores it"):
+            assert runtime._threads_wanted({"OMP_NUM_THREADS": value}) is None
+
+    @pytest.mark.parametrize("value", ["0", "-1", "abc", "1.5", "4,2", "1025", "٤", "1" * 5000])
+    def test_minidls_own_is_refused(self, value: str) -> None:
+        with pytest.raises(ArgumentError, match="MINIDL_NUM_THREADS: must be an integer from 1 to 1024, got '"):
+            runtime._threads_wanted({"MINIDL_NUM_THREADS": value, "OMP_NUM_THREADS": "2"})
+
+    def test_in_a_process_of_its_own(self) -> None:
+        program = "import minidl; print(minidl.get_num_threads()); minidl.show_config()"
+        result = run(program, OMP_NUM_THREADS="1", MINIDL_NUM_THREADS="")
+        assert result.stdout.startswith("1\n") and "\nthreads: 1\nthreads from: OMP_NUM_THREADS\n" in result.stdout
+        result = run(program, OMP_NUM_THREADS="1", MINIDL_NUM_THREADS="3")
+        assert result.stdout.startswith("3\n") and "\nthreads: 3\nthreads from: MINIDL_NUM_THREADS\n" in result.stdout
+        result = run(program, MINIDL_NUM_THREADS="all")
+        assert result.returncode == 1 and "ArgumentError: MINIDL_NUM_THREADS: must be an integer" in result.stderr
+
+    def test_where_the_number_comes_from(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(runtime._Threads, "wanted", None)
+        monkeypatch.setattr(runtime._Threads, "otherwise", None)
+        monkeypatch.setattr(runtime._Threads, "environment", None)
+        assert (minidl.get_num_threads(), runtime.num_threads_from()) == (runtime.available_cores(), "cores to use")
+        minidl.set_num_threads(5)
+        assert (minidl.get_num_threads(), runtime.num_threads_from()) == (5, "set_num_threads")
+        monkeypatch.setattr(runtime._Threads, "in_forked_child", True)
+        assert (minidl.get_num_threads(), runtime.num_threads_from()) == (1, "a forked process has one")
 
 
 class TestBlas:
@@ -418,6 +464,86 @@ class TestFork:
             stop.set()
             worker.join()
         assert codes == [0] * 5
+
+    @staticmethod
+    def draws(generator: np.random.Generator) -> bool:
+        return 0 <= generator.random() < 1
+
+    @pytest.mark.parametrize("owner", ["minidl", "loader", "dropout", "dense", "embedding"])
+    def test_while_another_thread_draws(self, owner: str) -> None:
+        """A lock of NumPy's that nobody lets go of in the child: it waited for ever."""
+        own = np.random.default_rng(0)
+        generator = {
+            "minidl": minidl.default_generator,
+            "loader": lambda: minidl.data.DataLoader([1.0, 2.0], shuffle=True).generator,
+            "dropout": lambda: minidl.nn.Dropout(generator=own).generator,
+            "dense": lambda: minidl.nn.Dense(2, 2, generator=own)._generator,
+            "embedding": lambda: minidl.nn.Embedding(2, 2, generator=own)._generator,
+        }[owner]()
+        is_held, stop = threading.Event(), threading.Event()
+
+        def draw() -> None:
+            while not stop.is_set():
+                with generator.bit_generator.lock:
+                    is_held.set()
+                    time.sleep(0.02)
+
+        worker = threading.Thread(target=draw)
+        worker.start()
+        try:
+            assert is_held.wait(60)
+            codes = [self.fork(lambda: self.draws(generator)) for _ in range(3)]
+        finally:
+            stop.set()
+            worker.join()
+        assert codes == [0] * 3
+        assert self.draws(generator), "the parent goes on"
+
+    def test_a_child_draws_what_its_parent_would(self) -> None:
+        minidl.manual_seed(3)
+        expected = np.random.default_rng(3).random()
+        assert self.fork(lambda: minidl.default_generator().random() == expected) == 0
+        assert minidl.default_generator().random() == expected
+
+    @pytest.mark.parametrize("name", ["gradients", "statistics", "sizes"])
+    def test_while_another_thread_holds_a_lock_of_ours(self, name: str) -> None:
+        is_held, go_on = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with getattr(runtime.locks, name):
+                is_held.set()
+                go_on.wait(60)
+
+        def child() -> bool:
+            model = minidl.nn.Sequential(minidl.nn.Dense(None, 3), minidl.nn.BatchNorm1d(3))
+            model(minidl.tensor([[1.0, 2.0], [3.0, 5.0]])).sum().backward()
+            return model[0].weight.grad is not None
+
+        worker = threading.Thread(target=hold)
+        worker.start()
+        try:
+            assert is_held.wait(60)
+            assert self.fork(child) == 0
+        finally:
+            go_on.set()
+            worker.join()
+
+    def test_forks_of_several_threads(self) -> None:
+        codes: list[int] = []
+        workers = [
+            threading.Thread(target=lambda: codes.append(self.fork(lambda: self.draws(minidl.default_generator()))))
+            for _ in range(4)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert codes == [0] * 4
+
+    def test_nothing_that_is_computed_once_holds_a_lock(self) -> None:
+        """Python 3.11's cached_property has one for all objects, which a child may find held."""
+        package = pathlib.Path(minidl.__file__).parent
+        assert not [path.name for path in package.rglob("*.py") if "import cached_property\n" in path.read_text()]
 
     def test_multiprocessing(self, parent: str) -> None:
         context = multiprocessing.get_context("fork")

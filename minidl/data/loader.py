@@ -12,6 +12,7 @@ from minidl.data.dataset import check_dataset
 from minidl.data.transforms import Transform
 from minidl.errors import ArgumentError, DTypeError, StateDictError
 from minidl.files import set_generator_state
+from minidl.runtime import default_generator, fork_safe
 from minidl.tensor import Tensor
 
 
@@ -110,7 +111,7 @@ class DataLoader:
         self.shuffle = bool(shuffle)
         self.drop_last = bool(drop_last)
         self.num_samples = None if num_samples is None else int(num_samples)
-        self.generator = _make_generator(generator)
+        self.generator = fork_safe(_make_generator(generator))
         self.transform = transform
         self.collate_fn = collate_fn
         self.epoch = 0
@@ -276,8 +277,6 @@ def _with_tensors(batch: Any) -> Any:
 
 def _make_generator(generator: np.random.Generator | int | None) -> np.random.Generator:
     if generator is None:
-        from minidl.runtime import default_generator
-
         return np.random.default_rng(default_generator().integers(2**63))
     if isinstance(generator, np.random.Generator):
         return generator

@@ -6,7 +6,7 @@ A precision that is not given is the one that is set.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from minidl.kernels.row_winograd import (
 )
 from minidl.kernels.timing import is_measuring, measured
 from minidl.kernels.winograd import WINOGRAD
-from minidl.runtime import get_precision
+from minidl.runtime import computed_once, get_precision
 
 __all__ = ["Computing", "conv2d", "conv2d_input_gradient", "conv2d_weight_gradient"]
 
@@ -77,17 +77,17 @@ class Computing:
         self.precision = precision
         self._how = algorithm, N, C, len(weight), groups, window, x.dtype, precision
 
-    @cached_property
+    @computed_once
     def forward(self) -> Callable[..., Array]:
         """Of the images, the filters and the bias or None."""
         return _computing("forward", *self._how)
 
-    @cached_property
+    @computed_once
     def input_gradient(self) -> Callable[..., Array]:
         """Of the output's gradient and the filters."""
         return _computing("input", *self._how)
 
-    @cached_property
+    @computed_once
     def weight_gradient(self) -> Callable[..., Array]:
         """Of the images and the output's gradient."""
         return _computing("weight", *self._how)

@@ -81,7 +81,9 @@ def measured(
         direction, N, C, F, groups, *window.input_size, *window.kernel_size, *window.stride, *window.padding,
         *window.dilation, *window.output_size, itemsize, _ext.instruction_set, get_num_threads(), precision,
     )  # fmt: skip
-    if key not in _Timing.found:
+    # Read once: another thread may have them forgotten, or measure the same.
+    found = _Timing.found
+    if key not in found:
         applying = [
             name
             for name in COMPUTING
@@ -89,8 +91,9 @@ def measured(
             and within_precision(name, direction, C, F, window, precision)
         ]
         recalled = _Timing.recalled.pop(key, "")
-        _Timing.found[key] = recalled if recalled in applying else min(applying, key=lambda name: _seconds(run, name))
-    return _Timing.found[key]
+        name = recalled if recalled in applying else min(applying, key=lambda name: _seconds(run, name))
+        found.setdefault(key, name)
+    return found[key]
 
 
 def _seconds(run: Callable[[str], Any], name: str) -> float:
@@ -105,7 +108,8 @@ def _seconds(run: Callable[[str], Any], name: str) -> float:
 
 def remembered_algorithms() -> list[list[Any]]:
     """What was measured, as JSON holds it."""
-    return [[list(key), name] for key, name in {**_Timing.recalled, **_Timing.found}.items()]
+    # Copies, since another thread may add to them meanwhile.
+    return [[list(key), name] for key, name in (_Timing.recalled.copy() | _Timing.found.copy()).items()]
 
 
 def recall_algorithms(entries: Any) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from minidl import functional as F
 from minidl.functional.dropout import check_probability
 from minidl.nn.module import Module
+from minidl.runtime import fork_safe
 
 __all__ = ["Dropout", "Dropout2d"]
 
@@ -29,7 +30,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, *, generator: np.random.Generator | None = None) -> None:
         check_probability(type(self).__name__, p)
-        self.p, self.generator = p, generator
+        self.p, self.generator = p, fork_safe(generator)
 
     def forward(self, input: Any) -> Any:
         """Drop in training mode, else nothing."""

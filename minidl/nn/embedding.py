@@ -15,6 +15,7 @@ from minidl.nn.init import normal_
 from minidl.nn.module import Module
 from minidl.nn.parameter import Parameter
 from minidl.ops._common import as_tensor, check_floating
+from minidl.runtime import fork_safe
 
 __all__ = ["Embedding"]
 
@@ -74,7 +75,7 @@ class Embedding(Module):
         self.embedding_dim: int = check_size(layer, "embedding_dim", embedding_dim)  # type: ignore[assignment]
         self._set_options(padding_idx, max_norm, norm_type, scale_grad_by_freq)
         dtype = get_default_dtype() if dtype is None else to_dtype(layer, dtype)
-        self._generator = generator
+        self._generator = fork_safe(generator)
         self.weight = Parameter(np.empty((self.num_embeddings, self.embedding_dim), dtype))
         self.reset_parameters()
 

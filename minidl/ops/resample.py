@@ -6,12 +6,11 @@ other, by a matrix with few entries. So there is one op for them, whose gradient
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 
 from minidl.autograd import Op
 from minidl.memory import new_array
+from minidl.runtime import computed_once
 
 Array = np.ndarray
 # How many positions are added before and after, for each dimension; less than 0 to crop.
@@ -48,12 +47,12 @@ class SparseMatrix:
     def __init__(self, shape: tuple[int, int], rows: Array, columns: Array, weights: Array | None = None) -> None:
         self.shape, self.rows, self.columns, self.weights = shape, rows, columns, weights
 
-    @cached_property
+    @computed_once
     def transposed(self) -> SparseMatrix:
         """Rows and columns exchanged."""
         return SparseMatrix(self.shape[::-1], self.columns, self.rows, self.weights)
 
-    @cached_property
+    @computed_once
     def _terms(self) -> list[tuple[Array | slice, Array | slice, Array | None]]:
         """The entries as rows, columns and weights, cut so that no row is twice in one piece: each a pass of NumPy."""
         order = np.argsort(self.rows, kind="stable")
@@ -70,11 +69,11 @@ class SparseMatrix:
             for piece in np.split(by_rank, ends)[:-1]
         ]  # fmt: skip
 
-    @cached_property
+    @computed_once
     def _has_no_empty_row(self) -> bool:
         return bool(np.bincount(self.rows, minlength=self.shape[0]).all())
 
-    @cached_property
+    @computed_once
     def _column_of_row(self) -> Array:
         """Where each row has its 1, of a matrix whose rows have one."""
         column = np.empty(self.shape[0], np.intp)
