@@ -11,19 +11,24 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable
+from itertools import takewhile
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import numpy as np
 
 from minidl.dtypes import to_array
-from minidl.errors import DTypeError, GraphError
+from minidl.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from minidl.grad_mode import state
+from minidl.runtime import locks
 
 Array = np.ndarray
 
 _order = itertools.count()
-# Of what was saved but is neither an input nor the result: which of them it is, their version, and its count then.
-_NO_SOURCE: tuple[int | None, list | None, int] = (None, None, 0)
+# Of an array that is saved: which input it is (-1 for the result), the version of that and its count then, and the
+# array's shape and dtype then.
+_Source = tuple[int | None, list | None, int, tuple[int, ...] | None, np.dtype | None]
+_NOTHING_SAVED: _Source = (None, None, 0, None, None)
 
 
 class RemovableHandle:
@@ -43,27 +48,91 @@ class RemovableHandle:
 
 
 class TensorBase:
-    """What the graph needs of a tensor; `minidl.Tensor` adds operators and methods."""
+    """What the graph needs of a tensor; `minidl.Tensor` adds operators and methods.
 
-    __slots__ = ("__weakref__", "_hooks", "_op", "_requires_grad", "_version", "data", "grad")
+    `data` and `grad` are what users see of `_data` and `_grad`, and check what is assigned: kernels trust an array's
+    type, and optimisers the shape of a gradient. Within minidl `_data` is quicker, and the way around the checks.
+    """
 
-    data: Array
-    grad: Any
+    __slots__ = ("__weakref__", "_data", "_grad", "_hooks", "_op", "_requires_grad", "_version")
+
+    _data: Array
+    _grad: Any
     _op: Op | None
     _hooks: list[Callable] | None
     # [number of in-place changes, whether a view shares the memory]; views share the list itself.
     _version: list
 
-    def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False) -> None:
-        self.data = to_array("Tensor", data.data if isinstance(data, TensorBase) else data, dtype)
-        self.grad = None
+    def __init__(self, data: Any = (), dtype: Any = None, requires_grad: bool = False, *sizes: Any) -> None:
+        if sizes or (isinstance(data, int | np.integer) and not isinstance(data, bool)):
+            raise self._refused((data, dtype, requires_grad, *sizes))
+        self._data = to_array("Tensor", data._data if isinstance(data, TensorBase) else data, dtype)
+        self._grad = None
         self._op = None
         self._hooks = None
-        is_shared = isinstance(data, TensorBase) and np.may_share_memory(self.data, data.data)
+        is_shared = isinstance(data, TensorBase) and np.may_share_memory(self._data, data._data)
         self._version = data._version if is_shared else [0, False]
         self._requires_grad = False
         if requires_grad:
             self.requires_grad = True
+
+    def _refused(self, given: tuple) -> ArgumentError:
+        """The error for an int in the place of data: PyTorch's constructor takes it for a size, NumPy's for a value."""
+        sizes = list(takewhile(lambda value: type(value) is int or isinstance(value, np.integer), given))
+        text, name = ", ".join(map(str, sizes)), type(self).__name__
+        if not sizes:
+            return ArgumentError(f"{name}: the arguments are data, dtype and requires_grad, got {len(given)}")
+        if len(sizes) > 1:
+            return ArgumentError(f"{name}: data must be values, got the sizes {text}; write minidl.zeros({text})")
+        return ArgumentError(
+            f"{name}: data must be values, but {text} may be a size; write minidl.tensor({text}) for the number, or "
+            f"minidl.zeros({text}) for so many elements"
+        )
+
+    def _set_data(self, value: Any) -> None:
+        if value is self._data:
+            # What `x.data += 1` assigns.
+            return
+        if isinstance(value, TensorBase):
+            array, version = value._data, value._version
+        elif isinstance(value, np.ndarray | np.generic):
+            array = to_array("Tensor.data", value)
+            version = self._version if np.may_share_memory(array, self._data) else [0, False]
+        else:
+            raise DTypeError(f"Tensor.data: only a tensor or an array can be assigned, got {type(value).__name__}")
+        if self._requires_grad and array.dtype.kind != "f":
+            raise DTypeError(
+                f"Tensor.data: a tensor that requires gradients must be float32 or float64, got {array.dtype}; "
+                "convert it with astype()"
+            )
+        self._data, self._version = array, version
+
+    def _set_grad(self, value: Any) -> None:
+        if value is not None:
+            if not isinstance(value, TensorBase):
+                raise DTypeError(
+                    f"Tensor.grad: only a tensor or None can be assigned, got {type(value).__name__}; "
+                    "minidl.tensor() makes a tensor of an array"
+                )
+            if value is self:
+                raise GraphError("Tensor.grad: a tensor can't be its own gradient; use clone()")
+            found, own = value._data, self._data
+            if found.shape != own.shape:
+                raise ShapeError(f"Tensor.grad: a tensor of shape {own.shape} can't have a gradient of {found.shape}")
+            if found.dtype != own.dtype:
+                raise DTypeError(
+                    f"Tensor.grad: a tensor of {own.dtype} can't have a gradient of {found.dtype}; "
+                    "convert it with astype()"
+                )
+        self._grad = value
+
+    # Read by C code, since a getter in Python would take twice as long.
+    data = property(
+        attrgetter("_data"),
+        lambda self, value: self._set_data(value),
+        doc="The values, as an array that shares the tensor's memory.",
+    )
+    grad = property(attrgetter("_grad"), _set_grad, doc="The sum of the gradients that came here, or None.")
 
     @property
     def requires_grad(self) -> bool:
@@ -72,8 +141,8 @@ class TensorBase:
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        if value and self.data.dtype.kind != "f":
-            raise DTypeError(f"requires_grad: only float32 and float64 tensors have gradients, got {self.data.dtype}")
+        if value and self._data.dtype.kind != "f":
+            raise DTypeError(f"requires_grad: only float32 and float64 tensors have gradients, got {self._data.dtype}")
         if self._op is not None and not value:
             raise GraphError("requires_grad: a recorded result can't stop requiring gradients; use detach()")
         self._requires_grad = bool(value)
@@ -109,8 +178,9 @@ class TensorBase:
                 tensor = target()
                 if tensor is not None:
                     # A copy, since the gradients of views of each other share memory on their way.
-                    own = grad if grad._op is not None else wrap(grad.data.copy())
-                    tensor.grad = own if tensor.grad is None else tensor.grad + own
+                    own = grad if grad._op is not None else wrap(grad._data.copy())
+                    with locks.gradients:
+                        tensor._grad = own if tensor._grad is None else tensor._grad + own
 
             self.register_hook(keep)
 
@@ -128,8 +198,8 @@ def set_tensor_class(cls: type) -> None:
 def wrap(data: Array, op: Op | None = None, version: list | None = None) -> Any:
     """A tensor around an array that is known to be fit, without the checks of the constructor."""
     tensor = _tensor_class.__new__(_tensor_class)
-    tensor.data = data if type(data) is Array else np.asarray(data)
-    tensor.grad = None
+    tensor._data = data if type(data) is Array else np.asarray(data)
+    tensor._grad = None
     tensor._op = op
     tensor._hooks = None
     tensor._version = [0, False] if version is None else version
@@ -152,14 +222,20 @@ class Op:
     is_view: ClassVar[bool] = False
     # Whether the arrays from backward_arrays are new and nobody else's, so that a leaf may keep them uncopied.
     owns_gradients: ClassVar[bool] = False
+    # How many of the arrays that are saved, from the first on, are refused if their shape or dtype has changed.
+    num_checked: ClassVar[int] = 2**30
 
     needs: tuple[bool, ...] = ()
     hooks: list[Callable] | None = None
     edges: tuple[Op | TensorBase | None, ...] = ()
+    # Of the result, when it was recorded.
     shape: tuple[int, ...] = ()
+    _dtype: np.dtype | None = None
     order = -1
     _to_save: tuple[Array | None, ...] | None = ()
-    _saved_sources: list[tuple[int | None, list | None, int]] = []
+    _saved_sources: list[_Source] = []
+    # Of what a backward pass works with in place of a node of the graph: that node.
+    _node: Op | None = None
 
     @property
     def name(self) -> str:
@@ -178,8 +254,8 @@ class Op:
         """Do what `backward` does, with arrays and unrecorded."""
         grads = self.backward(wrap(grad))
         if type(grads) is tuple:
-            return tuple([None if g is None else g.data for g in grads])
-        return grads.data
+            return tuple([None if g is None else g._data for g in grads])
+        return grads._data
 
     def save(self, *arrays: Array | None) -> None:
         """Keep arrays (inputs, the result, or others) for the backward pass."""
@@ -195,7 +271,7 @@ class Op:
                 arrays.append(None)
                 needs.append(False)
             else:
-                arrays.append(t.data)
+                arrays.append(t._data)
                 needs.append(t._requires_grad)
         if True in needs and state.recording:
             self.needs = tuple(needs)
@@ -208,17 +284,18 @@ class Op:
     def _record(self, inputs: tuple, arrays: list, data: Array) -> Any:
         self.edges = tuple([(t._op or t) if t is not None and t._requires_grad else None for t in inputs])
         self.order = next(_order)
-        self.shape = data.shape
+        self.shape, self._dtype = data.shape, data.dtype
         result = wrap(data, self)
         if self.is_view:
             self._share_version(result, inputs[0])
         if self._to_save:
             self._saved_sources = sources = []
-            count = len(arrays)
+            count, checked = len(arrays), self.num_checked
             for at, array in enumerate(self._to_save):
                 if array is None:
-                    sources.append(_NO_SOURCE)
+                    sources.append(_NOTHING_SAVED)
                     continue
+                shape, dtype = (array.shape, array.dtype) if at < checked else (None, None)
                 if array is data:
                     source, version = -1, result._version
                 elif at < count and array is arrays[at]:
@@ -230,17 +307,24 @@ class Op:
                             source, version = i, inputs[i]._version
                             break
                     else:
-                        sources.append(_NO_SOURCE)
+                        sources.append((None, None, 0, shape, dtype))
                         continue
-                sources.append((source, version, version[0]))
+                sources.append((source, version, version[0], shape, dtype))
         return result
 
     @staticmethod
     def _share_version(result: TensorBase, base: TensorBase) -> None:
-        if np.may_share_memory(result.data, base.data):
+        if np.may_share_memory(result._data, base._data):
             result._version = base._version
             # A recorded change to one of them would be missing from the history of the other.
             result._version[1] = True
+
+    def for_pass(self, needs: tuple[bool, ...]) -> Op:
+        """What computes these gradients alone: the node's twin, since other threads may read the node's own `needs`."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin.needs, twin._node = needs, self
+        return twin
 
     def saved_arrays(self) -> tuple:
         """What `save` kept, as arrays.
@@ -248,20 +332,32 @@ class Op:
         Raises
         ------
         GraphError
-            If it was freed, or modified in place since.
+            If it was freed, modified in place since, or given another shape or dtype.
         """
-        if self._to_save is None:
-            raise GraphError(
-                f"{self.name}: backward through this graph a second time, after what it saved was freed; "
-                "pass retain_graph=True to the first backward"
-            )
-        for _, version, count in self._saved_sources:
+        # Read once, since a pass in another thread may free it.
+        arrays = self._to_save
+        if arrays is None:
+            raise self.freed()
+        for array, (_, version, count, shape, dtype) in zip(arrays, self._saved_sources):  # noqa: B905 (as long)
             if version is not None and version[0] != count:
                 raise GraphError(
                     f"{self.name}: a value saved for the backward pass was modified in place afterwards "
                     f"(it was at version {count}, it is at {version[0]}); clone() it first"
                 )
-        return self._to_save
+            # NumPy lets an array's shape and dtype be set in place, and its memory be resized.
+            if array is not None and shape is not None and (array.shape != shape or array.dtype != dtype):
+                raise GraphError(
+                    f"{self.name}: a value saved for the backward pass was {dtype} of shape {shape}, and has been made "
+                    f"{array.dtype} of shape {array.shape} in place; clone() it first"
+                )
+        return arrays
+
+    def freed(self) -> GraphError:
+        """The error of a pass that needs what another one has freed."""
+        return GraphError(
+            f"{self.name}: backward through this graph a second time, after what it saved was freed; "
+            "pass retain_graph=True to the first backward"
+        )
 
     @property
     def saved(self) -> tuple:
@@ -270,15 +366,15 @@ class Op:
         if not state.recording:
             return tuple([None if array is None else wrap(array) for array in arrays])
         tensors: list[Any] = []
-        for array, (source, version, _) in zip(arrays, self._saved_sources, strict=True):
-            edge = self if source == -1 else None if source is None else self.edges[source]
+        for array, (source, version, *_) in zip(arrays, self._saved_sources, strict=True):
+            edge = (self._node or self) if source == -1 else None if source is None else self.edges[source]
             if array is None:
                 tensors.append(None)
             elif edge is None:
                 tensors.append(wrap(array, None, version))
             elif isinstance(edge, Op):
                 tensors.append(wrap(array, edge, version))
-            elif edge.data is array:
+            elif edge._data is array:
                 tensors.append(edge)
             else:
                 raise GraphError(f"{self.name}: the data of a leaf were replaced after the forward pass")

@@ -17,24 +17,26 @@ from minidl.autograd import Op, TensorBase, wrap
 from minidl.dtypes import to_array
 from minidl.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from minidl.grad_mode import state
+from minidl.runtime import locks
 
 Array = np.ndarray
 
 
 def _start_gradient(op: str, output: TensorBase, gradient: Any) -> Array | TensorBase:
+    data = output._data
     if gradient is None:
-        if output.data.size != 1:
+        if data.size != 1:
             raise ShapeError(
-                f"{op}: a gradient must be given for a result of shape {output.data.shape}; only a single number has 1"
+                f"{op}: a gradient must be given for a result of shape {data.shape}; only a single number has 1"
             )
-        start = np.empty(output.data.shape, output.data.dtype)
+        start = np.empty(data.shape, data.dtype)
         start.fill(1)
         return start
-    given = gradient if isinstance(gradient, TensorBase) else wrap(to_array(op, gradient, output.data.dtype))
-    if given.data.shape != output.data.shape:
-        raise ShapeError(f"{op}: gradient has shape {given.data.shape}, the result {output.data.shape}")
-    if given.data.dtype != output.data.dtype:
-        raise DTypeError(f"{op}: gradient has dtype {given.data.dtype}, the result {output.data.dtype}")
+    given = gradient if isinstance(gradient, TensorBase) else wrap(to_array(op, gradient, data.dtype))
+    if given._data.shape != data.shape:
+        raise ShapeError(f"{op}: gradient has shape {given._data.shape}, the result {data.shape}")
+    if given._data.dtype != data.dtype:
+        raise DTypeError(f"{op}: gradient has dtype {given._data.dtype}, the result {data.dtype}")
     return given
 
 
@@ -64,23 +66,30 @@ def _leading(waiting: list[Op], targets: set[int]) -> dict[int, tuple[bool, ...]
 
 
 def _call_hooks(hooks: list[Callable] | None, grad: Any) -> Any:
+    before = grad._data if isinstance(grad, TensorBase) else grad
+    # Taken before, since a hook may set both in place.
+    shape, dtype = before.shape, before.dtype
     for hook in list(hooks or ()):
         tensor = grad if isinstance(grad, TensorBase) else wrap(grad)
-        replaced = hook(tensor)
-        if replaced is not None:
-            # Kernels trust the shape and dtype of a gradient.
-            if not isinstance(replaced, TensorBase):
-                raise DTypeError(f"hook: must return a tensor or None, got {type(replaced).__name__}")
-            if replaced.data.shape != tensor.data.shape:
-                raise ShapeError(f"hook: returned shape {replaced.data.shape} for a gradient of {tensor.data.shape}")
-            if replaced.data.dtype != tensor.data.dtype:
-                raise DTypeError(f"hook: returned {replaced.data.dtype} for a gradient of {tensor.data.dtype}")
-            grad = replaced if isinstance(grad, TensorBase) else replaced.data
+        returned = hook(tensor)
+        if returned is not None and not isinstance(returned, TensorBase):
+            raise DTypeError(f"hook: must return a tensor or None, got {type(returned).__name__}")
+        found = tensor if returned is None else returned
+        # Kernels trust the shape and dtype of a gradient; the hook may have set the data of the one that it got.
+        what = "made it" if returned is None else "returned"
+        if found._data.shape != shape:
+            raise ShapeError(f"hook: {what} shape {found._data.shape} for a gradient of {shape}")
+        if found._data.dtype != dtype:
+            raise DTypeError(f"hook: {what} {found._data.dtype} for a gradient of {dtype}")
+        grad = found if isinstance(grad, TensorBase) else found._data
     return grad
 
 
 def _sum(one: Any, other: Any) -> Any:
-    total = one + other
+    try:
+        total = one + other
+    except ValueError as error:
+        raise GraphError(f"backward: gradients of one value have different shapes: {error}") from None
     return np.asarray(total) if isinstance(total, np.generic) else total
 
 
@@ -113,11 +122,15 @@ def run_backward(
         if create_graph:
             start = start if isinstance(start, TensorBase) else wrap(start)
         else:
-            start = start.data if isinstance(start, TensorBase) else start
+            start = start._data if isinstance(start, TensorBase) else start
         edge: Any = output._op or output
         key = id(edge)
-        if isinstance(edge, Op) and edge.shape != output.data.shape:
-            raise GraphError(f"{name}: a result of shape {edge.shape} has become one of {output.data.shape}")
+        if isinstance(edge, Op):
+            now = output._data
+            if edge.shape != now.shape:
+                raise GraphError(f"{name}: a result of shape {edge.shape} has become one of {now.shape}")
+            if edge._dtype != now.dtype:
+                raise GraphError(f"{name}: a result of {edge._dtype} has become one of {now.dtype}")
         if key in pending:
             pending[key] = _sum(pending[key], start)
             shared.discard(key)
@@ -150,17 +163,19 @@ def run_backward(
                 grad = _call_hooks(op.hooks, grad)
             if id(op) in target_keys:
                 finished[id(op)] = grad
-            needs = recorded = op.needs
+            # Last of all, since any hook may have got hold of an array that several operations are to be given.
+            array = grad._data if create_graph else grad
+            if array.shape != op.shape or array.dtype != op._dtype:
+                grad = _fitted(op.name, grad, "a result", op.shape, op._dtype)
+            needs, node = op.needs, op
             if leading is not None:
                 # An op computes no gradient that leads to no target.
-                needs = leading.get(id(op), ())
-                if not needs:
+                wanted = leading.get(id(op), ())
+                if not wanted:
                     continue
-            op.needs = needs
-            try:
-                grads = op.backward(grad) if create_graph else op.backward_arrays(grad)
-            finally:
-                op.needs = recorded
+                if wanted != needs:
+                    needs, node = wanted, op.for_pass(wanted)
+            grads = node.backward(grad) if create_graph else node.backward_arrays(grad)
             if type(grads) is not tuple:
                 grads = (grads,)
             is_new, edges = op.owns_gradients, op.edges
@@ -170,7 +185,7 @@ def run_backward(
                 if not need or part is None:
                     continue
                 key, is_op = id(edge), isinstance(edge, Op)
-                if is_op and edge.shape != (part.data if create_graph else part).shape:
+                if is_op and edge.shape != (part._data if create_graph else part).shape:
                     raise GraphError(f"{op.name}: backward gave a gradient of shape {part.shape} for {edge.shape}")
                 if key in pending:
                     pending[key] = _sum(pending[key], part)
@@ -203,21 +218,40 @@ def run_backward(
     return finished
 
 
+def _fitted(op: str, grad: Any, what: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """A gradient in the dtype that it must have, float32 or float64, if its shape is the right one."""
+    found = grad._data if isinstance(grad, TensorBase) else grad
+    if found.shape != shape:
+        raise GraphError(f"{op}: a gradient of shape {found.shape} came to {what} of shape {shape}")
+    if found.dtype.kind != "f" or dtype.kind != "f":
+        raise GraphError(f"{op}: a gradient of {found.dtype} came to {what} of {dtype}")
+    return grad.astype(dtype)
+
+
 def _accumulate(leaf: TensorBase, grad: Any, owned: bool) -> None:
     is_tensor = isinstance(grad, TensorBase)
-    shape = grad.data.shape if is_tensor else grad.shape
-    if shape != leaf.data.shape:
-        raise GraphError(f"backward: a gradient of shape {shape} came to a tensor of shape {leaf.data.shape}")
-    if is_tensor:
-        # A copy, since the gradient of several leaves may be one tensor.
-        leaf.grad = grad.clone() if leaf.grad is None else leaf.grad + grad
-    elif leaf.grad is None:
-        leaf.grad = wrap(grad if owned else grad.copy())
-    elif leaf.grad._op is None and leaf.grad.data.flags.writeable:
-        leaf.grad.data += grad
-        leaf.grad._version[0] += 1
-    else:
-        leaf.grad = wrap(leaf.grad.data + grad)
+    array, data = grad._data if is_tensor else grad, leaf._data
+    shape, dtype = data.shape, data.dtype
+    if array.shape != shape or array.dtype != dtype:
+        grad, owned = _fitted("backward", grad, "a tensor", shape, dtype), True
+    # Two passes in two threads may have a leaf in common.
+    with locks.gradients:
+        so_far = leaf._grad
+        if so_far is not None and (so_far._data.shape != shape or so_far._data.dtype != dtype):
+            raise GraphError(
+                f"backward: a tensor of {dtype} of shape {shape} has a gradient of {so_far._data.dtype} of shape "
+                f"{so_far._data.shape}, which nothing can be added to; set it to None first"
+            )
+        if is_tensor:
+            # A copy, since the gradient of several leaves may be one tensor.
+            leaf._grad = grad.clone() if so_far is None else so_far + grad
+        elif so_far is None:
+            leaf._grad = wrap(grad if owned else grad.copy())
+        elif so_far._op is None and so_far._data.flags.writeable:
+            so_far._data += grad
+            so_far._version[0] += 1
+        else:
+            leaf._grad = wrap(so_far._data + grad)
 
 
 def grad(

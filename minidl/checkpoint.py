@@ -319,7 +319,7 @@ def _remembered_model(model: Any) -> Callable[[], None]:
             vars(module).clear()
             vars(module).update(attributes)
         for tensor, array, values, is_initialised in tensors:
-            tensor.data = array
+            tensor._data = array
             if array.flags.writeable:
                 array[...] = values
             if is_initialised is not None:

@@ -26,7 +26,9 @@ class Tensor(TensorBase):
     ----------
     data : array_like
         An array's memory is shared (`minidl.tensor` copies) and its dtype kept, as far as minidl has it: bool,
-        integers, float32, float64. Lists and Python floats take the default dtype.
+        integers, float32, float64. Lists and Python floats take the default dtype. An int is refused, since it may be
+        meant as a size, as PyTorch's constructor takes it: `minidl.tensor` makes a tensor of the number, and
+        `minidl.zeros` one of that size. Without data there are no elements.
     dtype : numpy dtype or str, optional
         Convert to this one.
     requires_grad : bool
@@ -35,14 +37,17 @@ class Tensor(TensorBase):
     Attributes
     ----------
     data : numpy.ndarray
-        The values. Writing to them goes unnoticed by the graph, as does writing to an array that a tensor shares.
+        The values. Writing to them goes unnoticed by the graph, as does writing to an array that a tensor shares. What
+        is assigned is a tensor or an array, whose memory is shared from then on; its shape and dtype may be others.
     grad : Tensor or None
-        The sum of the gradients that `backward` brought here.
+        The sum of the gradients that `backward` brought here; what is assigned has the tensor's shape and dtype.
 
     Raises
     ------
     DTypeError
         If the data are not real numbers or booleans.
+    ArgumentError
+        If they are a single int, or sizes.
 
     Examples
     --------

@@ -157,8 +157,11 @@ class TestBackward:
             def backward(self, grad):
                 return grad[1:]
 
-        for y in (Wrong()(leaf(1, 2, 3) * 2), Wrong()(leaf(1, 2, 3))):
-            with pytest.raises(GraphError, match=r"a gradient of shape \(2,\)"):
+        for y, match in (
+            (Wrong()(leaf(1, 2, 3) * 2), r"^Wrong: backward gave a gradient of shape \(2,\) for \(3,\)"),
+            (Wrong()(leaf(1, 2, 3)), r"^backward: a gradient of shape \(2,\) came to a tensor of shape \(3,\)"),
+        ):
+            with pytest.raises(GraphError, match=match):
                 y.sum().backward(create_graph=recorded)
         y = leaf(1, 2, 3) * 2
         y.data = np.ones(2)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl import _ext
-from minidl.errors import ShapeError
+from minidl.errors import DTypeError, ShapeError
 
 Array = np.ndarray
 
@@ -18,12 +18,19 @@ _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 NOTHING = {_FLOAT32: np.empty(0, _FLOAT32), _FLOAT64: np.empty(0, _FLOAT64)}
 
 
-def by_dtype(function: Any) -> dict[np.dtype, Any]:
+class ByDtype(dict[np.dtype, Any]):
+    """The two compilations of a kernel, by the dtype that they take."""
+
+    def __missing__(self, dtype: np.dtype) -> Any:
+        raise DTypeError(f"kernels: an array must be float32 or float64, this one has been made {dtype}")
+
+
+def by_dtype(function: Any) -> ByDtype:
     """The two compilations of a kernel; Cython's own choice among them costs microseconds a call."""
-    return {_FLOAT32: function["float"], _FLOAT64: function["double"]}
+    return ByDtype({_FLOAT32: function["float"], _FLOAT64: function["double"]})
 
 
-class ByDtypeWhenUsed(dict[np.dtype, Any]):
+class ByDtypeWhenUsed(ByDtype):
     """As `by_dtype`, for a function of a module that `_ext` imports only when it is asked for it."""
 
     def __init__(self, module: str, function: str) -> None:
@@ -32,14 +39,25 @@ class ByDtypeWhenUsed(dict[np.dtype, Any]):
     def __missing__(self, dtype: np.dtype) -> Any:
         module, function = self._name
         self.update(by_dtype(getattr(getattr(_ext, module), function)))
-        if dtype not in self:
-            raise KeyError(dtype)
-        return self[dtype]
+        return self[dtype] if dtype in self else super().__missing__(dtype)
 
 
 def contiguous(x: Array) -> Array:
     """The array itself if it is C-contiguous, else a copy that is."""
     return x if x.flags.c_contiguous else x.copy(order="C")
+
+
+def shaped(x: Array, *shape: int) -> Array:
+    """A C-contiguous array in the shape that a kernel reads it by: the kernel knows no bounds of it.
+
+    The shape of a user's array is the user's to change, in place and from other threads, after it has been checked.
+    """
+    try:
+        return (x if x.flags.c_contiguous else x.copy(order="C")).reshape(shape)
+    except ValueError:
+        raise ShapeError(
+            f"kernels: an array of {prod(shape)} numbers was expected, this one has been made {x.shape}"
+        ) from None
 
 
 def all_contiguous(arrays: Sequence[Array | None]) -> list[Array | None]:

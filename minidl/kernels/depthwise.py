@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
 from minidl import _ext
+from minidl.errors import ShapeError
 from minidl.geometry import Pair, Window
-from minidl.kernels._common import NOTHING, Array, by_dtype, contiguous
+from minidl.kernels._common import NOTHING, Array, by_dtype, shaped
 from minidl.memory import new_array, workspace
 from minidl.runtime import threads_for
 
@@ -141,10 +143,16 @@ _spread = by_dtype(_ext.depthwise.spread)
 _weight_gradient = by_dtype(_ext.depthwise.weight_gradient)
 
 
+def _check_filters(F: int, C: int) -> None:
+    if not C or F % C:
+        raise ShapeError(f"kernels: each of {C} channels has as many filters as any other, there are {F}")
+
+
 def depthwise2d(x: Array, weight: Array, bias: Array | None, window: Window) -> Array:
     """(N, C, H, W) and (F, 1, KH, KW), F a multiple of C, to (N, F, OH, OW): F / C filters see each channel."""
     N, C = x.shape[:2]
     F, dtype = weight.shape[0], x.dtype
+    _check_filters(F, C)
     layout = _forward_layout(window, dtype.itemsize)
     output = new_array((N, F, *window.output_size), dtype)
     if not N:
@@ -152,8 +160,8 @@ def depthwise2d(x: Array, weight: Array, bias: Array | None, window: Window) -> 
     threads = threads_for(N * F * window.positions * window.taps)
     with workspace(threads, layout.elements, dtype) as rows:
         _correlate[dtype](
-            contiguous(x).reshape(N * C, -1), contiguous(weight).reshape(F, -1),
-            NOTHING[dtype] if bias is None else contiguous(bias), layout.packed,
+            shaped(x, N * C, prod(window.input_size)), shaped(weight, F, window.taps),
+            NOTHING[dtype] if bias is None else shaped(bias, F), layout.packed,
             output.reshape(N * F, window.positions), rows, layout.elements, threads,
         )  # fmt: skip
     return output
@@ -163,21 +171,22 @@ def depthwise2d_input_gradient(grad: Array, weight: Array, window: Window, chann
     """(N, F, OH, OW) and (F, 1, KH, KW) to (N, C, H, W)."""
     N, F = grad.shape[:2]
     dtype = grad.dtype
+    _check_filters(F, channels)
     layout = _gradient_layout(window, F // channels, dtype.itemsize)
     output = new_array((N, channels, *window.input_size), dtype)
     if not N:
         return output
     threads = threads_for(N * F * window.positions * window.taps)
-    planes = contiguous(grad).reshape(N * F, -1)
+    planes = shaped(grad, N * F, window.positions)
     with workspace(threads, layout.elements, dtype) as rows:
         if _halves(window, F // channels):
             _spread[dtype](
-                planes, contiguous(weight).reshape(F, -1), layout.packed,
+                planes, shaped(weight, F, window.taps), layout.packed,
                 output.reshape(N * channels, *window.input_size), bool(window.padding.top % 2), rows, layout.elements,
                 threads,
             )  # fmt: skip
         else:
-            turned = contiguous(weight[:, :, ::-1, ::-1]).reshape(F, -1)
+            turned = shaped(weight[:, :, ::-1, ::-1], F, window.taps)
             _correlate[dtype](
                 planes, turned, NOTHING[dtype], layout.packed, output.reshape(N * channels, -1), rows, layout.elements,
                 threads,
@@ -189,6 +198,7 @@ def depthwise2d_weight_gradient(x: Array, grad: Array, window: Window) -> Array:
     """(N, C, H, W) and (N, F, OH, OW) to (F, 1, KH, KW)."""
     N, C = x.shape[:2]
     F, dtype = grad.shape[1], x.dtype
+    _check_filters(F, C)
     plan = _weight_plan(window, N, C, F // C, dtype.itemsize)
     if not N:
         return np.zeros((F, 1, *window.kernel_size), dtype)
@@ -196,8 +206,8 @@ def depthwise2d_weight_gradient(x: Array, grad: Array, window: Window) -> Array:
     partial = new_array((plan.chunks, F, window.taps), dtype)
     with workspace(threads, plan.elements, dtype) as rows:
         _weight_gradient[dtype](
-            contiguous(x).reshape(N * C, -1), contiguous(grad).reshape(N * F, -1), plan.layout.packed, plan.cut, C,
-            partial, rows, plan.elements, threads,
+            shaped(x, N * C, prod(window.input_size)), shaped(grad, N * F, window.positions), plan.layout.packed,
+            plan.cut, C, partial, rows, plan.elements, threads,
         )  # fmt: skip
     total = partial[0].reshape(F, 1, *window.kernel_size)
     # Not a view of all partial sums, which would live as long as the gradient.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minidl import _ext
-from minidl.kernels._common import Array, by_dtype, contiguous
+from minidl.kernels._common import Array, by_dtype, contiguous, shaped
 from minidl.memory import new_array
 from minidl.runtime import threads_for
 
@@ -25,7 +25,7 @@ def relu(x: Array) -> Array:
     """max(x, 0)."""
     x = contiguous(x)
     y = new_array(x.shape, x.dtype)
-    _relu[x.dtype](x.reshape(-1), y.reshape(-1), threads_for(x.size // 4))
+    _relu[y.dtype](shaped(x, y.size), y.reshape(-1), threads_for(y.size // 4))
     return y
 
 
@@ -33,15 +33,16 @@ def relu_gradient(grad: Array, y: Array) -> Array:
     """grad where relu's result y is positive, else 0."""
     grad_x = new_array(y.shape, y.dtype)
     _relu_gradient[y.dtype](
-        contiguous(grad).reshape(-1), contiguous(y).reshape(-1), grad_x.reshape(-1), threads_for(y.size // 4)
+        shaped(grad, grad_x.size), shaped(y, grad_x.size), grad_x.reshape(-1), threads_for(y.size // 4)
     )
     return grad_x
 
 
 def channel_sum(x: Array) -> Array:
     """The sum of (N, C, ...) over all axes but the second."""
-    total = np.empty(x.shape[1], x.dtype)
-    _channel_sum[x.dtype](contiguous(x).reshape(*x.shape[:2], -1 if x.size else 0), total, threads_for(x.size // 4))
+    (N, C), size = x.shape[:2], x.size
+    total = np.empty(C, x.dtype)
+    _channel_sum[x.dtype](shaped(x, N, C, size // (N * C) if size else 0), total, threads_for(size // 4))
     return total
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
 from minidl import _ext
 from minidl.geometry import Window
-from minidl.kernels._common import NOTHING, Array, by_dtype, contiguous
+from minidl.kernels._common import NOTHING, Array, by_dtype, shaped
 from minidl.memory import new_array, workspace
 from minidl.runtime import threads_for
 
@@ -141,14 +142,14 @@ _weight_gradient = by_dtype(_ext.filter_lanes.weight_gradient)
 def filter_lanes_conv2d(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[..., Array]:
     """What makes (N, F, OH, OW) from (N, C, H, W), (F, C, KH, KW) and a bias or None; none of them empty."""
     plan, run, nothing = filter_plan("forward", N, C, F, window, dtype.itemsize), _forward[dtype], NOTHING[dtype]
-    shape = N, F, *window.output_size
+    shape, pixels = (N, F, *window.output_size), N * C * prod(window.input_size)
 
     def compute(x: Array, weight: Array, bias: Array | None) -> Array:
         output, threads = new_array(shape, dtype), threads_for(plan.work)
         with workspace(1, plan.packed, dtype) as packed, workspace(threads, plan.scratch, dtype) as scratch:
             run(
-                contiguous(x).reshape(-1), contiguous(weight).reshape(-1),
-                nothing if bias is None else contiguous(bias), plan.numbers, plan.offset, output.reshape(-1),
+                shaped(x, pixels), shaped(weight, F * C * window.taps), nothing if bias is None else shaped(bias, F),
+                plan.numbers, plan.offset, output.reshape(-1),
                 packed[0], scratch, threads,
             )  # fmt: skip
         return output
@@ -161,13 +162,13 @@ def filter_lanes_weight_gradient(
 ) -> Callable[[Array, Array], Array]:
     """What makes (F, C, KH, KW) from (N, C, H, W) and (N, F, OH, OW); none of them empty."""
     plan, run = filter_plan("weight", N, C, F, window, dtype.itemsize), _weight_gradient[dtype]
-    shape = F, C, *window.kernel_size
+    shape, pixels = (F, C, *window.kernel_size), N * C * prod(window.input_size)
 
     def compute(x: Array, grad: Array) -> Array:
         output, threads = new_array(shape, dtype), threads_for(plan.work)
         with workspace(*plan.sums, dtype) as sums, workspace(threads, plan.scratch, dtype) as scratch:
             run(
-                contiguous(x).reshape(-1), contiguous(grad).reshape(-1), plan.numbers, plan.offset, sums,
+                shaped(x, pixels), shaped(grad, N * F * window.positions), plan.numbers, plan.offset, sums,
                 output.reshape(-1), scratch, threads,
             )  # fmt: skip
         return output

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from minidl.geometry import Window
-from minidl.kernels._common import NOTHING, Array, ByDtypeWhenUsed, check_blas_sizes, contiguous
+from minidl.kernels._common import NOTHING, Array, ByDtypeWhenUsed, check_blas_sizes, shaped
 from minidl.memory import WORKSPACE_PER_THREAD, new_array, workspace
 from minidl.runtime import single_threaded_blas, threads_for
 
@@ -82,8 +82,9 @@ def im2col_conv2d(x: Array, weight: Array, bias: Array | None, window: Window, g
     threads = threads_for(plan.work)
     with single_threaded_blas, workspace(threads, plan.columns, dtype) as columns:
         _conv_forward[dtype](
-            contiguous(x), contiguous(weight).reshape(F, -1), NOTHING[dtype] if bias is None else contiguous(bias),
-            window.packed, groups, output.reshape(N, F, window.positions), columns, plan.tile, plan.k_block, threads,
+            shaped(x, N, C, *window.input_size), shaped(weight, F, C // groups * window.taps),
+            NOTHING[dtype] if bias is None else shaped(bias, F), window.packed, groups,
+            output.reshape(N, F, window.positions), columns, plan.tile, plan.k_block, threads,
         )  # fmt: skip
     return output
 
@@ -97,7 +98,7 @@ def im2col_input_gradient(grad: Array, weight: Array, window: Window, groups: in
     threads = threads_for(plan.work)
     with single_threaded_blas, workspace(threads, plan.gradient_columns, dtype) as columns:
         _conv_input_gradient[dtype](
-            contiguous(grad).reshape(N, F, window.positions), contiguous(weight).reshape(F, -1), window.packed, groups,
+            shaped(grad, N, F, window.positions), shaped(weight, F, C // groups * window.taps), window.packed, groups,
             output, columns, plan.gradient_tile, plan.channel_block, threads,
         )  # fmt: skip
     return output
@@ -120,8 +121,8 @@ def im2col_weight_gradient(x: Array, grad: Array, window: Window, groups: int) -
         partial = scratch[0, : plan.chunks * F * K] if plan.chunks > 1 else output
         partial = partial.reshape(plan.chunks, F, K)
         _conv_weight_gradient[dtype](
-            contiguous(x), contiguous(grad).reshape(N, F, window.positions), window.packed, groups, partial, columns,
-            plan.tile, plan.weight_k_block, threads,
+            shaped(x, N, C, *window.input_size), shaped(grad, N, F, window.positions), window.packed, groups, partial,
+            columns, plan.tile, plan.weight_k_block, threads,
         )  # fmt: skip
         if plan.chunks > 1:
             output[...] = partial[0].reshape(output.shape)
@@ -133,7 +134,9 @@ def unfold(x: Array, window: Window) -> Array:
     N, C = x.shape[:2]
     columns = new_array((N, C * window.taps, window.positions), x.dtype)
     if columns.size:
-        _unfold[x.dtype](contiguous(x), window.packed, columns.reshape(N, -1), threads_for(columns.size))
+        _unfold[x.dtype](
+            shaped(x, N, C, *window.input_size), window.packed, columns.reshape(N, -1), threads_for(columns.size)
+        )
     return columns
 
 
@@ -143,5 +146,6 @@ def fold(columns: Array, channels: int, window: Window) -> Array:
     output = new_array((N, channels, *window.input_size), columns.dtype)
     output.fill(0)
     if columns.size:
-        _fold[columns.dtype](contiguous(columns).reshape(N, -1), window.packed, output, threads_for(columns.size))
+        rows = shaped(columns, N, channels * window.taps * window.positions)
+        _fold[columns.dtype](rows, window.packed, output, threads_for(columns.size))
     return output

@@ -11,7 +11,7 @@ import numpy as np
 
 from minidl import _ext
 from minidl.geometry import Window
-from minidl.kernels._common import NOTHING, Array, by_dtype, contiguous
+from minidl.kernels._common import NOTHING, Array, by_dtype, shaped
 from minidl.kernels.filter_lanes import (
     filter_lanes_conv2d,
     filter_lanes_cost,
@@ -323,8 +323,12 @@ _correlate = by_dtype(_ext.implicit_gemm.correlate)
 _weight_gradient = by_dtype(_ext.implicit_gemm.weight_gradient)
 
 
-def _run(plan: Correlation, image: Array, weight: Array, output: Array, bias: Array | None = None) -> None:
-    dtype = output.dtype
+def _run(
+    plan: Correlation, sizes: tuple[int, int, int], image: Array, weight: Array, output: Array,
+    bias: Array | None = None,
+) -> None:  # fmt: skip
+    """The arrays have so many numbers; the bias is that of the rows."""
+    dtype, (pixels, weights, biases) = output.dtype, sizes
     threads = threads_for(plan.work)
     with (
         workspace(1, plan.packed, dtype) as packed,
@@ -332,9 +336,9 @@ def _run(plan: Correlation, image: Array, weight: Array, output: Array, bias: Ar
         workspace(threads, plan.columns, dtype) as columns,
     ):
         _correlate[dtype](
-            contiguous(image).reshape(-1), contiguous(weight).reshape(-1),
-            NOTHING[dtype] if bias is None else contiguous(bias), plan.geometry, plan.tap, plan.weight_tap, plan.result,
-            output.reshape(-1), packed[0], split[0], columns, threads,
+            shaped(image, pixels), shaped(weight, weights),
+            NOTHING[dtype] if bias is None else shaped(bias, biases), plan.geometry, plan.tap,
+            plan.weight_tap, plan.result, output.reshape(-1), packed[0], split[0], columns, threads,
         )  # fmt: skip
 
 
@@ -351,7 +355,8 @@ def _forward_for(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Cal
     elif is_pointwise(window, dtype.itemsize):
         write = pointwise_product(N, C, F, window.positions, False, dtype)
     else:
-        write = partial(_run, _forward_plan(N, C, F, window, dtype.itemsize))
+        sizes = N * C * prod(window.input_size), F * C * window.taps, F
+        write = partial(_run, _forward_plan(N, C, F, window, dtype.itemsize), sizes)
 
     def compute(x: Array, weight: Array, bias: Array | None) -> Array:
         output = new_array(shape, dtype)
@@ -373,7 +378,8 @@ def _input_gradient_for(N: int, C: int, F: int, window: Window, dtype: np.dtype)
         parts = [tap_rows_input_gradient(N, C, F, window, dtype)]
     else:
         plans, unseen = _input_plans(N, C, F, window, dtype.itemsize)
-        parts = [partial(_run, plan) for plan in plans]
+        sizes = N * F * window.positions, F * C * window.taps, C
+        parts = [partial(_run, plan, sizes) for plan in plans]
 
     def compute(grad: Array, weight: Array) -> Array:
         output = new_array(shape, dtype)
@@ -393,6 +399,7 @@ def _weight_gradient_for(N: int, C: int, F: int, window: Window, dtype: np.dtype
     if not N or 0 in shape or 0 in window.output_size:
         return lambda x, grad: np.zeros(shape, dtype)
     run, work = _weight_gradient[dtype], N * F * C * window.taps * window.positions
+    pixels, positions = N * C * prod(window.input_size), N * F * window.positions
 
     def compute(x: Array, grad: Array) -> Array:
         output, threads = new_array(shape, dtype), threads_for(work)
@@ -407,8 +414,8 @@ def _weight_gradient_for(N: int, C: int, F: int, window: Window, dtype: np.dtype
         ):
             sums = (output if in_place else rows[0, :count]).reshape(plan.sums)
             run(
-                contiguous(x).reshape(-1), contiguous(grad).reshape(-1), plan.geometry, plan.tap, plan.cut, sums,
-                matrix, split[0], scratch, threads,
+                shaped(x, pixels), shaped(grad, positions), plan.geometry, plan.tap, plan.cut, sums, matrix,
+                split[0], scratch, threads,
             )  # fmt: skip
         return output
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from minidl.kernels._common import NOTHING, Array, ByDtypeWhenUsed, check_blas_sizes, contiguous
+from minidl.errors import ShapeError
+from minidl.kernels._common import NOTHING, Array, ByDtypeWhenUsed, check_blas_sizes, shaped
 from minidl.memory import new_array
 from minidl.runtime import single_threaded_blas, threads_for
 
@@ -30,7 +31,9 @@ def matmul(a: Array, b: Array, bias: Array | None = None) -> Array:
     """(M, K) by (K, N), or a batch of both, plus a bias (N,) on every row."""
     left, transpose_a = _operand(a)
     right, transpose_b = _operand(b)
-    M, N, K, dtype = a.shape[-2], b.shape[-1], a.shape[-1], a.dtype
+    (M, K), N, dtype = a.shape[-2:], b.shape[-1], a.dtype
+    if b.shape[-2] != K or left.shape[0] != right.shape[0]:
+        raise ShapeError(f"matmul: arrays that have been made {a.shape} and {b.shape} can't be multiplied")
     output = new_array((*a.shape[:-1], N), dtype)
     if output.size == 0:
         return output
@@ -43,7 +46,7 @@ def matmul(a: Array, b: Array, bias: Array | None = None) -> Array:
     block_m, block_n = min(block_m, 2**30), min(max(block_n, min(N, 16)), 2**30)
     with single_threaded_blas:
         _matmul[dtype](
-            left, transpose_a, right, transpose_b, NOTHING[dtype] if bias is None else contiguous(bias),
+            left, transpose_a, right, transpose_b, NOTHING[dtype] if bias is None else shaped(bias, N),
             output if output.ndim == 3 else output[None], block_m, block_n, threads_for(work),
         )  # fmt: skip
     return output

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minidl import _ext
-from minidl.kernels._common import Array, by_dtype, contiguous
+from minidl.kernels._common import Array, by_dtype, shaped
 from minidl.memory import new_array
 from minidl.runtime import threads_for
 
@@ -37,8 +37,8 @@ def log_softmax(x: Array) -> Array:
     """x - log(sum(exp(x))) along the last axis."""
     y = new_array(x.shape, x.dtype)
     if x.size:
-        rows = (-1, x.shape[-1])
-        _log_softmax[x.dtype](contiguous(x).reshape(rows), y.reshape(rows), threads_for(x.size * 8))
+        rows = y.size // y.shape[-1], y.shape[-1]
+        _log_softmax[y.dtype](shaped(x, *rows), y.reshape(rows), threads_for(y.size * 8))
     return y
 
 
@@ -57,12 +57,13 @@ def cross_entropy(
     and spread 0 by default. Class weights and label smoothing are no more than these two. Both are C-contiguous, as is
     the target. Losses are None where `each` of them is not wanted.
     """
-    log_probability = new_array(x.shape, x.dtype)
-    loss = np.empty(x.shape[0], x.dtype) if each else None
+    (R, C), dtype = x.shape, x.dtype
+    log_probability = new_array((R, C), dtype)
+    loss = np.empty(R, dtype) if each else None
     total, kept = 0.0, 0
     if x.size:
-        total, kept = _cross_entropy[x.dtype](
-            contiguous(x), target, ignore_index, share, spread, log_probability, loss, threads_for(x.size * 8)
+        total, kept = _cross_entropy[dtype](
+            shaped(x, R, C), target, ignore_index, share, spread, log_probability, loss, threads_for(x.size * 8)
         )
     return loss, log_probability, total, kept
 
@@ -81,7 +82,7 @@ def cross_entropy_gradient(
     """
     grad = new_array(log_probability.shape, log_probability.dtype)
     if grad.size:
-        factor, scales = (0.0, contiguous(scale)) if isinstance(scale, np.ndarray) else (scale, None)
+        factor, scales = (0.0, shaped(scale, len(grad))) if isinstance(scale, np.ndarray) else (scale, None)
         _cross_entropy_gradient[grad.dtype](
             log_probability, target, ignore_index, factor, scales, share, spread, grad, threads_for(grad.size * 8)
         )
@@ -94,16 +95,15 @@ def squared_distance(x: Array, target: Array) -> float:
     if not size:
         return 0.0
     sums = np.empty(-(-size // _CHUNK))
-    return _squared_distance[x.dtype](
-        contiguous(x).reshape(-1), contiguous(target).reshape(-1), sums, threads_for(size)
-    )
+    return _squared_distance[x.dtype](shaped(x, size), shaped(target, size), sums, threads_for(size))
 
 
 def squared_distance_gradient(x: Array, target: Array, factor: float) -> Array:
     """(x - target) * factor."""
     grad = new_array(x.shape, x.dtype)
-    if x.size:
-        _squared_distance_gradient[x.dtype](
-            contiguous(x).reshape(-1), contiguous(target).reshape(-1), factor, grad.reshape(-1), threads_for(x.size)
+    size = grad.size
+    if size:
+        _squared_distance_gradient[grad.dtype](
+            shaped(x, size), shaped(target, size), factor, grad.reshape(-1), threads_for(size)
         )
     return grad

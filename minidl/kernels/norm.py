@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from minidl import _ext
-from minidl.kernels._common import Array, by_dtype, contiguous
+from minidl.kernels._common import Array, by_dtype, shaped
 from minidl.memory import new_array
 from minidl.runtime import threads_for
 
@@ -28,8 +28,8 @@ def _parameters(weight: Array | None, bias: Array | None, shape: tuple[int, int]
     if weight is None and bias is None:
         return (np.empty((0, 1), dtype),) * 2
     return (
-        np.ones(shape, dtype) if weight is None else contiguous(weight),
-        np.zeros(shape, dtype) if bias is None else contiguous(bias),
+        np.ones(shape, dtype) if weight is None else shaped(weight, *shape),
+        np.zeros(shape, dtype) if bias is None else shaped(bias, *shape),
     )
 
 
@@ -54,7 +54,7 @@ def normalise(
     y = new_array(x.shape, x.dtype)
     if x.size:
         _normalise[x.dtype](
-            contiguous(x).reshape(rows), *_parameters(weight, bias, (G, K), x.dtype), eps, is_given, means, variances,
+            shaped(x, *rows), *_parameters(weight, bias, (G, K), x.dtype), eps, is_given, means, variances,
             y.reshape(rows), threads_for(x.size * 2),
         )  # fmt: skip
     return y, means, variances
@@ -76,8 +76,8 @@ def normalise_gradient(
     grad_x = new_array(x.shape if needs[0] else (0, 1, 1), x.dtype)
     if x.size:
         _normalise_gradient[x.dtype](
-            contiguous(grad).reshape(rows), contiguous(x).reshape(rows), _parameters(weight, None, (G, K), x.dtype)[0],
-            eps, is_given, mean, variance, grad_x.reshape(rows) if needs[0] else grad_x, sums, products,
+            shaped(grad, *rows), shaped(x, *rows), _parameters(weight, None, (G, K), x.dtype)[0], eps,
+            is_given, mean, variance, grad_x.reshape(rows) if needs[0] else grad_x, sums, products,
             threads_for(x.size * 3),
         )  # fmt: skip
     return (

@@ -10,7 +10,7 @@ import numpy as np
 
 from minidl import _ext
 from minidl.geometry import Window
-from minidl.kernels._common import NOTHING, Array, by_dtype, contiguous
+from minidl.kernels._common import NOTHING, Array, by_dtype, shaped
 from minidl.memory import workspace
 from minidl.runtime import threads_for
 
@@ -66,9 +66,8 @@ def pointwise_product(N: int, K: int, F: int, P: int, turned: bool, dtype: np.dt
         threads = threads_for(plan.work)
         with workspace(1, plan.packed, dtype) as packed, workspace(threads, plan.columns, dtype) as columns:
             run(
-                contiguous(x).reshape(-1), contiguous(weight).reshape(-1),
-                nothing if bias is None else contiguous(bias), plan.sizes, output.reshape(-1), packed[0], columns,
-                threads,
+                shaped(x, N * K * P), shaped(weight, F * K), nothing if bias is None else shaped(bias, F),
+                plan.sizes, output.reshape(-1), packed[0], columns, threads,
             )  # fmt: skip
 
     return write

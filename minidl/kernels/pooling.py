@@ -9,7 +9,7 @@ import numpy as np
 from minidl import _ext
 from minidl.errors import ShapeError
 from minidl.geometry import Pair, Window
-from minidl.kernels._common import Array, by_dtype, contiguous
+from minidl.kernels._common import Array, by_dtype, shaped
 from minidl.memory import new_array
 from minidl.runtime import threads_for
 
@@ -63,11 +63,12 @@ _bins = lru_cache(maxsize=256)(_Bins)
 
 def max_pool2d(x: Array, window: Window) -> tuple[Array, Array]:
     """The maxima (N, C, OH, OW) and their flat positions in each plane, as int32."""
-    output = new_array((*x.shape[:2], *window.output_size), x.dtype)
+    N, C = x.shape[:2]
+    output = new_array((N, C, *window.output_size), x.dtype)
     argmax = _argmax_like("max_pool2d", output, window.input_size)
     if output.size:
         _max_forward[x.dtype](
-            contiguous(x).reshape(-1, *window.input_size), window.packed, output.reshape(-1, *window.output_size),
+            shaped(x, N * C, *window.input_size), window.packed, output.reshape(-1, *window.output_size),
             argmax.reshape(-1, *window.output_size), threads_for(output.size * window.taps),
         )  # fmt: skip
     return output, argmax
@@ -75,24 +76,25 @@ def max_pool2d(x: Array, window: Window) -> tuple[Array, Array]:
 
 def adaptive_max_pool2d(x: Array, output_size: Pair) -> tuple[Array, Array]:
     """As `max_pool2d`, for output_size windows that share the image out."""
-    output = new_array((*x.shape[:2], *output_size), x.dtype)
-    argmax = _argmax_like("adaptive_max_pool2d", output, x.shape[2:])
+    N, C, H, W = x.shape
+    output = new_array((N, C, *output_size), x.dtype)
+    argmax = _argmax_like("adaptive_max_pool2d", output, (H, W))
     if output.size:
-        bins = _bins(x.shape[2:], output_size)
+        bins = _bins((H, W), output_size)
         _max_of_bins[x.dtype](
-            contiguous(x).reshape(-1, *bins.image), bins.rows, bins.columns, output.reshape(-1, *bins.output),
-            argmax.reshape(-1, *bins.output), threads_for(x.size),
+            shaped(x, N * C, *bins.image), bins.rows, bins.columns, output.reshape(-1, *bins.output),
+            argmax.reshape(-1, *bins.output), threads_for(N * C * H * W),
         )  # fmt: skip
     return output, argmax
 
 
 def scatter_positions(grad: Array, positions: Array, size: tuple[int, int]) -> Array:
     """Add each value of (N, C, OH, OW) to zeros (N, C, H, W) at its flat position."""
-    N, C = grad.shape[:2]
+    N, C, OH, OW = positions.shape
     output = new_array((N, C, *size), grad.dtype)
     if output.size:
         _scatter[grad.dtype](
-            contiguous(grad).reshape(N * C, -1), positions.reshape(N * C, -1), output.reshape(N * C, -1),
+            shaped(grad, N * C, OH * OW), positions.reshape(N * C, OH * OW), output.reshape(N * C, -1),
             threads_for(output.size),
         )  # fmt: skip
     return output
@@ -100,11 +102,11 @@ def scatter_positions(grad: Array, positions: Array, size: tuple[int, int]) -> A
 
 def gather_positions(x: Array, positions: Array) -> Array:
     """Read (N, C, H, W) at each flat position of (N, C, OH, OW): the transpose of `scatter_positions`."""
-    N, C = x.shape[:2]
-    output = new_array(positions.shape, x.dtype)
+    N, C, H, W = x.shape
+    output = new_array((N, C, *positions.shape[2:]), x.dtype)
     if output.size:
         _gather[x.dtype](
-            contiguous(x).reshape(N * C, -1), positions.reshape(N * C, -1), output.reshape(N * C, -1),
+            shaped(x, N * C, H * W), positions.reshape(N * C, -1), output.reshape(N * C, -1),
             threads_for(output.size),
         )  # fmt: skip
     return output
@@ -112,10 +114,11 @@ def gather_positions(x: Array, positions: Array) -> Array:
 
 def avg_pool2d(x: Array, window: Window, scale: Array) -> Array:
     """The sum over each window times scale (OH, OW)."""
-    output = new_array((*x.shape[:2], *window.output_size), x.dtype)
+    N, C = x.shape[:2]
+    output = new_array((N, C, *window.output_size), x.dtype)
     if output.size:
         _mean_forward[x.dtype](
-            contiguous(x).reshape(-1, *window.input_size), window.packed, scale.astype(x.dtype, copy=False),
+            shaped(x, N * C, *window.input_size), window.packed, scale.astype(x.dtype, copy=False),
             output.reshape(-1, *window.output_size), threads_for(output.size * window.taps),
         )  # fmt: skip
     return output
@@ -123,10 +126,11 @@ def avg_pool2d(x: Array, window: Window, scale: Array) -> Array:
 
 def avg_pool2d_gradient(grad: Array, window: Window, scale: Array) -> Array:
     """The transpose of `avg_pool2d`."""
-    output = new_array((*grad.shape[:2], *window.input_size), grad.dtype)
+    N, C = grad.shape[:2]
+    output = new_array((N, C, *window.input_size), grad.dtype)
     if output.size:
         _mean_gradient[grad.dtype](
-            contiguous(grad).reshape(-1, *window.output_size), window.packed, scale.astype(grad.dtype, copy=False),
+            shaped(grad, N * C, *window.output_size), window.packed, scale.astype(grad.dtype, copy=False),
             output.reshape(-1, *window.input_size), threads_for(grad.size * window.taps),
         )  # fmt: skip
     return output
@@ -134,23 +138,25 @@ def avg_pool2d_gradient(grad: Array, window: Window, scale: Array) -> Array:
 
 def adaptive_avg_pool2d(x: Array, output_size: Pair) -> Array:
     """The means of output_size windows that share the image out."""
-    output = new_array((*x.shape[:2], *output_size), x.dtype)
+    N, C, H, W = x.shape
+    output = new_array((N, C, *output_size), x.dtype)
     if output.size:
-        bins = _bins(x.shape[2:], output_size)
+        bins = _bins((H, W), output_size)
         _mean_of_bins[x.dtype](
-            contiguous(x).reshape(-1, *bins.image), bins.rows, bins.columns, output.reshape(-1, *bins.output),
-            threads_for(x.size),
+            shaped(x, N * C, *bins.image), bins.rows, bins.columns, output.reshape(-1, *bins.output),
+            threads_for(N * C * H * W),
         )  # fmt: skip
     return output
 
 
 def adaptive_avg_pool2d_gradient(grad: Array, input_size: Pair) -> Array:
     """The transpose of `adaptive_avg_pool2d`, for images of input_size."""
-    output = new_array((*grad.shape[:2], *input_size), grad.dtype)
+    N, C, OH, OW = grad.shape
+    output = new_array((N, C, *input_size), grad.dtype)
     if output.size:
-        bins = _bins(input_size, grad.shape[2:])
+        bins = _bins(input_size, (OH, OW))
         _mean_of_bins_gradient[grad.dtype](
-            contiguous(grad).reshape(-1, *bins.output), bins.rows, bins.columns, output.reshape(-1, *bins.image),
+            shaped(grad, N * C, *bins.output), bins.rows, bins.columns, output.reshape(-1, *bins.image),
             threads_for(output.size),
         )  # fmt: skip
     return output

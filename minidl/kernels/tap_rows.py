@@ -10,7 +10,7 @@ import numpy as np
 
 from minidl import _ext
 from minidl.geometry import Window
-from minidl.kernels._common import Array, by_dtype, contiguous
+from minidl.kernels._common import Array, by_dtype, shaped
 from minidl.memory import workspace
 from minidl.runtime import threads_for
 
@@ -100,8 +100,8 @@ def tap_rows_input_gradient(N: int, C: int, F: int, window: Window, dtype: np.dt
             workspace(threads, plan.scratch, dtype) as scratch,
         ):
             run(
-                contiguous(grad).reshape(-1), contiguous(weight).reshape(-1), plan.numbers, plan.column, plan.offset,
-                output.reshape(-1), packed[0], bands, scratch, threads,
+                shaped(grad, N * F * window.positions), shaped(weight, F * C * window.taps), plan.numbers, plan.column,
+                plan.offset, output.reshape(-1), packed[0], bands, scratch, threads,
             )  # fmt: skip
 
     return write

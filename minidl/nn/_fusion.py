@@ -59,11 +59,11 @@ class Run:
         found: list[Any] = []
         for layer, shape, bias_shape in self.layers:
             weight, bias = layer.weight, layer.bias
-            values = weight.data
+            values = weight._data
             if values.shape != shape or values.dtype != dtype:
                 return None
             if bias is not None:
-                values = bias.data
+                values = bias._data
                 if values.shape != bias_shape or values.dtype != dtype:
                     return None
             found += (weight, bias)
@@ -91,7 +91,7 @@ class ConvRun(Run):
         self._plans: dict[tuple[Any, ...], tuple[int, StackPlan | None]] = {}
         at = start
         while at < len(modules) and _is_plain(conv := modules[at], Conv2d):
-            if conv.groups != 1 or conv.padding_mode != "zeros" or conv.in_channels is None:
+            if conv.groups != 1 or conv.padding_mode != "zeros" or not conv._is_sized:
                 break
             at += 1
             relu = at < len(modules) and _is_plain(modules[at], ReLU)
@@ -169,7 +169,7 @@ class DenseRun(Run):
         activations: list[str] = []
         while at < len(modules) and _is_plain(dense := modules[at], Dense) and len(self.layers) < _MOST_LAYERS:
             features, outputs = dense.in_features, dense.out_features
-            if features is None or features * outputs > _MOST_WEIGHTS or sizes and sizes[-1] != features:
+            if not dense._is_sized or features * outputs > _MOST_WEIGHTS or sizes and sizes[-1] != features:
                 break
             at += 1
             sizes = [*(sizes or [features]), outputs]

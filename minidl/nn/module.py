@@ -229,9 +229,9 @@ class Module:
             raise DTypeError(f"Module.to: dtype must be float32 or float64, got {wanted}")
         for tensor in (*self.parameters(), *self.buffers()):
             if tensor.data.dtype.kind == "f" and tensor.data.dtype != wanted:
-                tensor.data = tensor.data.astype(wanted)
+                tensor._data = tensor._data.astype(wanted)
                 tensor._version = [tensor._version[0] + 1, False]
-                tensor.grad = None if tensor.grad is None else tensor.grad.astype(wanted)
+                tensor._grad = None if tensor._grad is None else tensor._grad.astype(wanted)
         return self
 
     def float(self) -> Self:

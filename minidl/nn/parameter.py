@@ -18,8 +18,9 @@ class Parameter(Tensor):
     Parameters
     ----------
     data : array_like or None
-        The first values, float32 or float64; integers become the default dtype. None makes a parameter whose shape
-        is not known yet: an optimiser may hold it, and its module fills it in at the first call.
+        The first values, float32 or float64; integers become the default dtype. A single int is refused, since it may
+        be meant as a size. None makes a parameter whose shape is not known yet: an optimiser may hold it, and its
+        module fills it in at the first call.
     requires_grad : bool
         Whether it is learned (True) or frozen.
 
@@ -34,12 +35,15 @@ class Parameter(Tensor):
 
     def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
         self.is_initialised = data is not None
-        array = np.empty(0, get_default_dtype()) if data is None else self._read(data)
-        super().__init__(array, requires_grad=requires_grad)
+        if data is None:
+            data = np.empty(0, get_default_dtype())
+        elif isinstance(data, bool) or not isinstance(data, int | np.integer):
+            data = self._read(data)
+        super().__init__(data, requires_grad=requires_grad)
 
     @staticmethod
     def _read(data: Any) -> np.ndarray:
-        array = to_array("Parameter", data.data if isinstance(data, TensorBase) else data)
+        array = to_array("Parameter", data._data if isinstance(data, TensorBase) else data)
         if array.dtype.kind != "f":
             array = array.astype(get_default_dtype())
         # Optimiser steps write to it, as one run of memory.
@@ -51,8 +55,15 @@ class Parameter(Tensor):
         """Give a parameter without a shape its values."""
         if self.is_initialised:
             raise GraphError("Parameter: it has values already; use copy_() under no_grad()")
-        self.data = self._read(array)
+        self._data = self._read(array)
         self.is_initialised = True
+
+    def _set_data(self, value: Any) -> None:
+        if not self.is_initialised:
+            raise DTypeError(
+                "Parameter.data: the parameter has no shape yet; call its module once, or load a state dict"
+            )
+        super()._set_data(value)
 
     def _assign(self, op: str, result: Any) -> Tensor:
         if not self.is_initialised:

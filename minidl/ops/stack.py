@@ -8,6 +8,7 @@ from typing import Any
 from minidl import kernels
 from minidl.autograd import Op
 from minidl.backward import grad as gradients
+from minidl.errors import GraphError
 from minidl.geometry import sliding_window
 from minidl.kernels import LANES, DensePlan, StackPlan
 from minidl.ops.activation import ReLU, Sigmoid, Tanh
@@ -21,6 +22,9 @@ class Stack(Op):
     """Layers one after the other; inputs are the first one's, then a weight and a bias (or None) for each layer."""
 
     owns_gradients = True
+    # The kernels measure weights and biases themselves, and know their shapes.
+    num_checked = 1
+    plan: Any
     # What the kernels keep for the gradients; freed together with what was saved, which backward reads first.
     state: Any = None
 
@@ -28,13 +32,17 @@ class Stack(Op):
         """The same as separate operations."""
         raise NotImplementedError
 
-    def stack_gradients(self, grad, x, weights, biases):
-        """That of x (or None), and those of each weight and bias in turn."""
+    def stack_gradients(self, grad, x, weights, biases, state):
+        """That of x (or None), and those of each weight and bias in turn, with what the kernels kept."""
         raise NotImplementedError
 
     def backward(self, grad):
+        x, *parameters = self.saved
+        for t, (_, shape) in zip(parameters, self.plan.gradients, strict=True):
+            if t is not None and (t._data.shape != shape or t._data.dtype != x._data.dtype):
+                raise GraphError(f"{self.name}: a weight or a bias of shape {shape} was made {t._data.shape} meanwhile")
         # Views of their own: what comes before an input may well use another one.
-        own = [None if t is None else Reshape(t.data.shape)(t) for t in self.saved]
+        own = [None if t is None else Reshape(t._data.shape)(t) for t in (x, *parameters)]
         wanted = [t for t, need in zip(own, self.needs, strict=True) if need]
         found = iter(gradients(self.one_by_one(*own), wanted, grad, create_graph=True))
         return tuple(next(found) if need else None for need in self.needs)
@@ -45,7 +53,14 @@ class Stack(Op):
 
     def backward_arrays(self, grad):
         x, *parameters = self.saved_arrays()
-        of_x, of_parameters = self.stack_gradients(grad, x, parameters[0::2], parameters[1::2])
+        # Read once, since a pass in another thread may free it; the kernels would not look.
+        state = self.state
+        if state is None and len(x):
+            raise self.freed()
+        try:
+            of_x, of_parameters = self.stack_gradients(grad, x, parameters[0::2], parameters[1::2], state)
+        except ValueError as error:
+            raise GraphError(f"{self.name}: a weight or a bias was resized in place meanwhile: {error}") from None
         return (of_x, *[g if need else None for g, need in zip(of_parameters, self.needs[1:], strict=True)])
 
 
@@ -71,8 +86,8 @@ class ConvStack(Stack):
                 x = MaxPool2d(sliding_window("max_pool2d", stage.window.output_size, stage.pool, stage.pool))(x)
         return x
 
-    def stack_gradients(self, grad, x, weights, biases):
-        return kernels.conv_stack_gradients(grad, weights, self.plan, self.state, self.needs[0])
+    def stack_gradients(self, grad, x, weights, biases, state):
+        return kernels.conv_stack_gradients(grad, weights, self.plan, state, self.needs[0])
 
 
 _ACTIVATIONS = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
@@ -100,7 +115,7 @@ class DenseStack(Stack):
                 x = _ACTIVATIONS[activation]()(x)
         return x
 
-    def stack_gradients(self, grad, x, weights, biases):
+    def stack_gradients(self, grad, x, weights, biases, state):
         rows = x.reshape(x.shape[0], self.plan.sizes[0])
-        of_x, rest = kernels.dense_stack_gradients(grad, rows, weights, biases, self.plan, self.state, self.needs[0])
+        of_x, rest = kernels.dense_stack_gradients(grad, rows, weights, biases, self.plan, state, self.needs[0])
         return None if of_x is None else of_x.reshape(x.shape), rest

@@ -82,7 +82,7 @@ class Adagrad(Optimizer):
         memory = self._recall(parameters, self._remembers, fill=group["initial_accumulator_value"])
         kernels.adagrad_step(
             grads,
-            [p.data for p in parameters],
+            [p._data for p in parameters],
             memory["sum"],
             [group["lr"] / (1 + step * group["lr_decay"]) for step in memory["step"]],
             weight_decay=group["weight_decay"],

@@ -95,7 +95,7 @@ class Adam(Optimizer):
         corrections = {step: (1 - beta1 ** (step + 1), sqrt(1 - beta2 ** (step + 1))) for step in set(steps)}
         kernels.adam_step(
             grads,
-            [p.data for p in parameters],
+            [p._data for p in parameters],
             memory["exp_avg"],
             memory["exp_avg_sq"],
             memory.get("max_exp_avg_sq", []),

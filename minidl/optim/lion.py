@@ -65,7 +65,7 @@ class Lion(Optimizer):
     def _update(self, group, parameters, grads):
         kernels.lion_step(
             grads,
-            [p.data for p in parameters],
+            [p._data for p in parameters],
             self._recall(parameters, self._remembers)["exp_avg"],
             lr=group["lr"],
             beta1=group["betas"][0],

@@ -159,7 +159,7 @@ class Optimizer:
         """Forget the gradients of all parameters, or set them to 0."""
         for group in self.param_groups:
             for p in group["params"]:
-                p.grad = None if set_to_none or p.grad is None else p.grad.detach().zero_()
+                p._grad = None if set_to_none or p._grad is None else p._grad.detach().zero_()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
@@ -187,8 +187,9 @@ class Optimizer:
         for group in self.param_groups:
             by_dtype: dict[np.dtype, tuple[list[Tensor], list[np.ndarray]]] = {}
             for p in group["params"]:
-                if p.grad is not None:
-                    dtype = p.data.dtype
+                grad = p._grad
+                if grad is not None:
+                    dtype = p._data.dtype
                     lists = by_dtype.get(dtype)
                     if lists is None:
                         if dtype.kind != "f":
@@ -198,10 +199,10 @@ class Optimizer:
                         lists = by_dtype[dtype] = ([], [])
                         work.append((group, *lists))
                     lists[0].append(p)
-                    lists[1].append(p.grad.data)
+                    lists[1].append(grad._data)
         for _, parameters, grads in work:
             # Asked once about all of them, since what an array has to say of itself takes Python long.
-            if not kernels.all_fit(grads, [p.data for p in parameters]):
+            if not kernels.all_fit(grads, [p._data for p in parameters]):
                 grads[:] = [self._gradient(p) for p in parameters]
         counts = "step" in self._remembers
         for group, parameters, grads in work:
@@ -218,7 +219,7 @@ class Optimizer:
 
     def _gradient(self, p: Tensor) -> np.ndarray:
         """The gradient of a parameter as a kernel takes it, if both are fit for a step."""
-        data, grad = p.data, p.grad.data
+        data, grad = p._data, p._grad._data
         if grad.shape != data.shape:
             raise ShapeError(f"{self._name}: a parameter of shape {data.shape} has a gradient of {grad.shape}")
         if grad.dtype != data.dtype:

@@ -90,7 +90,7 @@ class RAdam(Optimizer):
         rectified = {step: _rectified(step + 1, beta2) for step in set(memory["step"])}
         kernels.radam_step(
             grads,
-            [p.data for p in parameters],
+            [p._data for p in parameters],
             memory["exp_avg"],
             memory["exp_avg_sq"],
             [1 - beta1 ** (step + 1) for step in memory["step"]],

@@ -90,7 +90,7 @@ class RMSprop(Optimizer):
         memory = self._recall(parameters, [*self._remembers, *(name for name, is_used in used if is_used)])
         kernels.rmsprop_step(
             grads,
-            [p.data for p in parameters],
+            [p._data for p in parameters],
             memory["square_avg"],
             memory.get("grad_avg", []),
             memory.get("momentum_buffer", []),

@@ -89,7 +89,7 @@ class SGD(Optimizer):
             velocities = self._recall(parameters, self._may_remember)["momentum_buffer"]
         kernels.sgd_step(
             grads,
-            [p.data for p in parameters],
+            [p._data for p in parameters],
             velocities,
             first,
             lr=group["lr"],

@@ -114,8 +114,8 @@ def test_gradients_of_another_layout(grad: np.ndarray) -> None:
     for own in (grad, grad.copy()):
         p, q = nn.Parameter(single(2, 3)), nn.Parameter(single(2))
         p.grad, q.grad = minidl.ones(2, 3), minidl.ones(2)
-        # As it is: a tensor made of it would have it laid out anew.
-        p.grad.data = own
+        # As it is: a tensor made of it, or given it as its data, would have it laid out anew.
+        p.grad._data = own
         optim.SGD([q, p], lr=0.5).step()
         results.append((p.numpy(), q.numpy()))
         np.testing.assert_array_equal(p.grad.data, own)
