@@ -12,6 +12,7 @@ from minidl.autograd import TensorBase
 from minidl.errors import ArgumentError, DTypeError, ShapeError, check_flag
 from minidl.ops._common import as_tensor, check_same_dtype, read_number
 from minidl.ops.normalization import Layout, Normalise
+from minidl.runtime import locks
 
 __all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm"]
 
@@ -104,13 +105,14 @@ def _by_channel(
     # Nothing has no statistics.
     if running_mean is not None and x.data.size:
         bessel = layout.set_size / (layout.set_size - 1)
-        for tensor, statistic, factor in zip(
-            (running_mean, running_var), normalise.statistics, (1, bessel), strict=True
-        ):
-            with np.errstate(all="ignore"):
+        # Batches of several threads count one after the other.
+        with locks.statistics, np.errstate(all="ignore"):
+            for tensor, statistic, factor in zip(
+                (running_mean, running_var), normalise.statistics, (1, bessel), strict=True
+            ):
                 new = statistic.reshape(layout.rows, C).mean(axis=0) * factor
                 np.copyto(tensor.data, (1 - new_share) * tensor.data + new_share * new, casting="same_kind")
-            tensor._version[0] += 1
+                tensor._version[0] += 1
     return y
 
 

@@ -13,6 +13,7 @@ from minidl.nn._filling import fans_of
 from minidl.nn.init import kaiming_uniform_, uniform_
 from minidl.nn.module import Module
 from minidl.nn.parameter import Parameter
+from minidl.runtime import fork_safe, locks
 from minidl.tensor import Tensor
 
 
@@ -35,17 +36,20 @@ class Affine(Module):
 
     # The attribute that holds the input size.
     _input_name = ""
+    # Whether the size is known and the parameters are drawn; set last, since other threads call the layer meanwhile.
+    _is_sized = False
 
     def _create(self, out: int, bias: bool, dtype: Any, generator: np.random.Generator | None) -> None:
         dtype = get_default_dtype() if dtype is None else to_dtype(type(self).__name__, dtype)
-        self._generator = generator
+        self._generator = fork_safe(generator)
         self.weight = Parameter(None)
         # Its dtype, until it has a shape; Module.to may change it meanwhile.
-        self.weight.data = np.empty(0, dtype)
+        self.weight._data = np.empty(0, dtype)
         self.bias = Parameter(np.zeros(out, dtype)) if bias else None
         if getattr(self, self._input_name) is not None:
             self.weight.initialise(np.empty(self._weight_shape(), dtype))  # type: ignore[arg-type]
             self.reset_parameters()
+            self._is_sized = True
 
     def _weight_shape(self) -> tuple[int | None, ...]:
         raise NotImplementedError
@@ -61,9 +65,19 @@ class Affine(Module):
             uniform_(self.bias, -bound, bound, self._generator)
 
     def _set_input_size(self, size: int) -> None:
-        setattr(self, self._input_name, size)
-        self.weight.initialise(np.empty(self._weight_shape(), self.weight.data.dtype))  # type: ignore[arg-type]
-        self.reset_parameters()
+        """Draw the parameters for an input of this size, unless another thread has just done so."""
+        with locks.sizes:
+            if self._is_sized:
+                return
+            # An interrupt, or a fork in the midst of this, leaves a size, and numbers that are not drawn yet.
+            is_fresh = getattr(self, self._input_name) is None
+            if is_fresh:
+                setattr(self, self._input_name, size)
+            if is_fresh or not self.weight.is_initialised:
+                shape: Any = self._weight_shape()
+                self.weight.initialise(np.empty(shape, self.weight.data.dtype))
+            self.reset_parameters()
+            self._is_sized = True
 
     def _infer_sizes(self, arrays: dict[str, np.ndarray]) -> None:
         if "weight" in arrays and not self.weight.is_initialised:

@@ -44,7 +44,7 @@ class _Filters(Affine):
         return pair(type(self).__name__, name, value, minimum, self._spatial)[-self._spatial :]
 
     def _infer_channels(self, input: Any) -> None:
-        if self.in_channels is None:
+        if not self._is_sized:
             op = self._function.__name__
             shape = as_tensor(op, "input", input).data.shape
             channels = shape[-self._spatial - 1] if len(shape) in (self._spatial + 1, self._spatial + 2) else 0

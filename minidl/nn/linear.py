@@ -72,7 +72,7 @@ class Dense(Affine):
 
     def forward(self, input: Any) -> Any:
         """Map (..., in_features) to (..., out_features)."""
-        if self.in_features is None:
+        if not self._is_sized:
             x = as_tensor("linear", "input", input)
             if x.data.ndim == 0 or x.data.shape[-1] == 0:
                 raise ArgumentError(f"linear: no number of features to infer from an input of shape {x.data.shape}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from minidl.nn._affine import check_size
 from minidl.nn.module import Module
 from minidl.nn.parameter import Parameter
 from minidl.ops._common import as_tensor
+from minidl.runtime import locks
 from minidl.tensor import Tensor
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "LayerNorm"]
@@ -248,13 +250,15 @@ class _BatchNorm(_ChannelNorm):
         mean, var, batches = self.running_mean, self.running_var, self.num_batches_tracked
         if self.training and not is_tracking:
             mean = var = None
-        momentum = self.momentum
-        if momentum is None:
-            # Each batch has the same share in the running mean of all so far.
-            momentum = 1 / (batches.item() + 1) if is_tracking and batches is not None else 0.0
-        y = F.batch_norm(x, mean, var, self.weight, self.bias, self.training or mean is None, momentum, self.eps)
-        if is_tracking and batches is not None:
-            batches.add_(1)
+        momentum, counts = self.momentum, is_tracking and batches is not None
+        # Each batch has the same share in the running mean of all so far, so that another thread's has to wait.
+        with locks.statistics if counts and momentum is None else nullcontext():
+            if momentum is None:
+                momentum = 1 / (batches.item() + 1) if counts else 0.0  # type: ignore[union-attr]
+            y = F.batch_norm(x, mean, var, self.weight, self.bias, self.training or mean is None, momentum, self.eps)
+            if counts:
+                with locks.statistics:
+                    batches.add_(1)  # type: ignore[union-attr]
         return y
 
 

@@ -248,8 +248,8 @@ MUTANTS = [
     Mutant(
         "stack-second-gradients-of-another",
         "ops/stack.py",
-        "own = [None if t is None else Reshape(t.data.shape)(t) for t in self.saved]",
-        "own = list(self.saved)",
+        "own = [None if t is None else Reshape(t._data.shape)(t) for t in (x, *parameters)]",
+        "own = [x, *parameters]",
         "a weight that the input depends on gets both gradients",
         (FUSION,),
     ),
@@ -393,10 +393,10 @@ MUTANTS = [
     Mutant(
         "needs-stay-narrowed",
         "backward.py",
-        "            finally:\n                op.needs = recorded\n",
-        "            finally:\n                pass\n",
-        "a pass to one target leaves ops without gradients for the next",
-        ("test_survivors.py -k pass_to_one",),
+        "needs, node = wanted, op.for_pass(wanted)",
+        "needs = op.needs = wanted",
+        "a pass to one target leaves ops without gradients for the next, or for another thread",
+        ("test_survivors.py -k pass_to_one", "test_graph_threads.py -k TestBackward"),
     ),
     Mutant(
         "needs-narrowed-too-far",

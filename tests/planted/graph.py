@@ -15,17 +15,17 @@ MUTANTS = [
     ),
     Mutant(
         "leaves-share-a-gradient", "backward.py",
-        "leaf.grad = wrap(grad if owned else grad.copy())", "leaf.grad = wrap(grad)",
+        "leaf._grad = wrap(grad if owned else grad.copy())", "leaf._grad = wrap(grad)",
         "an alias instead of a copy", ("test_autograd.py -k two_leaves or retained",),
     ),
     Mutant(
         "backward-overwrites-grad", "backward.py",
-        "leaf.grad.data += grad", "leaf.grad.data[...] = grad",
+        "so_far._data += grad", "so_far._data[...] = grad",
         "a second backward replaces the gradient", ("test_autograd.py -k accumulates",),
     ),
     Mutant(
         "grad-changes-unseen", "backward.py",
-        "leaf.grad._version[0] += 1", "pass",
+        "so_far._version[0] += 1", "pass",
         "the gradient changes in place and keeps its version", ("test_survivors.py",),
     ),
     Mutant(
@@ -35,8 +35,71 @@ MUTANTS = [
     ),
     Mutant(
         "gradient-shape-unchecked", "backward.py",
-        "if is_op and edge.shape != (part.data if create_graph else part).shape:", "if False:",
-        "a check removed: kernels trust the shape of a gradient", ("test_autograd.py -k another_shape",),
+        "if is_op and edge.shape != (part._data if create_graph else part).shape:", "if False:",
+        "a check removed: the op that gave a gradient of another shape is not named",
+        ("test_autograd.py -k another_shape",),
+    ),
+    Mutant(
+        "gradient-unchecked", "backward.py",
+        "if array.shape != op.shape or array.dtype != op._dtype:", "if False:",
+        "a check removed: kernels trust the shape and dtype of a gradient that hooks have seen",
+        ("test_tampering.py -k kept or floating",),
+    ),
+    Mutant(
+        "saved-unchecked", "autograd.py",
+        "if array is not None and shape is not None and (array.shape != shape or array.dtype != dtype):", "if False:",
+        "a check removed: kernels trust the shape and dtype of what was saved", ("test_tampering.py -k in_place",),
+    ),
+    Mutant(
+        "twin-in-the-graph", "autograd.py",
+        "edge = (self._node or self) if source == -1", "edge = self if source == -1",
+        "a saved result has the history of what computed one gradient alone", ("test_graph_threads.py -k narrowed",),
+    ),
+    Mutant(
+        "gradients-added-at-once", "backward.py",
+        "    with locks.gradients:\n        so_far", "    if True:\n        so_far",
+        "two threads add to a leaf's gradient at the same time", ("test_graph_threads.py -k all_add_to",),
+    ),
+    Mutant(
+        "freed-state-unnoticed", "ops/stack.py",
+        "if state is None and len(x):", "if False:",
+        "kernels read what another thread has freed", ("test_graph_threads.py -k in_the_midst",),
+    ),
+    Mutant(
+        "grad-of-any-shape", "autograd.py",
+        "if found.shape != own.shape:", "if False:",
+        "a gradient of another shape may be assigned", ("test_assignment.py -k TestGrad",),
+    ),
+    Mutant(
+        "data-of-any-kind", "autograd.py",
+        'if self._requires_grad and array.dtype.kind != "f":', "if False:",
+        "integers may be assigned to a tensor that requires gradients", ("test_assignment.py -k TestData",),
+    ),
+    Mutant(
+        "sizes-drawn-twice", "nn/_affine.py",
+        "            if self._is_sized:\n                return\n", "",
+        "a layer's parameters are drawn by each thread that calls it first", ("test_graph_threads.py -k Sizes",),
+    ),
+    Mutant(
+        "sized-before-drawn", "nn/_affine.py",
+        "            self.reset_parameters()\n            self._is_sized = True\n\n    def _infer",
+        "            self._is_sized = True\n            self.reset_parameters()\n\n    def _infer",
+        "another thread computes with parameters that are not drawn yet", ("test_graph_threads.py -k Sizes",),
+    ),
+    Mutant(
+        "fork-while-drawing", "runtime.py",
+        "        lock.acquire()\n", "        break\n",
+        "a child waits for a generator's lock", ("test_runtime.py -k another_thread_draws",),
+    ),
+    Mutant(
+        "fork-with-held-locks", "runtime.py",
+        "    locks.__init__()  # type: ignore[misc]\n", "",
+        "a child waits for a lock of ours", ("test_runtime.py -k a_lock_of_ours",),
+    ),
+    Mutant(
+        "threads-of-the-environment", "runtime.py",
+        "available_cores() if _Threads.environment is None else _Threads.environment[0]", "available_cores()",
+        "OMP_NUM_THREADS is not heeded", ("test_runtime.py -k process_of_its_own",),
     ),
     Mutant(
         "oldest-op-first", "backward.py",
@@ -62,7 +125,8 @@ MUTANTS = [
     ),
     Mutant(
         "hook-shape-unchecked", "backward.py",
-        "if replaced.data.shape != tensor.data.shape:", "if replaced.data.ndim != tensor.data.ndim:",
+        "if found._data.shape != shape:\n            raise ShapeError(f\"hook",
+        "if found._data.ndim != len(shape):\n            raise ShapeError(f\"hook",
         "a hook may return another shape, which kernels would trust", ("test_autograd.py -k may_not_return",),
     ),
     Mutant(
@@ -94,7 +158,7 @@ MUTANTS = [
     ),
     Mutant(
         "retained-gradient-shared", "autograd.py",
-        "own = grad if grad._op is not None else wrap(grad.data.copy())", "own = grad",
+        "own = grad if grad._op is not None else wrap(grad._data.copy())", "own = grad",
         "an alias instead of a copy", ("test_autograd.py -k retained",),
     ),
     Mutant(

@@ -64,7 +64,7 @@ MUTANTS = [
     ),
     Mutant(
         "gradients-stay-behind", "nn/module.py",
-        "tensor.grad = None if tensor.grad is None else tensor.grad.astype(wanted)", "pass",
+        "tensor._grad = None if tensor._grad is None else tensor._grad.astype(wanted)", "pass",
         "the gradient keeps the old dtype", ("nn/test_module.py -k test_to",),
     ),
     Mutant(
