@@ -28,7 +28,8 @@ def measuring() -> Iterator[None]:
 def key(direction: str, x: tuple[int, ...], weight: tuple[int, ...], window: Any, groups: int = 1) -> list[Any]:
     return [
         direction, x[0], x[1], weight[0], groups, *window.input_size, *window.kernel_size, *window.stride,
-        *window.padding, *window.dilation, *window.output_size, 4, _ext.instruction_set, minidl.get_num_threads(), "default",
+        *window.padding, *window.dilation, *window.output_size, 4, _ext.instruction_set, minidl.get_num_threads(),
+        "default",
     ]  # fmt: skip
 
 
