@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl import nn
+from minidl import nn, optim
 from minidl.errors import CheckpointError, DTypeError, StateDictError
 
 
@@ -180,6 +181,23 @@ def test_what_does_not_fit_is_not_read(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
+
+
+def test_what_float32_does_not_hold_becomes_infinite_as_in_pytorch(torch: Any, tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    arrays = {"weight": np.array([[1e300, -1e300, 1e-300]]), "bias": np.zeros(1)}
+    save_file(arrays, tmp_path / "file")
+    ours, theirs = nn.Dense(3, 1), torch.nn.Linear(3, 1)
+    optimizer = optim.SGD([ours.weight], momentum=0.9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        minidl.load_weights(tmp_path / "file", ours)
+        state = optimizer.state_dict()
+        optimizer.load_state_dict({**state, "state": {0: {"momentum_buffer": arrays["weight"]}}})
+    theirs.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+    assert ours.weight.tolist() == theirs.weight.tolist() == [[np.inf, -np.inf, 0]]
+    assert optimizer.state[ours.weight]["momentum_buffer"].tolist() == [[np.inf, -np.inf, 0]]
 
 
 def test_sizes_that_a_file_teaches_are_all_learned_or_none(tmp_path: Path) -> None:

@@ -374,10 +374,12 @@ class Module:
             module._infer_sizes(
                 {n: arrays[k] for n in module.__dict__ if (k := f"{path}.{n}" if path else n) in arrays}
             )
-        for key, tensor in own.items():
-            if key in arrays:
-                np.copyto(tensor.data, arrays[key], casting="same_kind")
-                tensor._version[0] += 1
+        # What float32 does not hold becomes infinite, as in PyTorch. A warning may be an error, which would come half-way.
+        with np.errstate(over="ignore"):
+            for key, tensor in own.items():
+                if key in arrays:
+                    np.copyto(tensor.data, arrays[key], casting="same_kind")
+                    tensor._version[0] += 1
         return LoadResult(missing, unexpected)
 
     def _expected_shapes(self, prefix: str = "") -> dict[str, tuple[int | None, ...]]:

@@ -331,7 +331,8 @@ class Optimizer:
         loaded: dict[str, Any] = {}
         for name, value in values.items():
             try:
-                array = np.array(value, dtype=np.float64 if name == "step" else p.data.dtype)
+                with np.errstate(over="ignore"):
+                    array = np.array(value, dtype=np.float64 if name == "step" else p.data.dtype)
             except (TypeError, ValueError, OverflowError):
                 raise StateDictError(f"{self._name}: {name} of parameter {key} is {value!r:.80}") from None
             if name == "step":
