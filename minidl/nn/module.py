@@ -374,7 +374,7 @@ class Module:
             module._infer_sizes(
                 {n: arrays[k] for n in module.__dict__ if (k := f"{path}.{n}" if path else n) in arrays}
             )
-        # What float32 does not hold becomes infinite, as in PyTorch. A warning may be an error, which would come half-way.
+        # What float32 does not hold becomes infinite, as in PyTorch. Warnings may be errors, which would come half-way.
         with np.errstate(over="ignore"):
             for key, tensor in own.items():
                 if key in arrays:

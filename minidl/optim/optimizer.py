@@ -331,9 +331,12 @@ class Optimizer:
         loaded: dict[str, Any] = {}
         for name, value in values.items():
             try:
+                array = np.asarray(value)
+                if array.dtype.kind not in "biuf":
+                    raise TypeError
                 with np.errstate(over="ignore"):
-                    array = np.array(value, dtype=np.float64 if name == "step" else p.data.dtype)
-            except (TypeError, ValueError, OverflowError):
+                    array = array.astype(np.float64 if name == "step" else p.data.dtype, order="C")
+            except (TypeError, ValueError, OverflowError, RuntimeError):
                 raise StateDictError(f"{self._name}: {name} of parameter {key} is {value!r:.80}") from None
             if name == "step":
                 if array.size != 1 or not 0 <= array < _MOST_STEPS or array % 1 != 0:

@@ -34,6 +34,7 @@ every_option = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.filterwarnings("error")
 @every_option
 def test_training_goes_on_as_it_would_have_there(torch: Any, name: str, options: dict[str, Any]) -> None:
     ours, theirs = pairs(torch, FLOAT64)
@@ -100,6 +101,11 @@ def test_what_means_something_else_is_refused_by_name(torch: Any, name: str) -> 
         our.load_state_dict(state_of(torch, name, momentum_decay=0.004))
     with pytest.raises(ArgumentError, match="maximize must be True or False"):
         our.load_state_dict(state_of(torch, name, maximize=None))
+    odd = state_of(torch, name)
+    for value in (torch.ones(2, requires_grad=True), torch.ones(2, dtype=torch.bfloat16), "3", ["a"], 1j, 10**400):
+        odd["state"] = {0: dict.fromkeys(our._remembers or our._may_remember, value)}
+        with pytest.raises(StateDictError, match=rf"^{name}: \w+ of parameter 0 is "):
+            our.load_state_dict(odd)
     assert our.param_groups[0]["lr"] == 0.125 and not our.state
     our.load_state_dict(state_of(torch, name, capturable=True, differentiable=False, foreach=None, fused=True))
     assert our.param_groups[0]["lr"] == 0.25

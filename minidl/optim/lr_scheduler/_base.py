@@ -117,7 +117,9 @@ class LRScheduler:
             for key in ("base_lrs", "_last_lr"):
                 for lr in state[key]:
                     check_number(self._name, key, lr)
-            # A schedule of a sequence that is not there yet has -1.
+            if isinstance(state["last_epoch"], bool) or not isinstance(state["last_epoch"], int):
+                raise TypeError(f"last_epoch is {state['last_epoch']!r:.80}")
+            # A schedule of a sequence that has not begun yet has -1.
             self._check_count("last_epoch", state["last_epoch"], low=-1)
             count, groups = len(state["base_lrs"]), len(self.optimizer.param_groups)
             if count != groups or len(state["_last_lr"]) != groups:
