@@ -25,10 +25,8 @@ from minidl.runtime import locks
 Array = np.ndarray
 
 _order = itertools.count()
-# Of an array that is saved: which input it is (-1 for the result), the version of that and its count then, and the
-# array's shape and dtype then.
-_Source = tuple[int | None, list | None, int, tuple[int, ...] | None, np.dtype | None]
-_NOTHING_SAVED: _Source = (None, None, 0, None, None)
+# Of what was saved but is neither an input nor the result: which of them it is, their version, and its count then.
+_NO_SOURCE: tuple[int | None, list | None, int] = (None, None, 0)
 
 
 class RemovableHandle:
@@ -187,6 +185,8 @@ class TensorBase:
 
 # The class of results; `minidl.tensor` puts the one with operators here.
 _tensor_class: Any = TensorBase
+# Found at once: to look it up through a class takes a third of the time that a tensor does.
+_new: Any = object.__new__
 
 
 def set_tensor_class(cls: type) -> None:
@@ -197,11 +197,10 @@ def set_tensor_class(cls: type) -> None:
 
 def wrap(data: Array, op: Op | None = None, version: list | None = None) -> Any:
     """A tensor around an array that is known to be fit, without the checks of the constructor."""
-    tensor = _tensor_class.__new__(_tensor_class)
+    tensor = _new(_tensor_class)
     tensor._data = data if type(data) is Array else np.asarray(data)
-    tensor._grad = None
+    tensor._grad = tensor._hooks = None
     tensor._op = op
-    tensor._hooks = None
     tensor._version = [0, False] if version is None else version
     tensor._requires_grad = op is not None
     return tensor
@@ -222,8 +221,8 @@ class Op:
     is_view: ClassVar[bool] = False
     # Whether the arrays from backward_arrays are new and nobody else's, so that a leaf may keep them uncopied.
     owns_gradients: ClassVar[bool] = False
-    # How many of the arrays that are saved, from the first on, are refused if their shape or dtype has changed.
-    num_checked: ClassVar[int] = 2**30
+    # Whether arrays that were saved are refused where their shape or dtype has changed since.
+    checks_saved: ClassVar[bool] = True
 
     needs: tuple[bool, ...] = ()
     hooks: list[Callable] | None = None
@@ -233,7 +232,9 @@ class Op:
     _dtype: np.dtype | None = None
     order = -1
     _to_save: tuple[Array | None, ...] | None = ()
-    _saved_sources: list[_Source] = []
+    _saved_sources: list[tuple[int | None, list | None, int]] = []
+    # The shapes and dtypes that those which are checked had.
+    _saved_kinds: list[tuple[Array, tuple[int, ...], np.dtype]] = []
     # Of what a backward pass works with in place of a node of the graph: that node.
     _node: Op | None = None
 
@@ -290,12 +291,16 @@ class Op:
             self._share_version(result, inputs[0])
         if self._to_save:
             self._saved_sources = sources = []
-            count, checked = len(arrays), self.num_checked
+            count = len(arrays)
+            if self.checks_saved:
+                self._saved_kinds = kinds = []
+                for array in self._to_save:
+                    if array is not None:
+                        kinds.append((array, array.shape, array.dtype))
             for at, array in enumerate(self._to_save):
                 if array is None:
-                    sources.append(_NOTHING_SAVED)
+                    sources.append(_NO_SOURCE)
                     continue
-                shape, dtype = (array.shape, array.dtype) if at < checked else (None, None)
                 if array is data:
                     source, version = -1, result._version
                 elif at < count and array is arrays[at]:
@@ -307,9 +312,9 @@ class Op:
                             source, version = i, inputs[i]._version
                             break
                     else:
-                        sources.append((None, None, 0, shape, dtype))
+                        sources.append(_NO_SOURCE)
                         continue
-                sources.append((source, version, version[0], shape, dtype))
+                sources.append((source, version, version[0]))
         return result
 
     @staticmethod
@@ -338,14 +343,15 @@ class Op:
         arrays = self._to_save
         if arrays is None:
             raise self.freed()
-        for array, (_, version, count, shape, dtype) in zip(arrays, self._saved_sources):  # noqa: B905 (as long)
+        for _, version, count in self._saved_sources:
             if version is not None and version[0] != count:
                 raise GraphError(
                     f"{self.name}: a value saved for the backward pass was modified in place afterwards "
                     f"(it was at version {count}, it is at {version[0]}); clone() it first"
                 )
-            # NumPy lets an array's shape and dtype be set in place, and its memory be resized.
-            if array is not None and shape is not None and (array.shape != shape or array.dtype != dtype):
+        # NumPy lets an array's shape and dtype be set in place, and its memory be resized.
+        for array, shape, dtype in self._saved_kinds:
+            if array.shape != shape or array.dtype is not dtype:
                 raise GraphError(
                     f"{self.name}: a value saved for the backward pass was {dtype} of shape {shape}, and has been made "
                     f"{array.dtype} of shape {array.shape} in place; clone() it first"
@@ -366,7 +372,7 @@ class Op:
         if not state.recording:
             return tuple([None if array is None else wrap(array) for array in arrays])
         tensors: list[Any] = []
-        for array, (source, version, *_) in zip(arrays, self._saved_sources, strict=True):
+        for array, (source, version, _) in zip(arrays, self._saved_sources, strict=True):
             edge = (self._node or self) if source == -1 else None if source is None else self.edges[source]
             if array is None:
                 tensors.append(None)
@@ -384,3 +390,4 @@ class Op:
         """Let go of what was saved."""
         if self._to_save:
             self._to_save = None
+            self._saved_kinds = []

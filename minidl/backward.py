@@ -7,8 +7,8 @@ been done. It needs no recursion and no counting.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
@@ -85,11 +85,10 @@ def _call_hooks(hooks: list[Callable] | None, grad: Any) -> Any:
     return grad
 
 
-def _sum(one: Any, other: Any) -> Any:
-    try:
-        total = one + other
-    except ValueError as error:
-        raise GraphError(f"backward: gradients of one value have different shapes: {error}") from None
+def _sum(op: str, one: Any, other: Any) -> Any:
+    if one.shape != other.shape:
+        raise GraphError(f"{op}: a gradient of shape {other.shape} came to a value that has one of shape {one.shape}")
+    total = one + other
     return np.asarray(total) if isinstance(total, np.generic) else total
 
 
@@ -114,6 +113,8 @@ def run_backward(
     finished: dict[int, Any] = {}
     queue: list[tuple[int, Op]] = []
     leaves: list[TensorBase] = []
+    # Which op gave the gradient of another, for messages.
+    givers: dict[int, Op] = {}
 
     for output, gradient in zip(outputs, gradients, strict=True):
         if not output._requires_grad:
@@ -132,13 +133,13 @@ def run_backward(
             if edge._dtype != now.dtype:
                 raise GraphError(f"{name}: a result of {edge._dtype} has become one of {now.dtype}")
         if key in pending:
-            pending[key] = _sum(pending[key], start)
+            pending[key] = _sum(name, pending[key], start)
             shared.discard(key)
             continue
         pending[key] = start
         shared.add(key)
         if isinstance(edge, Op):
-            heapq.heappush(queue, (-edge.order, edge))
+            heappush(queue, (-edge.order, edge))
         else:
             leaves.append(edge)
 
@@ -157,7 +158,7 @@ def run_backward(
     state.recording = create_graph
     try:
         while queue:
-            op = heapq.heappop(queue)[1]
+            op = heappop(queue)[1]
             grad = pending.pop(id(op))
             if op.hooks:
                 grad = _call_hooks(op.hooks, grad)
@@ -165,8 +166,8 @@ def run_backward(
                 finished[id(op)] = grad
             # Last of all, since any hook may have got hold of an array that several operations are to be given.
             array = grad._data if create_graph else grad
-            if array.shape != op.shape or array.dtype != op._dtype:
-                grad = _fitted(op.name, grad, "a result", op.shape, op._dtype)
+            if array.shape != op.shape or array.dtype is not op._dtype:
+                grad = _fitted(givers.get(id(op), op).name, grad, f"{op.name}'s result", op.shape, op._dtype)
             needs, node = op.needs, op
             if leading is not None:
                 # An op computes no gradient that leads to no target.
@@ -184,37 +185,38 @@ def run_backward(
             for edge, part, need in zip(edges, grads, needs):  # noqa: B905 (as long as each other, and quicker so)
                 if not need or part is None:
                     continue
-                key, is_op = id(edge), isinstance(edge, Op)
-                if is_op and edge.shape != (part._data if create_graph else part).shape:
-                    raise GraphError(f"{op.name}: backward gave a gradient of shape {part.shape} for {edge.shape}")
+                key = id(edge)
                 if key in pending:
-                    pending[key] = _sum(pending[key], part)
+                    pending[key] = _sum(op.name, pending[key], part)
                     shared.discard(key)
                     continue
                 pending[key] = part
                 if not is_new:
                     shared.add(key)
-                if is_op:
-                    heapq.heappush(queue, (-edge.order, edge))
+                if isinstance(edge, Op):
+                    givers[key] = op
+                    heappush(queue, (-edge.order, edge))
                 else:
                     leaves.append(edge)
             if not retain:
                 op.free()
+        if leading is not None:
+            leaves = [leaf for leaf in leaves if id(leaf) in target_keys]
+            finished |= {id(leaf): pending[id(leaf)] for leaf in leaves}
         for leaf in leaves:
-            key = id(leaf)
-            if leading is not None and key not in target_keys:
-                continue
-            grad = _call_hooks(leaf._hooks, pending[key]) if leaf._hooks else pending[key]
-            if accumulate:
-                _accumulate(leaf, grad, key not in shared and not leaf._hooks)
-            if leading is not None:
-                finished[key] = grad
+            if leaf._hooks:
+                key = id(leaf)
+                pending[key] = finished[key] = _call_hooks(leaf._hooks, pending[key])
+                shared.add(key)
+        if accumulate:
+            _accumulate(leaves, pending, shared, create_graph)
     finally:
         state.recording = before
     if accumulate and targets is not None:
         for target in targets:
-            if target._op is not None and id(target._op) in finished:
-                _accumulate(target, finished[id(target._op)], False)
+            key = id(target._op)
+            if target._op is not None and key in finished:
+                _accumulate([target], {id(target): finished[key]}, {id(target)}, create_graph)
     return finished
 
 
@@ -223,35 +225,39 @@ def _fitted(op: str, grad: Any, what: str, shape: tuple[int, ...], dtype: Any) -
     found = grad._data if isinstance(grad, TensorBase) else grad
     if found.shape != shape:
         raise GraphError(f"{op}: a gradient of shape {found.shape} came to {what} of shape {shape}")
+    if found.dtype == dtype:
+        return grad
     if found.dtype.kind != "f" or dtype.kind != "f":
         raise GraphError(f"{op}: a gradient of {found.dtype} came to {what} of {dtype}")
     return grad.astype(dtype)
 
 
-def _accumulate(leaf: TensorBase, grad: Any, owned: bool) -> None:
-    is_tensor = isinstance(grad, TensorBase)
-    array, data = grad._data if is_tensor else grad, leaf._data
-    shape, dtype = data.shape, data.dtype
-    if array.shape != shape or array.dtype != dtype:
-        grad, owned = _fitted("backward", grad, "a tensor", shape, dtype), True
+def _accumulate(leaves: list[TensorBase], grads: dict[int, Any], shared: set[int], are_tensors: bool) -> None:
+    """Add to each leaf's gradient the one under its id; `shared` are those that may be somebody else's array too."""
     # Two passes in two threads may have a leaf in common.
     with locks.gradients:
-        so_far = leaf._grad
-        if so_far is not None and (so_far._data.shape != shape or so_far._data.dtype != dtype):
-            raise GraphError(
-                f"backward: a tensor of {dtype} of shape {shape} has a gradient of {so_far._data.dtype} of shape "
-                f"{so_far._data.shape}, which nothing can be added to; set it to None first"
-            )
-        if is_tensor:
-            # A copy, since the gradient of several leaves may be one tensor.
-            leaf._grad = grad.clone() if so_far is None else so_far + grad
-        elif so_far is None:
-            leaf._grad = wrap(grad if owned else grad.copy())
-        elif so_far._op is None and so_far._data.flags.writeable:
-            so_far._data += grad
-            so_far._version[0] += 1
-        else:
-            leaf._grad = wrap(so_far._data + grad)
+        for leaf in leaves:
+            grad, data, so_far = grads[id(leaf)], leaf._data, leaf._grad
+            array = grad._data if are_tensors else grad
+            if array.shape != data.shape or array.dtype is not data.dtype:
+                grad = _fitted("backward", grad, "a tensor", data.shape, data.dtype)
+            if so_far is None:
+                # A copy, since the gradient of several leaves may be one.
+                leaf._grad = grad.clone() if are_tensors else wrap(grad.copy() if id(leaf) in shared else grad)
+                continue
+            own = so_far._data
+            if own.shape != data.shape or own.dtype != data.dtype:
+                raise GraphError(
+                    f"backward: a tensor of {data.dtype} of shape {data.shape} has a gradient of {own.dtype} of shape "
+                    f"{own.shape}, which nothing can be added to; set it to None first"
+                )
+            if are_tensors:
+                leaf._grad = so_far + grad
+            elif so_far._op is None and own.flags.writeable:
+                own += grad
+                so_far._version[0] += 1
+            else:
+                leaf._grad = wrap(own + grad)
 
 
 def grad(

@@ -157,9 +157,11 @@ class TestBackward:
             def backward(self, grad):
                 return grad[1:]
 
+        x = leaf(1, 2, 3)
         for y, match in (
-            (Wrong()(leaf(1, 2, 3) * 2), r"^Wrong: backward gave a gradient of shape \(2,\) for \(3,\)"),
-            (Wrong()(leaf(1, 2, 3)), r"^backward: a gradient of shape \(2,\) came to a tensor of shape \(3,\)"),
+            (Wrong()(x * 2), r"^Wrong: a gradient of shape \(2,\) came to Mul's result of shape \(3,\)"),
+            (Wrong()(x), r"^backward: a gradient of shape \(2,\) came to a tensor of shape \(3,\)"),
+            (Wrong()(x) + x, r"^Wrong: a gradient of shape \(2,\) came to a value that has one of shape \(3,\)"),
         ):
             with pytest.raises(GraphError, match=match):
                 y.sum().backward(create_graph=recorded)

@@ -131,8 +131,8 @@ def read_signs(op: str, target: Any, dtype: np.dtype) -> Any:
 
 def read_classes(op: str, x: Any, target: Any, ignore_index: int | None = None) -> Array:
     """Class numbers for scores (N, C, ...) or (C,), checked, in an array of our own."""
-    t = as_tensor(op, "target", target).data
-    shape = x.data.shape
+    t = as_tensor(op, "target", target)._data
+    shape = x._data.shape
     wanted = () if len(shape) == 1 else shape[:1] + shape[2:]
     if t.size == 0 and 0 in wanted:
         t = t.astype(np.int64)
@@ -160,7 +160,7 @@ def read_scores(op: str, input: Any, spatial: bool = True) -> Any:
     """Scores (N, C) or (C,), and (N, C, d1, ...) where `spatial`."""
     x = as_tensor(op, "input", input)
     check_floating(op, "input", x)
-    shape = x.data.shape
+    shape = x._data.shape
     if not shape or (len(shape) > 2 and not spatial) or shape[min(1, len(shape) - 1)] == 0:
         ranks = "2 or more dimensions (N, C, ...)" if spatial else "2 dimensions (N, C)"
         raise ShapeError(f"{op}: input must have {ranks} or 1 (C,), and classes, got shape {shape}")
@@ -179,7 +179,7 @@ def reduced(losses: Any, reduction: str, total: Any = None) -> Any:
 
 def as_rows(x: Any) -> Any:
     """Scores (N, C, d1, ...) or (C,) as rows (R, C)."""
-    shape = x.data.shape
+    shape = x._data.shape
     if len(shape) > 2:
         x = Permute((0, *range(2, len(shape)), 1))(x)
     return x if len(shape) == 2 else Reshape((-1, shape[min(1, len(shape) - 1)]))(x)

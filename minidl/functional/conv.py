@@ -297,8 +297,8 @@ def _call(
         or type(algorithm) is not str
     ):
         return None
-    x, w = input.data, weight.data
-    biases = None if bias is None else (bias.data.shape, bias.data.dtype)
+    x, w = input._data, weight._data
+    biases = None if bias is None else (bias._data.shape, bias._data.dtype)
     if len(x.shape) != 4:
         return None
     return x.shape, x.dtype, w.shape, w.dtype, biases, step, around, distance, groups, algorithm, get_precision()

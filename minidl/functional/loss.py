@@ -167,7 +167,7 @@ def cross_entropy(
         {"ignore_index": ignore_index, "reduction": reduction, "label_smoothing": label_smoothing},
     )
     x, t = read_scores("cross_entropy", input), as_tensor("cross_entropy", "target", target)
-    if t.data.shape == x.data.shape:
+    if t._data.shape == x._data.shape:
         return _soft_cross_entropy(x, t, weight, ignore_index, reduction, float(label_smoothing))
     numbers = read_classes("cross_entropy", x, t, ignore_index)
     w = _class_weight("cross_entropy", weight, x, differentiable=False)

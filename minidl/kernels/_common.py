@@ -52,6 +52,8 @@ def shaped(x: Array, *shape: int) -> Array:
 
     The shape of a user's array is the user's to change, in place and from other threads, after it has been checked.
     """
+    if x.shape == shape and x.flags.c_contiguous:
+        return x
     try:
         return (x if x.flags.c_contiguous else x.copy(order="C")).reshape(shape)
     except ValueError:

@@ -138,7 +138,7 @@ class ConvRun(Run):
         return len(stages), stack_plan(tuple(stages), precision) if stages else None
 
     def __call__(self, start: int, input: Any) -> tuple[int, Any]:
-        x = input.data
+        x = input._data
         if x.ndim != 4 or x.dtype.kind != "f":
             return 0, None
         precision = get_precision()
@@ -183,7 +183,7 @@ class DenseRun(Run):
         self._plan = dense_plan(tuple(sizes), tuple(activations)) if self.layers else None
 
     def __call__(self, start: int, input: Any) -> tuple[int, Any]:
-        x = input.data
+        x = input._data
         if self._plan is None or x.dtype.kind != "f" or (x.ndim < 2 if self._flattens else x.ndim != 2):
             return 0, None
         if prod(x.shape[1:]) != self._plan.sizes[0]:

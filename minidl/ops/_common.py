@@ -30,7 +30,7 @@ def cast(x: Any, dtype: np.dtype) -> Any:
     """`x` in another dtype, itself if it has it."""
     from minidl.ops.shapes import Cast
 
-    return x if x.data.dtype == dtype else Cast(dtype)(x)
+    return x if x._data.dtype == dtype else Cast(dtype)(x)
 
 
 def _scalar(op: str, value: bool | int | float, beside: np.dtype) -> Any:
@@ -52,16 +52,16 @@ def rounded(value: float, dtype: np.dtype) -> Array:
 def promoted(op: str, a: Any, b: Any) -> tuple[Any, Any]:
     """Two operands as tensors of one dtype. Python numbers take the other's dtype where that holds their kind."""
     if isinstance(a, TensorBase) and isinstance(b, TensorBase):
-        if a.data.dtype == b.data.dtype:
+        if a._data.dtype == b._data.dtype:
             return a, b
     elif isinstance(b, bool | int | float) and not isinstance(b, np.generic):
         a = as_tensor(op, "input", a)
-        b = _scalar(op, b, a.data.dtype)
+        b = _scalar(op, b, a._data.dtype)
     elif isinstance(a, bool | int | float) and not isinstance(a, np.generic):
         b = as_tensor(op, "other", b)
-        a = _scalar(op, a, b.data.dtype)
+        a = _scalar(op, a, b._data.dtype)
     a, b = as_tensor(op, "input", a), as_tensor(op, "other", b)
-    dtype = result_dtype(op, a.data.dtype, a.data.ndim == 0, b.data.dtype, b.data.ndim == 0)
+    dtype = result_dtype(op, a._data.dtype, a._data.ndim == 0, b._data.dtype, b._data.ndim == 0)
     return cast(a, dtype), cast(b, dtype)
 
 
@@ -101,7 +101,7 @@ def normal_dim(op: str, dim: int, ndim: int) -> int:
 
 def check_floating(op: str, name: str, x: Any) -> None:
     """Refuse integers and booleans."""
-    if x.data.dtype.kind != "f":
+    if x._data.dtype.kind != "f":
         raise DTypeError(f"{op}: {name} must be float32 or float64, got {x.data.dtype}")
 
 

@@ -172,10 +172,10 @@ def _is_basic(index: Any) -> bool:
 
 def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
     """Sum what broadcasting had repeated, so that `x` has `shape` again."""
-    if x.data.shape == shape:
+    if x._data.shape == shape:
         return x
-    extra = x.data.ndim - len(shape)
-    dims = tuple(d for d in range(x.data.ndim) if d < extra or (shape[d - extra] == 1 and x.data.shape[d] != 1))
+    extra = x._data.ndim - len(shape)
+    dims = tuple(d for d in range(x._data.ndim) if d < extra or (shape[d - extra] == 1 and x._data.shape[d] != 1))
     return Reshape(shape)(Sum(dims, True)(x) if dims else x)
 
 

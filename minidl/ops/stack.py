@@ -22,8 +22,8 @@ class Stack(Op):
     """Layers one after the other; inputs are the first one's, then a weight and a bias (or None) for each layer."""
 
     owns_gradients = True
-    # The kernels measure weights and biases themselves, and know their shapes.
-    num_checked = 1
+    # The kernels measure what they are given themselves; there may be many arrays.
+    checks_saved = False
     plan: Any
     # What the kernels keep for the gradients; freed together with what was saved, which backward reads first.
     state: Any = None
@@ -38,9 +38,13 @@ class Stack(Op):
 
     def backward(self, grad):
         x, *parameters = self.saved
-        for t, (_, shape) in zip(parameters, self.plan.gradients, strict=True):
-            if t is not None and (t._data.shape != shape or t._data.dtype != x._data.dtype):
-                raise GraphError(f"{self.name}: a weight or a bias of shape {shape} was made {t._data.shape} meanwhile")
+        shapes = [(len(grad._data), *x._data.shape[1:]), *[shape for _, shape in self.plan.gradients]]
+        for t, shape in zip((x, *parameters), shapes, strict=True):
+            if t is not None and (t._data.shape != shape or t._data.dtype != grad._data.dtype):
+                raise GraphError(
+                    f"{self.name}: a value saved for the backward pass was {grad._data.dtype} of shape {shape}, and "
+                    f"has been made {t._data.dtype} of shape {t._data.shape} in place; clone() it first"
+                )
         # Views of their own: what comes before an input may well use another one.
         own = [None if t is None else Reshape(t._data.shape)(t) for t in (x, *parameters)]
         wanted = [t for t, need in zip(own, self.needs, strict=True) if need]
@@ -55,12 +59,14 @@ class Stack(Op):
         x, *parameters = self.saved_arrays()
         # Read once, since a pass in another thread may free it; the kernels would not look.
         state = self.state
-        if state is None and len(x):
+        if state is None and len(grad):
             raise self.freed()
         try:
             of_x, of_parameters = self.stack_gradients(grad, x, parameters[0::2], parameters[1::2], state)
         except ValueError as error:
-            raise GraphError(f"{self.name}: a weight or a bias was resized in place meanwhile: {error}") from None
+            raise GraphError(
+                f"{self.name}: a value saved for the backward pass was resized in place; clone() it first ({error})"
+            ) from None
         return (of_x, *[g if need else None for g, need in zip(of_parameters, self.needs[1:], strict=True)])
 
 
@@ -116,6 +122,6 @@ class DenseStack(Stack):
         return x
 
     def stack_gradients(self, grad, x, weights, biases, state):
-        rows = x.reshape(x.shape[0], self.plan.sizes[0])
+        rows = x.reshape(len(grad), self.plan.sizes[0])
         of_x, rest = kernels.dense_stack_gradients(grad, rows, weights, biases, self.plan, state, self.needs[0])
         return None if of_x is None else of_x.reshape(x.shape), rest
