@@ -17,8 +17,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minidl.arguments import check_callable
 from minidl.dtypes import to_array
-from minidl.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from minidl.errors import ArgumentError, DTypeError, GraphError, ShapeError, check_flag
 from minidl.grad_mode import state
 from minidl.runtime import locks
 
@@ -71,7 +72,7 @@ class TensorBase:
         is_shared = isinstance(data, TensorBase) and np.may_share_memory(self._data, data._data)
         self._version = data._version if is_shared else [0, False]
         self._requires_grad = False
-        if requires_grad:
+        if requires_grad is not False and check_flag("Tensor", "requires_grad", requires_grad):
             self.requires_grad = True
 
     def _refused(self, given: tuple) -> ArgumentError:
@@ -139,11 +140,12 @@ class TensorBase:
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        value = check_flag("requires_grad", "its value", value)
         if value and self._data.dtype.kind != "f":
             raise DTypeError(f"requires_grad: only float32 and float64 tensors have gradients, got {self._data.dtype}")
         if self._op is not None and not value:
             raise GraphError("requires_grad: a recorded result can't stop requiring gradients; use detach()")
-        self._requires_grad = bool(value)
+        self._requires_grad = value
 
     @property
     def is_leaf(self) -> bool:
@@ -158,6 +160,7 @@ class TensorBase:
         GraphError
             If the tensor does not require gradients.
         """
+        check_callable("register_hook", "hook", hook)
         if not self._requires_grad:
             raise GraphError("register_hook: the tensor does not require gradients")
         if self._op is None:

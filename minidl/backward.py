@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from minidl.arguments import read_list
 from minidl.autograd import Op, TensorBase, wrap
 from minidl.dtypes import to_array
-from minidl.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from minidl.errors import ArgumentError, DTypeError, GraphError, ShapeError, check_flag
 from minidl.grad_mode import state
 from minidl.runtime import locks
 
@@ -106,7 +107,8 @@ def run_backward(
 
     Gradients are arrays, or tensors where the pass itself is recorded.
     """
-    retain = create_graph if retain_graph is None else retain_graph
+    check_flag(name, "create_graph", create_graph)
+    retain = create_graph if retain_graph is None else check_flag(name, "retain_graph", retain_graph)
     pending: dict[int, Any] = {}
     # Whose gradient may be somebody else's array too.
     shared: set[int] = set()
@@ -220,6 +222,17 @@ def run_backward(
     return finished
 
 
+def tensors_of(op: str, name: str, value: Any) -> list[TensorBase]:
+    """One tensor or a sequence of them, as a list."""
+    if isinstance(value, TensorBase):
+        return [value]
+    found = read_list(op, name, value, "a tensor or a sequence of tensors")
+    for i, each in enumerate(found):
+        if not isinstance(each, TensorBase):
+            raise DTypeError(f"{op}: {name}[{i}] must be a tensor, got {type(each).__name__}")
+    return found
+
+
 def _fitted(op: str, grad: Any, what: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """A gradient in the dtype that it must have, float32 or float64, if its shape is the right one."""
     found = grad._data if isinstance(grad, TensorBase) else grad
@@ -305,12 +318,14 @@ def grad(
     >>> minidl.grad(slope, x)
     (tensor(18.),)
     """
-    outs = [outputs] if isinstance(outputs, TensorBase) else list(outputs)
-    ins = [inputs] if isinstance(inputs, TensorBase) else list(inputs)
+    outs, ins = tensors_of("grad", "outputs", outputs), tensors_of("grad", "inputs", inputs)
+    check_flag("grad", "allow_unused", allow_unused)
     if grad_outputs is None:
         grads: list = [None] * len(outs)
+    elif isinstance(grad_outputs, (TensorBase, Array)):
+        grads = [grad_outputs]
     else:
-        grads = [grad_outputs] if isinstance(grad_outputs, (TensorBase, Array)) else list(grad_outputs)
+        grads = read_list("grad", "grad_outputs", grad_outputs, "a tensor or a sequence of tensors")
     if len(grads) != len(outs):
         raise ArgumentError(f"grad: {len(outs)} outputs, but {len(grads)} grad_outputs")
     found = run_backward(outs, grads, "grad", retain_graph, create_graph, accumulate=False, targets=ins)

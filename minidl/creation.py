@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minidl import dtypes
+from minidl.arguments import check_room
 from minidl.autograd import TensorBase
 from minidl.errors import ArgumentError, ShapeError
 from minidl.ops.shapes import size_argument
@@ -51,17 +52,30 @@ def from_dlpack(external: Any) -> Tensor:
 
 def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of a shape, in the default dtype or the one given."""
-    return full(size_argument("zeros", size), 0, dtype, requires_grad)
+    return _filled("zeros", size_argument("zeros", size), 0, dtype, requires_grad)
 
 
 def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones of a shape, in the default dtype or the one given."""
-    return full(size_argument("ones", size), 1, dtype, requires_grad)
+    return _filled("ones", size_argument("ones", size), 1, dtype, requires_grad)
 
 
 def full(size: tuple[int, ...], value: float, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """One value in every element of a shape, in the default dtype or the one given."""
+    return _filled("full", size_argument("full", (size,)), value, dtype, requires_grad)
+
+
+def _filled(op: str, size: tuple[int, ...], value: Any, dtype: Any, requires_grad: bool) -> Tensor:
     if min(size, default=0) < 0:
-        raise ShapeError(f"full: sizes must not be negative, got {size}")
-    kind = dtypes.get_default_dtype() if dtype is None else dtypes.to_dtype("full", dtype)
-    return Tensor(np.full(size, value, kind), requires_grad=requires_grad)
+        raise ShapeError(f"{op}: sizes must not be negative, got {size}")
+    kind = dtypes.get_default_dtype() if dtype is None else dtypes.to_dtype(op, dtype)
+    number = value.data if isinstance(value, TensorBase) else value
+    filler = dtypes.to_array(op, number, kind)
+    if filler.ndim:
+        raise ShapeError(f"{op}: value must be a number, got one of shape {filler.shape}")
+    # What wraps around or can't be an integer is no value of this dtype.
+    if kind.kind in "iu" and filler != number:
+        if not abs(float(number) - float(filler)) < 1:
+            raise ArgumentError(f"{op}: value must be a number that {kind} holds, got {number!r}")
+    check_room(op, size, kind.itemsize)
+    return Tensor(np.full(size, filler), requires_grad=requires_grad)

@@ -57,8 +57,8 @@ def set_default_dtype(dtype: Any) -> None:
 def to_dtype(op: str, dtype: Any) -> np.dtype:
     """Read a dtype argument; only those that minidl supports pass."""
     try:
-        if dtype is None:
-            # NumPy would read it as float64.
+        # NumPy would read None as float64, and warn of its old names for bytes, which are none of ours.
+        if dtype is None or isinstance(dtype, tuple | list | dict) or (isinstance(dtype, str) and dtype[:1] == "a"):
             raise TypeError
         found = np.dtype(dtype)
     except (TypeError, ValueError):
@@ -66,6 +66,14 @@ def to_dtype(op: str, dtype: Any) -> np.dtype:
     if found.newbyteorder("=") not in _SUPPORTED:
         raise DTypeError(f"{op}: dtype must be bool, an integer, float32 or float64, got {found}")
     return found.newbyteorder("=")
+
+
+def converted(array: np.ndarray, dtype: np.dtype, copy: bool = True) -> np.ndarray:
+    """An array in another dtype; values that this can't hold become infinite, or any integers, without a warning."""
+    if array.dtype.kind == "f" and array.dtype != dtype:
+        with np.errstate(all="ignore"):
+            return array.astype(dtype, copy=copy)
+    return array.astype(dtype, copy=copy)
 
 
 def to_array(op: str, data: Any, dtype: Any = None, copy: bool = False) -> np.ndarray:
@@ -79,7 +87,8 @@ def to_array(op: str, data: Any, dtype: Any = None, copy: bool = False) -> np.nd
         dtype = to_dtype(op, dtype)
     try:
         array = np.asarray(data)
-    except (ValueError, TypeError) as error:
+    except Exception as error:
+        # What a stranger's `__array__` raises may be anything.
         raise DTypeError(f"{op}: data can't be read as an array: {error}") from None
     if dtype is None:
         dtype = array.dtype
@@ -94,7 +103,7 @@ def to_array(op: str, data: Any, dtype: Any = None, copy: bool = False) -> np.nd
     elif array.dtype.kind not in "biuf":
         raise DTypeError(f"{op}: data must be real numbers or booleans, got dtype {array.dtype}")
     # Compiled code may rely on the alignment of its elements.
-    result = array.astype(dtype, copy=copy or not array.flags.aligned, order="K")
+    result = converted(array, dtype, copy or not array.flags.aligned)
     return result if type(result) is np.ndarray else np.asarray(result)
 
 

@@ -81,6 +81,10 @@ class ArgumentError(MinidlError, ValueError):
     """An argument has a value that the operation does not take."""
 
 
+class OutOfMemoryError(MinidlError, MemoryError):
+    """What was asked for takes more memory than there is."""
+
+
 class OutOfRangeError(MinidlError, IndexError):
     """An index or a class number lies outside its range."""
 
@@ -151,8 +155,9 @@ def warn(message: str) -> None:
     warnings.warn(message, UserWarning, stacklevel=level)
 
 
-def check_flag(op: str, name: str, value: object) -> None:
+def check_flag(op: str, name: str, value: object) -> bool:
     """Refuse what is neither True nor False, such as a number that was meant for the argument before."""
     # NumPy's booleans are no instances of bool, and this module imports nothing.
     if not isinstance(value, bool) and type(value).__name__ != "bool":
         raise ArgumentError(f"{op}: {name} must be True or False, got {value!r}")
+    return bool(value)

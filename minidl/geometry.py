@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minidl.arguments import check_room, is_int
 from minidl.errors import ArgumentError, ShapeError, check_flag
 
 Pair = tuple[int, int]
@@ -64,7 +65,7 @@ def pair(op: str, name: str, value: IntOrPair, minimum: int, spatial: int = 2) -
         isinstance(value, bool | str)
         or not isinstance(values, Sequence)
         or (values is value and len(values) not in (1, spatial))
-        or not all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in values)
+        or not all(is_int(v) for v in values)
     ):
         kind = "a pair of ints" if spatial == 2 else "one in a tuple"
         raise ArgumentError(f"{op}: {name} must be an int or {kind}, got {value!r}")
@@ -79,7 +80,7 @@ def sides(op: str, padding: IntOrPair | Padding, spatial: int = 2) -> Padding:
     if not isinstance(padding, Padding):
         rows, columns = pair(op, "padding", padding, 0, spatial)
         return Padding(rows, rows, columns, columns)
-    if not all(isinstance(p, int | np.integer) and not isinstance(p, bool) and p >= 0 for p in padding):
+    if not all(is_int(p) and p >= 0 for p in padding):
         raise ArgumentError(f"{op}: padding must be four ints of at least 0, got {padding!r}")
     if spatial == 1 and (padding.top or padding.bottom):
         raise ArgumentError(f"{op}: padding must have nothing above and below in one dimension, got {padding!r}")
@@ -196,6 +197,8 @@ def _window(
         or output[0] * output[1] * kernel[0] * kernel[1] >= 2**62
     ):
         raise ShapeError(f"{op}: the window {kernel} over {padded} has more positions than a 64-bit size counts")
+    check_room(op, padded)
+    check_room(op, output)
     return _packed((height, width), kernel, step, around, spread, output)
 
 
@@ -253,6 +256,7 @@ def transposed_window(
             f"{op}: an input of {_text(taken, spatial)} would give an output of {_text(result, spatial)}; "
             f"padding {padding!r} leaves nothing of it"
         )
+    check_room(op, result)
     window = sliding_window(op, result[-spatial:], kernel_size, stride, padding, dilation)
     if window.output_size != taken:
         # Output padding of a stride and more makes room for further positions, which the transpose does not have.
@@ -285,11 +289,7 @@ def output_padding_for(
     """
     spatial = len(size)
     least, step, _ = (values[-spatial:] for values in _transposed(op, size, kernel_size, stride, padding, dilation))
-    if (
-        not isinstance(output_size, Sequence)
-        or len(output_size) != spatial
-        or not all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in output_size)
-    ):
+    if not isinstance(output_size, Sequence) or len(output_size) != spatial or not all(is_int(n) for n in output_size):
         raise ArgumentError(
             f"{op}: output_size must be {spatial} int{'s' * (spatial > 1)}, or a whole shape, got {output_size!r}"
         )

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from minidl.arguments import check_callable
+from minidl.errors import check_flag
+
 
 class _Mode(threading.local):
     recording = True
@@ -34,7 +37,7 @@ class set_grad_enabled:
     _at_once = True
 
     def __init__(self, mode: bool) -> None:
-        self._wanted = bool(mode)
+        self._wanted = check_flag(type(self).__name__, "mode", mode)
         # What to go back to; what was before a constructor that switches already is the first one's.
         self._before: list[bool] = []
         self._has_switched = self._at_once
@@ -53,6 +56,7 @@ class set_grad_enabled:
 
     def __call__(self, function: Callable) -> Callable:
         """Decorate a function, which then runs in this mode."""
+        check_callable(type(self).__name__, "function", function)
         if self._has_switched:
             state.recording = self._before.pop()
             self._has_switched = False

@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from minidl.arguments import read_list
 from minidl.autograd import TensorBase
+from minidl.dtypes import to_array
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, import_extra
+from minidl.files import checked_path
 
 StrPath = str | os.PathLike[str]
 
@@ -130,6 +133,7 @@ def confusion_matrix(labels: Any, predictions: Any, classes: Sequence[str], path
     >>> figure.axes[0].get_title(loc="left")
     '66.67 % of 3 right'
     """
+    classes = read_list("confusion_matrix", "classes", classes, "a sequence of names")
     true, guessed = _class_numbers("confusion_matrix", labels, predictions, len(classes))
     if not true.size:
         raise ArgumentError("confusion_matrix: there are no predictions")
@@ -203,7 +207,9 @@ def filters(weight: Any, path: StrPath | None = None) -> Any:
     rows = min(ceil(len(tiles) / columns), max(1, _MOST_FILTERS // columns))
     figure = _figure("filters", (max(3.2, 1.1 * columns + 0.9), max(1.6, (1.1 * height / width + 0.12) * rows + 0.5)))
     grid = figure.subplots(rows, columns, squeeze=False)
-    limit = max(np.abs(array).max(), 1e-12)
+    # What is not finite has no colour, and stays blank.
+    tiles = np.where(np.isfinite(tiles), tiles, np.nan)
+    limit = max(np.abs(array).max(where=np.isfinite(array), initial=0), 1e-12)
     image = None
     for number, axes in enumerate(grid.flat):
         if number >= len(tiles):
@@ -324,18 +330,24 @@ def _figure(purpose: str, size: tuple[float, float]) -> Any:
 
 def _finish(figure: Any, path: StrPath | None) -> Any:
     if path is not None:
-        figure.savefig(path, format="png", dpi=150, facecolor="white")
+        figure.savefig(checked_path("plot", path), format="png", dpi=150, facecolor="white")
     return figure
 
 
 def _array(value: Any) -> np.ndarray:
-    return value.data if isinstance(value, TensorBase) else np.asarray(value)
+    return value.data if isinstance(value, TensorBase) else to_array("plot", value)
 
 
 def _entries(history: Any) -> list[Mapping[str, Any]]:
     """One mapping for each epoch, from these or from one mapping of sequences."""
+    op = "learning_curves"
     if not isinstance(history, Mapping):
-        return list(history)
+        entries = read_list(op, "history", history, "a sequence of mappings, one an epoch, or a mapping of sequences")
+        for number, entry in enumerate(entries):
+            if not isinstance(entry, Mapping):
+                raise DTypeError(f"{op}: history[{number}] must be a mapping, got {type(entry).__name__}")
+        return entries
+    history = {name: read_list(op, f"history[{name!r}]", values, "a sequence") for name, values in history.items()}
     lengths = {name: len(values) for name, values in history.items()}
     if len(set(lengths.values())) > 1:
         raise ArgumentError(f"learning_curves: history has sequences of different lengths: {lengths}")
@@ -346,7 +358,10 @@ def _column(entries: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
     for number, entry in enumerate(entries):
         if name not in entry:
             raise ArgumentError(f"learning_curves: history[{number}] lacks {name!r}; it has {sorted(entry)}")
-    return np.array([entry[name] for entry in entries], dtype=np.float64)
+    column = to_array(f"learning_curves: {name}", [entry[name] for entry in entries], np.float64)
+    if column.ndim != 1:
+        raise ShapeError(f"learning_curves: {name} must be a number for each epoch, got shape {column.shape[1:]} each")
+    return column
 
 
 def _class_numbers(op: str, labels: Any, predictions: Any, number: int) -> tuple[np.ndarray, np.ndarray]:

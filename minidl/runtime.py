@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minidl.arguments import is_int
 from minidl.errors import ArgumentError
 
 # Work below this many multiply-adds is over before a second thread has woken up.
@@ -174,7 +175,7 @@ def set_precision(precision: str) -> None:
     'fast'
     >>> minidl.set_precision("default")
     """
-    if precision not in ("default", "fast"):
+    if not isinstance(precision, str) or precision not in ("default", "fast"):
         raise ArgumentError(f"set_precision: precision must be 'default' or 'fast', got {precision!r}")
     _Precision.wanted = precision
 
@@ -332,7 +333,7 @@ def manual_seed(seed: int) -> np.random.Generator:
     >>> minidl.default_generator() is generator
     True
     """
-    if not isinstance(seed, int | np.integer) or seed < 0:
+    if not is_int(seed) or seed < 0:
         raise ArgumentError(f"manual_seed: seed must be a non-negative integer, got {seed!r}")
     # The same object, so that whoever holds it sees the new state; none of it while another thread draws.
     bits = _Random.generator.bit_generator

@@ -10,12 +10,12 @@ import numpy as np
 
 from minidl import dtypes
 from minidl.autograd import TensorBase, set_tensor_class, wrap
-from minidl.backward import run_backward
+from minidl.backward import run_backward, tensors_of
 from minidl.copies import leaf_state, restore_leaf
-from minidl.errors import DTypeError, GraphError, ShapeError
+from minidl.errors import DTypeError, GraphError, OutOfRangeError, ShapeError, check_flag
 from minidl.grad_mode import is_grad_enabled
 from minidl.ops import arithmetic, reductions, shapes
-from minidl.ops._common import as_tensor, cast
+from minidl.ops._common import as_tensor, cast, normal_dim
 from minidl.ops.matmul import matmul as _matmul
 
 
@@ -92,7 +92,11 @@ class Tensor(TensorBase):
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension."""
-        return self.data.shape if dim is None else self.data.shape[dim]
+        if dim is None:
+            return self.data.shape
+        if self.data.ndim == 0:
+            raise OutOfRangeError(f"size: dim {dim!r} is out of range for a tensor of 0 dimensions")
+        return self.data.shape[normal_dim("size", dim, self.data.ndim)]
 
     def dim(self) -> int:
         """The number of dimensions."""
@@ -155,10 +159,17 @@ class Tensor(TensorBase):
         return view
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        if dtype is not None and np.dtype(dtype) != self.data.dtype:
-            if copy is False:
-                raise DTypeError(f"__array__: {self.data.dtype} as {np.dtype(dtype)} needs a copy")
-            return self.data.astype(dtype)
+        if copy is not None:
+            copy = check_flag("__array__", "copy", copy)
+        if dtype is not None:
+            try:
+                wanted = np.dtype(dtype)
+            except (TypeError, ValueError):
+                raise DTypeError(f"__array__: dtype must name a NumPy dtype, got {dtype!r}") from None
+            if wanted != self.data.dtype:
+                if copy is False:
+                    raise DTypeError(f"__array__: {self.data.dtype} as {wanted} needs a copy")
+                return dtypes.converted(self.data, wanted)
         return self.data.copy() if copy else self.numpy()
 
     def __dlpack__(self, **options: Any) -> Any:
@@ -230,7 +241,7 @@ class Tensor(TensorBase):
         ShapeError
             If `gradient` has another shape, or is missing for more than one number.
         """
-        only = None if inputs is None else ([inputs] if isinstance(inputs, TensorBase) else list(inputs))
+        only = None if inputs is None else tensors_of("backward", "inputs", inputs)
         run_backward([self], [gradient], "backward", retain_graph, create_graph, accumulate=True, targets=only)
 
     # Changes in place
@@ -398,6 +409,7 @@ def _logical(op: str, function: Any, *operands: Any) -> Tensor:
 def _extremum(value: Any, position: Any, x: Tensor, dim: int | None, keepdim: bool) -> Any:
     if dim is None:
         return value(x)
+    keepdim = check_flag(position.__name__.removeprefix("arg"), "keepdim", keepdim)
     at = position(x, dim, True)
     picked = take_along_dim(x, at, dim)
     return (picked, at) if keepdim else (shapes.squeeze(picked, dim), shapes.squeeze(at, dim))

@@ -19,6 +19,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom; what stands together may import each other's siblings, but not in a circle.
 LAYERS = [
     {"errors"},
+    {"arguments"},
     {"dtypes", "geometry", "runtime", "_ext", "grad_mode", "files"},
     {"memory"},
     {"kernels"},
@@ -29,7 +30,8 @@ LAYERS = [
     {"tensor"},
     {"creation"},
     {"functional"},
-    {"nn", "optim", "data"},
+    {"optim", "data"},
+    {"nn"},
     {"checkpoint", "testing", "plot", "summary", "config"},
     {"weights"},
     {"minidl"},

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl.dtypes import to_array
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 
 
@@ -27,6 +28,17 @@ class Dataset(ABC):
     @abstractmethod
     def __getitem__(self, index: Any) -> Any:
         """Return the sample with this number."""
+
+
+def _read(number: int, value: Any) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except Exception as error:
+        # What a stranger's `__array__` raises may be anything.
+        raise DTypeError(f"ArrayDataset: array {number} can't be read as an array: {error}") from None
+    if array.dtype.hasobject:
+        raise DTypeError(f"ArrayDataset: array {number} holds Python objects, expected numbers")
+    return array
 
 
 class ArrayDataset(Dataset):
@@ -60,10 +72,8 @@ class ArrayDataset(Dataset):
     def __init__(self, *arrays: Any) -> None:
         if not arrays:
             raise ArgumentError("ArrayDataset: needs at least one array")
-        self.arrays = tuple(np.asarray(array) for array in arrays)
+        self.arrays = tuple([_read(number, array) for number, array in enumerate(arrays)])
         for number, array in enumerate(self.arrays):
-            if array.dtype == object:
-                raise DTypeError(f"ArrayDataset: array {number} holds Python objects, expected numbers")
             if array.ndim == 0:
                 raise ShapeError(f"ArrayDataset: array {number} has no axes, expected at least one")
             if len(array) != len(self.arrays[0]):
@@ -77,19 +87,33 @@ class ArrayDataset(Dataset):
 
     def __getitem__(self, index: Any) -> tuple[Any, ...]:
         """Return the rows of an index, slice or array of indices, one item for each array."""
-        return tuple(array[index] for array in self.arrays)
+        return tuple([_rows("ArrayDataset", array, index) for array in self.arrays])
 
 
 TensorDataset = ArrayDataset
 
 
-def check_dataset(owner: str, dataset: Any) -> None:
-    """Refuse what has no length or can't be indexed."""
-    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__") or isinstance(dataset, type):
-        found = f"the class {dataset.__name__}" if isinstance(dataset, type) else type(dataset).__name__
+def _rows(op: str, array: np.ndarray, index: Any) -> Any:
+    """The rows of an array with this number, or with these."""
+    try:
+        if isinstance(index, tuple) or index is None or index is Ellipsis:
+            raise IndexError("one int, a slice or an array of ints is an index here")
+        return array[index]
+    except (IndexError, TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise OutOfRangeError(f"{op}: {type(index).__name__} {index!r:.80} is no index here: {error}") from None
+
+
+def length_of(op: str, dataset: Any) -> int:
+    """The number of samples in a data set; refuse what has none, or can't be indexed."""
+    found = f"the class {dataset.__name__}" if isinstance(dataset, type) else type(dataset).__name__
+    try:
+        if isinstance(dataset, type) or not hasattr(dataset, "__getitem__"):
+            raise TypeError
+        return len(dataset)
+    except TypeError:
         raise DTypeError(
-            f"{owner}: dataset must have a length and be indexed by numbers, got {found}; list() makes one"
-        )
+            f"{op}: dataset must have a length and be indexed by numbers, got {found}; list() makes one"
+        ) from None
 
 
 class Subset(Dataset):
@@ -118,15 +142,15 @@ class Subset(Dataset):
     """
 
     def __init__(self, dataset: Any, indices: Any) -> None:
-        check_dataset("Subset", dataset)
-        indices = np.asarray(indices)
+        length = length_of("Subset", dataset)
+        indices = to_array("Subset", indices)
         if indices.ndim != 1:
             raise ShapeError(f"Subset: indices have shape {indices.shape}, expected one axis")
         if indices.size and indices.dtype.kind not in "iu":
             raise DTypeError(f"Subset: indices have dtype {indices.dtype}, expected integers")
-        outside = indices[(indices < -len(dataset)) | (indices >= len(dataset))]
+        outside = indices[(indices < -length) | (indices >= length)]
         if outside.size:
-            raise OutOfRangeError(f"Subset: index {outside[0]} lies outside a data set of length {len(dataset)}")
+            raise OutOfRangeError(f"Subset: index {outside[0]} lies outside a data set of length {length}")
         self.dataset = dataset
         self.indices = indices.astype(np.int64)
         self.array_indexing = getattr(dataset, "array_indexing", False)
@@ -136,5 +160,5 @@ class Subset(Dataset):
 
     def __getitem__(self, index: Any) -> Any:
         """Return a sample; or several, for a slice or an array of indices, where the whole can do so."""
-        chosen = self.indices[index]
+        chosen = _rows("Subset", self.indices, index)
         return self.dataset[chosen if chosen.ndim else int(chosen)]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from minidl.data.collate import has_parts, stack_samples, to_arrays, to_tensors
-from minidl.data.dataset import check_dataset
+from minidl.data.dataset import length_of
 from minidl.data.transforms import Transform
-from minidl.errors import ArgumentError, DTypeError, StateDictError
+from minidl.errors import ArgumentError, DTypeError, StateDictError, check_flag
 from minidl.files import set_generator_state
 from minidl.runtime import default_generator, fork_safe
 from minidl.tensor import Tensor
@@ -83,7 +83,7 @@ class DataLoader:
         self,
         dataset: Any,
         batch_size: int = 1,
-        shuffle: bool = False,
+        shuffle: bool | None = False,
         *,
         drop_last: bool = False,
         num_samples: int | None = None,
@@ -91,25 +91,26 @@ class DataLoader:
         transform: Transform | None = None,
         collate_fn: Callable[[list[Any]], Any] | None = None,
     ) -> None:
-        check_dataset("DataLoader", dataset)
         if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
             raise DTypeError(f"DataLoader: batch_size must be a whole number, got {batch_size!r}")
         if batch_size <= 0:
             raise ArgumentError(f"DataLoader: batch_size must be positive, got {batch_size}")
+        length = length_of("DataLoader", dataset)
         if num_samples is not None:
             if isinstance(num_samples, bool) or not isinstance(num_samples, int | np.integer):
                 raise DTypeError(f"DataLoader: num_samples must be a whole number, got {num_samples!r}")
-            if not 0 < num_samples <= len(dataset):
-                raise ArgumentError(f"DataLoader: num_samples must be from 1 to {len(dataset)}, got {num_samples}")
-            if not shuffle:
+            if not 0 < num_samples <= length:
+                raise ArgumentError(f"DataLoader: num_samples must be from 1 to {length}, got {num_samples}")
+            if shuffle is None or not check_flag("DataLoader", "shuffle", shuffle):
                 raise ArgumentError("DataLoader: num_samples are drawn at random, which needs shuffle=True")
         for name, function in (("transform", transform), ("collate_fn", collate_fn)):
             if function is not None and not callable(function):
                 raise DTypeError(f"DataLoader: {name} must be callable, got {function!r}")
         self.dataset = dataset
         self.batch_size = int(batch_size)
-        self.shuffle = bool(shuffle)
-        self.drop_last = bool(drop_last)
+        # PyTorch's default for shuffle is None.
+        self.shuffle = shuffle is not None and check_flag("DataLoader", "shuffle", shuffle)
+        self.drop_last = check_flag("DataLoader", "drop_last", drop_last)
         self.num_samples = None if num_samples is None else int(num_samples)
         self.generator = fork_safe(_make_generator(generator))
         self.transform = transform

@@ -10,15 +10,21 @@ from typing import Any
 import numpy as np
 
 from minidl import kernels
+from minidl.arguments import is_finite_number
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, check_flag
-from minidl.ops._common import as_tensor, cast, check_choice, check_floating, check_same_dtype
+from minidl.ops._common import as_tensor, broadcast_shape, cast, check_choice, check_floating, check_same_dtype
 from minidl.ops.arithmetic import div
 from minidl.ops.reductions import sum as sum_of
 from minidl.ops.shapes import Permute, Reshape
 
 Array = np.ndarray
 # Takes the operation, the name of the setting and its value.
-Rule = Callable[[str, str, Any], None]
+Rule = Callable[[str, str, Any], Any]
+
+
+def _is_number(value: Any) -> bool:
+    # Infinities are numbers here, and ints that no float holds are none.
+    return is_finite_number(value) or (isinstance(value, float | np.floating) and not np.isnan(value))
 
 
 def _choice(*choices: Any) -> Rule:
@@ -30,8 +36,7 @@ def _number(low: float = -inf, high: float = inf, above: bool = False) -> Rule:
     limits = f" above {low:g}" if above else f" from {low:g} to {high:g}" if high < inf else f" of at least {low:g}"
 
     def check(op: str, name: str, value: Any) -> None:
-        is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-        if not is_number or not low <= value <= high or (above and value == low):
+        if not _is_number(value) or not low <= value <= high or (above and value == low):
             raise ArgumentError(f"{op}: {name} must be a number{limits if low > -inf else ''}, got {value!r}")
 
     return check
@@ -103,11 +108,7 @@ def read_weight(op: str, name: str, weight: Any, x: Any, shape: tuple[int, ...] 
     if shape is not None and w.data.shape != shape:
         raise ShapeError(f"{op}: {name} must have shape {shape}, {what}, got {w.data.shape}")
     if shape is None:
-        try:
-            fits = np.broadcast_shapes(w.data.shape, x.data.shape) == x.data.shape
-        except ValueError:
-            fits = False
-        if not fits:
+        if broadcast_shape(w.data.shape, x.data.shape) != x.data.shape:
             raise ShapeError(f"{op}: {name} of shape {w.data.shape} does not broadcast to input's, {x.data.shape}")
     return w
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl.arguments import check_room, is_int
 from minidl.errors import ArgumentError, ShapeError
 from minidl.geometry import Pair, Window, pair, sliding_window
 
@@ -22,14 +23,19 @@ def adaptive_size(op: str, spatial: int, x: Any, output_size: Any) -> Pair:
         if spatial == 2:
             sizes = [own if s is None else s for s, own in zip(output_size, x.data.shape[2:], strict=True)]
     height, width = pair(op, "output_size", sizes, 1, spatial)
-    if height * width >= 2**62:
-        raise ShapeError(f"{op}: an output of {height} x {width} has more positions than a 64-bit size counts")
+    check_room(op, (*x.data.shape[:2], height, width), x.data.itemsize)
     return height, width
 
 
 def default_stride(kernel_size: Any, stride: Any) -> Any:
     """The steps of a pooling window: its own size for None, and for an empty sequence, as PyTorch's default is."""
     return kernel_size if stride is None or (isinstance(stride, tuple | list) and not stride) else stride
+
+
+def check_divisor(op: str, divisor_override: Any) -> None:
+    """Refuse what no sum can be divided by; None leaves it to the window."""
+    if divisor_override is not None and (not is_int(divisor_override) or not 0 < abs(int(divisor_override)) < 2**63):
+        raise ArgumentError(f"{op}: divisor_override must be an int other than 0 or None, got {divisor_override!r}")
 
 
 def pooling_window(

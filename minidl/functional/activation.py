@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from minidl.errors import ArgumentError
+from minidl.autograd import TensorBase
+from minidl.errors import ArgumentError, check_flag
+from minidl.grad_mode import is_grad_enabled
 from minidl.ops import activation
 from minidl.ops._common import as_tensor, check_choice, check_floating, read_number
 
@@ -16,6 +19,18 @@ def read_floating(op: str, input: Any) -> Any:
     x = as_tensor(op, "input", input)
     check_floating(op, "input", x)
     return x
+
+
+def in_place(op: str, inplace: Any, function: Callable[..., Any], input: Any, *args: Any, **kwargs: Any) -> Any:
+    """What `function` makes of the input, as a new tensor or (`inplace`) in the place of the input.
+
+    PyTorch's functions change their input so; whatever reads it afterwards is to find the same here.
+    """
+    if not check_flag(op, "inplace", inplace) or not isinstance(input, TensorBase):
+        return function(input, *args, **kwargs)
+    # The gradient may be a function of what the input held before.
+    is_recorded = is_grad_enabled() and input.requires_grad
+    return input._assign(op, function(input.clone() if is_recorded else input, *args, **kwargs))  # type: ignore[attr-defined]
 
 
 def tanh(input: Any) -> Any:
@@ -124,13 +139,15 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     return activation.Softplus(sharpness, read_number("softplus", "threshold", threshold, dtype))(x)
 
 
-def silu(input: Any) -> Any:
+def silu(input: Any, inplace: bool = False) -> Any:
     """input sigmoid(input), element by element; also called swish.
 
     Parameters
     ----------
     input : Tensor
         Float32 or float64, any shape.
+    inplace : bool
+        Whether input itself is to hold the result and is returned, as in PyTorch; it saves no memory here.
 
     Returns
     -------
@@ -148,16 +165,20 @@ def silu(input: Any) -> Any:
     >>> F.silu(minidl.tensor([-1.0, 0.0, 2.0]))
     tensor([-0.2689,  0.    ,  1.7616])
     """
+    if inplace is not False:
+        return in_place("silu", inplace, silu, input)
     return activation.SiLU()(read_floating("silu", input))
 
 
-def mish(input: Any) -> Any:
+def mish(input: Any, inplace: bool = False) -> Any:
     """input tanh(softplus(input)), element by element.
 
     Parameters
     ----------
     input : Tensor
         Float32 or float64, any shape.
+    inplace : bool
+        Whether input itself is to hold the result and is returned, as in PyTorch; it saves no memory here.
 
     Returns
     -------
@@ -175,6 +196,8 @@ def mish(input: Any) -> Any:
     >>> F.mish(minidl.tensor([-1.0, 0.0, 2.0]))
     tensor([-0.3034,  0.    ,  1.944 ])
     """
+    if inplace is not False:
+        return in_place("mish", inplace, mish, input)
     return activation.Mish()(read_floating("mish", input))
 
 

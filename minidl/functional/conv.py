@@ -313,7 +313,7 @@ def _convolve(
     def compute(x: Any, w: Any, b: Any) -> Any:
         size, kernel = x.data.shape[4 - spatial :], w.data.shape[4 - spatial :]
         window = sliding_window(op, size, kernel, stride, padding, dilation)
-        if algorithm != "auto":
+        if not isinstance(algorithm, str) or algorithm != "auto":
             check_choice(op, "algorithm", algorithm, ALGORITHMS)
             reason = refusal(algorithm, x.data.shape[1], w.data.shape[0], groups, window, w.data.dtype.itemsize)
             if reason is not None:

@@ -6,15 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from minidl.errors import ArgumentError, DTypeError, ShapeError, warn
-from minidl.functional.activation import read_floating
+from minidl.arguments import check_generator
+from minidl.errors import ArgumentError, ShapeError, check_flag, warn
+from minidl.functional.activation import in_place, read_floating
 from minidl.ops import activation
 from minidl.runtime import default_generator
 
 __all__ = ["dropout", "dropout2d"]
 
 
-def dropout(input: Any, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None) -> Any:
+def dropout(
+    input: Any,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    generator: np.random.Generator | None = None,
+) -> Any:
     """Set elements to 0 with probability p, and divide the rest by 1 - p, so that the mean stays.
 
     Parameters
@@ -25,6 +33,8 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, generator: np.ran
         From 0 to 1.
     training : bool
         If False, `input` comes back as it is.
+    inplace : bool
+        Whether input itself is to hold the result and is returned, as in PyTorch; it saves no memory here.
     generator : numpy.random.Generator, optional
         minidl's own (`manual_seed`) by default.
 
@@ -50,10 +60,19 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, generator: np.ran
     >>> F.dropout(minidl.ones(4), 0.5, generator=numpy.random.default_rng(1))
     tensor([0., 2., 2., 2.])
     """
+    if inplace is not False:
+        return in_place("dropout", inplace, dropout, input, p, training, generator=generator)
     return _drop("dropout", read_floating("dropout", input), p, training, generator, None)
 
 
-def dropout2d(input: Any, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None) -> Any:
+def dropout2d(
+    input: Any,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    generator: np.random.Generator | None = None,
+) -> Any:
     """Set whole channels of each sample to 0 with probability p, and divide the rest by 1 - p.
 
     Parameters
@@ -65,6 +84,8 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True, generator: np.r
         From 0 to 1.
     training : bool
         If False, `input` comes back as it is.
+    inplace : bool
+        Whether input itself is to hold the result and is returned, as in PyTorch; it saves no memory here.
     generator : numpy.random.Generator, optional
         minidl's own (`manual_seed`) by default.
 
@@ -100,6 +121,8 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True, generator: np.r
              [[2., 2.],
               [2., 2.]]]])
     """
+    if inplace is not False:
+        return in_place("dropout2d", inplace, dropout2d, input, p, training, generator=generator)
     x = read_floating("dropout2d", input)
     if x.data.ndim not in (3, 4):
         wanted = f"4 dimensions (N, C, H, W) or 3 (N, C, L), got {x.data.ndim}: {x.data.shape}"
@@ -112,8 +135,8 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True, generator: np.r
 
 def _drop(op: str, x: Any, p: Any, training: bool, generator: Any, together: int | None) -> Any:
     check_probability(op, p)
-    if generator is not None and not isinstance(generator, np.random.Generator):
-        raise DTypeError(f"{op}: generator must be a numpy.random.Generator, got {type(generator).__name__}")
+    check_generator(op, generator)
+    check_flag(op, "training", training)
     if not training or p == 0:
         return x
     return activation.Dropout(float(p), default_generator() if generator is None else generator, together)(x)

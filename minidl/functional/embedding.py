@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl.arguments import check_room, is_int
 from minidl.autograd import wrap
 from minidl.dtypes import FLOAT64
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, check_flag
@@ -49,7 +50,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
             [0, 0, 1]])
     """
     numbers = _numbers("one_hot", "tensor", tensor)
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer) or num_classes < -1:
+    if not is_int(num_classes) or num_classes < -1:
         raise ArgumentError(f"one_hot: num_classes must be an int of at least 1, or -1, got {num_classes!r}")
     if num_classes < 1 and numbers.size == 0:
         raise ArgumentError(
@@ -57,6 +58,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
         )
     classes = int(numbers.max()) + 1 if num_classes == -1 else int(num_classes)
     _check_range("one_hot", "tensor", numbers, classes, "the classes")
+    check_room("one_hot", (*numbers.shape, classes), 8)
     result = np.zeros((*numbers.shape, classes), np.int64)
     np.put_along_axis(result, numbers[..., None].astype(np.intp), 1, axis=-1)
     return wrap(result)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl.arguments import check_room, is_int, read_int
 from minidl.errors import ArgumentError, DTypeError, ShapeError
 from minidl.ops._common import as_tensor, check_choice
 from minidl.ops.resample import AlongAxis, Pad, SparseMatrix
@@ -66,11 +67,13 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     x = as_tensor("pad", "input", input)
     check_choice("pad", "mode", mode, _MODES)
     pairs = _pairs(pad, x.data.ndim)
+    grown = [n + before + after for n, (before, after) in zip(x.data.shape[::-1], pairs, strict=False)]
+    check_room("pad", [*x.data.shape[: x.data.ndim - len(pairs)], *grown], x.data.itemsize)
     if mode == "constant":
         _check_crops(pairs, x.data.shape)
         filling = _value_in(x.data.dtype, 0 if value is None else value)
         return Pad((*((0, 0),) * (x.data.ndim - len(pairs)), *pairs[::-1]), filling)(x)
-    if value is not None and value != 0:
+    if value is not None and (isinstance(value, str | np.ndarray) or value != 0):
         raise ArgumentError(f"pad: value goes with mode='constant' alone, got {value!r} with mode={mode!r}")
     _check_dimensions(x.data, len(pairs), mode)
     if mode == "circular":
@@ -85,13 +88,9 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
 
 def read_widths(op: str, name: str, value: Any) -> tuple[int, ...]:
     """A sequence of ints as a tuple."""
-    if (
-        isinstance(value, str)
-        or not isinstance(value, Sequence)
-        or not all(isinstance(width, int | np.integer) and not isinstance(width, bool) for width in value)
-    ):
+    if isinstance(value, str) or not isinstance(value, Sequence) or not all(is_int(width) for width in value):
         raise ArgumentError(f"{op}: {name} must be a sequence of ints, got {value!r}")
-    return tuple(map(int, value))
+    return tuple([read_int(op, f"each of {name}", width) for width in value])
 
 
 def _pairs(pad: Any, ndim: int) -> list[tuple[int, int]]:
@@ -149,7 +148,6 @@ def _check_dimensions(x: np.ndarray, padded: int, mode: str) -> None:
 def _padding_matrix(mode: str, size: int, before: int, after: int, axis: int) -> SparseMatrix:
     """Which position each new one is a copy of."""
     # Not reached for an input without positions, so that size is at least 1 but in the circular mode.
-    at = np.arange(-before, size + after)
     if mode == "circular":
         # What is taken away is not there any more when the rest is wrapped around.
         first, rest = max(-before, 0), size + min(before, 0) + min(after, 0)
@@ -158,13 +156,14 @@ def _padding_matrix(mode: str, size: int, before: int, after: int, axis: int) ->
                 f"pad: mode='circular' adds at most as many positions as axis {axis} has, {rest}, got {before} and "
                 f"{after}"
             )
-        at = first + (at - first) % max(rest, 1)
+        at = first + (np.arange(-before, size + after) - first) % max(rest, 1)
     else:
         if mode == "reflect" and max(before, after) >= size:
             raise ShapeError(
                 f"pad: mode='reflect' adds fewer positions than axis {axis} has, {size}, got {before} and {after}"
             )
-        if len(at) == 0:
+        if size + before + after <= 0:
             raise ShapeError(f"pad: mode={mode!r} leaves nothing of axis {axis}, {size} with {before} and {after} more")
+        at = np.arange(-before, size + after)
         at = size - 1 - np.abs(size - 1 - np.abs(at)) if mode == "reflect" else np.clip(at, 0, size - 1)
     return SparseMatrix((len(at), size), np.arange(len(at)), at)

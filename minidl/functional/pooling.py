@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from minidl.autograd import wrap
-from minidl.errors import ArgumentError, check_flag
+from minidl.errors import check_flag
 from minidl.functional._images import per_image
-from minidl.functional._pooling import adaptive_size, mean_scale, pooling_window
+from minidl.functional._pooling import adaptive_size, check_divisor, mean_scale, pooling_window
 from minidl.geometry import IntOrPair
 from minidl.ops.pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
 
@@ -384,9 +384,7 @@ def _avg_pool(
     op: str, spatial: int, input: Any, window: tuple, count_include_pad: Any, divisor_override: Any = None
 ) -> Any:
     check_flag(op, "count_include_pad", count_include_pad)
-    is_int = isinstance(divisor_override, int | np.integer) and not isinstance(divisor_override, bool)
-    if divisor_override is not None and (not is_int or divisor_override == 0):
-        raise ArgumentError(f"{op}: divisor_override must be an int other than 0 or None, got {divisor_override!r}")
+    check_divisor(op, divisor_override)
 
     def compute(x: Any) -> Any:
         checked = pooling_window(op, spatial, x, *window)

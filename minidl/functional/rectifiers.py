@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl.errors import ShapeError
-from minidl.functional.activation import read_floating
+from minidl.functional.activation import in_place, read_floating
 from minidl.ops import activation
 from minidl.ops._common import as_tensor, check_same_dtype, read_number
 from minidl.ops.shapes import Reshape
@@ -13,13 +13,15 @@ from minidl.ops.shapes import Reshape
 __all__ = ["elu", "hardswish", "leaky_relu", "prelu", "relu", "relu6", "selu"]
 
 
-def relu(input: Any) -> Any:
+def relu(input: Any, inplace: bool = False) -> Any:
     """max(input, 0), element by element; NaN stays NaN, and the gradient at 0 is 0.
 
     Parameters
     ----------
     input : Tensor
         Float32 or float64, any shape.
+    inplace : bool
+        Whether input itself is to hold the result and is returned, as in PyTorch; it saves no memory here.
 
     Returns
     -------
@@ -33,16 +35,20 @@ def relu(input: Any) -> Any:
     >>> F.relu(minidl.tensor([-1.0, 0.0, 2.0]))
     tensor([0., 0., 2.])
     """
+    if inplace is not False:
+        return in_place("relu", inplace, relu, input)
     return activation.ReLU()(read_floating("relu", input))
 
 
-def relu6(input: Any) -> Any:
+def relu6(input: Any, inplace: bool = False) -> Any:
     """min(max(input, 0), 6), element by element; the gradient at 0 and 6 is 0.
 
     Parameters
     ----------
     input : Tensor
         Float32 or float64, any shape.
+    inplace : bool
+        Whether input itself is to hold the result and is returned, as in PyTorch; it saves no memory here.
 
     Returns
     -------
@@ -56,10 +62,12 @@ def relu6(input: Any) -> Any:
     >>> F.relu6(minidl.tensor([-1.0, 2.0, 7.0]))
     tensor([0., 2., 6.])
     """
+    if inplace is not False:
+        return in_place("relu6", inplace, relu6, input)
     return activation.ReLU6()(read_floating("relu6", input))
 
 
-def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
+def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
     """`input` where it is positive, negative_slope times it elsewhere; the gradient at 0 is negative_slope.
 
     Parameters
@@ -68,6 +76,8 @@ def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
         Float32 or float64, any shape.
     negative_slope : float
         The slope for input up to 0.
+    inplace : bool
+        Whether input itself is to hold the result and is returned, as in PyTorch; it saves no memory here.
 
     Returns
     -------
@@ -86,6 +96,8 @@ def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
     >>> F.leaky_relu(minidl.tensor([-1.0, 0.0, 2.0]), 0.1)
     tensor([-0.1,  0. ,  2. ])
     """
+    if inplace is not False:
+        return in_place("leaky_relu", inplace, leaky_relu, input, negative_slope)
     x = read_floating("leaky_relu", input)
     return activation.LeakyReLU(read_number("leaky_relu", "negative_slope", negative_slope, x.data.dtype))(x)
 
@@ -138,7 +150,7 @@ def prelu(input: Any, weight: Any) -> Any:
     return activation.PReLU()(x, Reshape((channels,) + (1,) * (len(shape) - 2))(slope))
 
 
-def elu(input: Any, alpha: float = 1.0) -> Any:
+def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     """`input` where it is positive, alpha (exp(input) - 1) elsewhere; the gradient at 0 is alpha.
 
     Parameters
@@ -147,6 +159,8 @@ def elu(input: Any, alpha: float = 1.0) -> Any:
         Float32 or float64, any shape.
     alpha : float
         The result goes to -alpha for input far below 0.
+    inplace : bool
+        Whether input itself is to hold the result and is returned, as in PyTorch; it saves no memory here.
 
     Returns
     -------
@@ -169,17 +183,21 @@ def elu(input: Any, alpha: float = 1.0) -> Any:
     >>> F.elu(minidl.tensor([-1000.0, -1.0, 2.0]))
     tensor([-1.    , -0.6321,  2.    ])
     """
+    if inplace is not False:
+        return in_place("elu", inplace, elu, input, alpha)
     x = read_floating("elu", input)
     return activation.ELU(read_number("elu", "alpha", alpha, x.data.dtype))(x)
 
 
-def selu(input: Any) -> Any:
+def selu(input: Any, inplace: bool = False) -> Any:
     """1.0507 times `elu` with alpha = 1.6733, which keeps mean 0 and variance 1 from layer to layer.
 
     Parameters
     ----------
     input : Tensor
         Float32 or float64, any shape.
+    inplace : bool
+        Whether input itself is to hold the result and is returned, as in PyTorch; it saves no memory here.
 
     Returns
     -------
@@ -197,16 +215,20 @@ def selu(input: Any) -> Any:
     >>> F.selu(minidl.tensor([-1.0, 0.0, 2.0]))
     tensor([-1.1113,  0.    ,  2.1014])
     """
+    if inplace is not False:
+        return in_place("selu", inplace, selu, input)
     return activation.ELU(activation.SELU_ALPHA, activation.SELU_SCALE)(read_floating("selu", input))
 
 
-def hardswish(input: Any) -> Any:
+def hardswish(input: Any, inplace: bool = False) -> Any:
     """input min(max(input + 3, 0), 6) / 6, element by element; the gradient at -3 is 0, and at 3 it is 1.
 
     Parameters
     ----------
     input : Tensor
         Float32 or float64, any shape.
+    inplace : bool
+        Whether input itself is to hold the result and is returned, as in PyTorch; it saves no memory here.
 
     Returns
     -------
@@ -224,4 +246,6 @@ def hardswish(input: Any) -> Any:
     >>> F.hardswish(minidl.tensor([-4.0, 1.0, 4.0]))
     tensor([-0.    ,  0.6667,  4.    ])
     """
+    if inplace is not False:
+        return in_place("hardswish", inplace, hardswish, input)
     return activation.Hardswish()(read_floating("hardswish", input))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl.arguments import check_room
 from minidl.errors import ArgumentError, ShapeError
 from minidl.ops._common import as_tensor, check_choice, check_floating
 from minidl.ops.resample import AlongAxis, SparseMatrix
@@ -99,6 +100,7 @@ def interpolate(
         raise ShapeError(f"interpolate: input has no channels or no pixels, its shape is {shape}; only N may be 0")
     sizes, factors = _sizes(shape[2:], size, scale_factor, bool(recompute_scale_factor))
     is_small = len(shape) == 4 and sum(sizes) <= _SMALL
+    check_room("interpolate", (*shape[:2], *sizes), x.data.itemsize)
     # From the last axis on: reading it position by position is slow, and the others are still short then.
     for axis in range(len(shape))[:1:-1]:
         before, after, factor = shape[axis], sizes[axis - 2], factors[axis - 2]

@@ -13,6 +13,7 @@ from minidl.nn import (
     padding,
     pooling,
     shapes,
+    utils,
 )
 from minidl.nn.activation import *
 from minidl.nn.containers import *
@@ -28,7 +29,7 @@ from minidl.nn.parameter import Parameter
 from minidl.nn.pooling import *
 from minidl.nn.shapes import *
 
-__all__ = ["Module", "Parameter", "init"]
+__all__ = ["Module", "Parameter", "init", "utils"]
 __all__ += activation.__all__
 __all__ += containers.__all__
 __all__ += conv.__all__

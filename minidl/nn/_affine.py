@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from minidl.arguments import check_generator, check_room, is_int
 from minidl.dtypes import get_default_dtype, to_dtype
-from minidl.errors import ArgumentError
+from minidl.errors import ArgumentError, DTypeError, check_flag
 from minidl.nn._filling import fans_of
 from minidl.nn.init import kaiming_uniform_, uniform_
 from minidl.nn.module import Module
@@ -20,7 +21,7 @@ from minidl.tensor import Tensor
 def check_size(layer: str, name: str, value: Any, optional: bool = False) -> int | None:
     if value is None and optional:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+    if not is_int(value) or not 1 <= value < 2**63:
         raise ArgumentError(
             f"{layer}: {name} must be an int of at least 1{' or None' if optional else ''}, got {value!r}"
         )
@@ -41,13 +42,17 @@ class Affine(Module):
 
     def _create(self, out: int, bias: bool, dtype: Any, generator: np.random.Generator | None) -> None:
         dtype = get_default_dtype() if dtype is None else to_dtype(type(self).__name__, dtype)
-        self._generator = fork_safe(generator)
+        if dtype.kind != "f":
+            raise DTypeError(f"{type(self).__name__}: dtype must be float32 or float64, got {dtype}")
+        self._generator = fork_safe(check_generator(type(self).__name__, generator))
+        shape = self._weight_shape()
+        check_room(type(self).__name__, [1 if size is None else size for size in shape], dtype.itemsize)
         self.weight = Parameter(None)
         # Its dtype, until it has a shape; Module.to may change it meanwhile.
         self.weight._data = np.empty(0, dtype)
-        self.bias = Parameter(np.zeros(out, dtype)) if bias else None
+        self.bias = Parameter(np.zeros(out, dtype)) if check_flag(type(self).__name__, "bias", bias) else None
         if getattr(self, self._input_name) is not None:
-            self.weight.initialise(np.empty(self._weight_shape(), dtype))  # type: ignore[arg-type]
+            self.weight.initialise(np.empty(shape, dtype))  # type: ignore[arg-type]
             self.reset_parameters()
             self._is_sized = True
 

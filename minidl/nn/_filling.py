@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from minidl.arguments import check_generator
 from minidl.autograd import TensorBase
-from minidl.dtypes import FLOAT64
+from minidl.dtypes import FLOAT64, converted
 from minidl.errors import ArgumentError, DTypeError, ShapeError
 from minidl.ops._common import check_floating, read_number
 from minidl.runtime import default_generator
@@ -41,6 +42,13 @@ def number(op: str, name: str, value: Any, least: float = -np.inf, finite: bool 
     return read
 
 
+def even(op: str, tensor: Any, low: float, high: float, generator: Any, ranks: tuple[int, ...] | None = ()) -> Any:
+    """Draw evenly from [low, high), whose width must be finite."""
+    if not isfinite(high - low):
+        raise ArgumentError(f"{op}: numbers from {low:g} to {high:g} are too far apart to be drawn from")
+    return fill(op, tensor, lambda shape, source: source.uniform(low, high, shape), generator, ranks)
+
+
 def checked(op: str, tensor: Any) -> Array:
     """The tensor's array, if it can be filled."""
     if not isinstance(tensor, TensorBase):
@@ -59,8 +67,8 @@ def fill(op: str, tensor: Any, draw: Any, generator: Any = None, ranks: tuple[in
     if (ranks is None and array.ndim < 2) or (ranks and array.ndim not in ranks):
         wanted = "at least 2" if ranks is None else " or ".join(map(str, ranks))
         raise ShapeError(f"{op}: tensor must have {wanted} dimensions, got shape {array.shape}")
-    if generator is not None and not isinstance(generator, Generator):
-        raise DTypeError(f"{op}: generator must be a numpy.random.Generator, got {type(generator).__name__}")
-    array[...] = draw(array.shape, default_generator() if generator is None else generator)
+    check_generator(op, generator)
+    drawn = draw(array.shape, default_generator() if generator is None else generator)
+    array[...] = converted(np.asarray(drawn), array.dtype)
     tensor._version[0] += 1
     return tensor

@@ -17,10 +17,11 @@ from minidl.errors import MinidlError
 from minidl.geometry import pair, sliding_window
 from minidl.grad_mode import state
 from minidl.kernels import LANES, MOST_COLUMNS, StackPlan, Stage, dense_plan, stack_plan
+from minidl.nn._copying import structure_version
 from minidl.nn.activation import ReLU, Sigmoid, Tanh
 from minidl.nn.conv import Conv2d
-from minidl.nn.linear import Dense
-from minidl.nn.module import Module, structure_version
+from minidl.nn.linear import Dense, Linear
+from minidl.nn.module import Module
 from minidl.nn.pooling import MaxPool2d
 from minidl.nn.shapes import Flatten
 from minidl.ops._common import as_tensor
@@ -37,9 +38,9 @@ _MOST_LAYERS = 16
 _ACTIVATIONS: dict[type, str] = {ReLU: "relu", Tanh: "tanh", Sigmoid: "sigmoid"}
 
 
-def _is_plain(module: Module, kind: type) -> bool:
-    """Whether it is that layer and nothing else: no subclass, no hook, no forward of its own."""
-    return type(module) is kind and not _is_watched(module)
+def _is_plain(module: Module, *kinds: type) -> bool:
+    """Whether it is one of those layers and nothing else: no subclass, no hook, no forward of its own."""
+    return type(module) in kinds and not _is_watched(module)
 
 
 def _is_watched(module: Module) -> bool:
@@ -167,7 +168,7 @@ class DenseRun(Run):
         at += self._flattens
         sizes: list[int] = []
         activations: list[str] = []
-        while at < len(modules) and _is_plain(dense := modules[at], Dense) and len(self.layers) < _MOST_LAYERS:
+        while at < len(modules) and _is_plain(dense := modules[at], Dense, Linear) and len(self.layers) < _MOST_LAYERS:
             features, outputs = dense.in_features, dense.out_features
             if not dense._is_sized or features * outputs > _MOST_WEIGHTS or sizes and sizes[-1] != features:
                 break
@@ -206,7 +207,7 @@ _plans: WeakKeyDictionary[Module, _Plan] = WeakKeyDictionary()
 def _starts_dense(modules: list[Any], at: int) -> bool:
     if _is_plain(modules[at], Flatten) and (modules[at].start_dim, modules[at].end_dim) == (1, -1):
         at += 1
-    return at < len(modules) and _is_plain(modules[at], Dense)
+    return at < len(modules) and _is_plain(modules[at], Dense, Linear)
 
 
 def _look(container: Module) -> _Plan:

@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minidl import functional as F
+from minidl.arguments import check_room
 from minidl.dtypes import get_default_dtype, to_dtype
+from minidl.errors import MinidlError
 from minidl.nn._affine import check_size
 from minidl.nn.init import constant_
 from minidl.nn.module import Module
@@ -40,34 +42,58 @@ class Activation(Module):
     """What activations share: a function, and attributes that are its arguments under the same names."""
 
     function: ClassVar[Callable[..., Any]]
+    # Of those that PyTorch can compute in place; it says that whoever else holds the input finds the result there.
+    inplace: bool = False
     _settings: tuple[str, ...] = ()
 
     def _set(self, **settings: Any) -> None:
         # So that the function's own checks refuse a setting now and not at the first call: on an input of nothing, with
         # more dimensions than any has, for those that name one.
-        type(self).function(np.empty((0,) * 32, np.float32), **settings)
-        self._settings = tuple(settings)
+        try:
+            type(self).function(np.empty((0,) * 32, np.float32), **settings)
+        except MinidlError as error:
+            # By the name that the user wrote, not by the function's.
+            reason = error.message.partition(": ")[2]
+            raise type(error)(f"{type(self).__name__}: {reason}") from None
+        self._settings = tuple([name for name in settings if name != "inplace"])
         for name, value in settings.items():
             setattr(self, name, value)
 
     def forward(self, input: Any) -> Any:
         """Apply the function."""
-        return type(self).function(input, **{name: getattr(self, name) for name in self._settings})
+        settings = {name: getattr(self, name) for name in self._settings}
+        if self.inplace:
+            settings["inplace"] = self.inplace
+        return type(self).function(input, **settings)
 
     def extra_repr(self) -> str:
         """The settings."""
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in self._settings)
+        shown = (*self._settings, *(("inplace",) if self.inplace else ()))
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in shown)
 
 
-class ReLU(Activation):
-    """max(x, 0); see `minidl.functional.relu`."""
+class _Rectifier(Activation):
+    """What has no setting but `inplace`."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        self._set(inplace=inplace)
+
+
+class ReLU(_Rectifier):
+    """max(x, 0); see `minidl.functional.relu`.
+
+    Parameters
+    ----------
+    inplace : bool
+        Whether the input itself is to hold the result, as in PyTorch; it saves no memory here.
+    """
 
     _is_fusible = True
 
     function = staticmethod(F.relu)
 
 
-class ReLU6(Activation):
+class ReLU6(_Rectifier):
     """min(max(x, 0), 6); see `minidl.functional.relu6`."""
 
     function = staticmethod(F.relu6)
@@ -87,8 +113,8 @@ class LeakyReLU(Activation):
 
     function = staticmethod(F.leaky_relu)
 
-    def __init__(self, negative_slope: float = 0.01) -> None:
-        self._set(negative_slope=negative_slope)
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        self._set(negative_slope=negative_slope, inplace=inplace)
 
 
 class ELU(Activation):
@@ -96,11 +122,11 @@ class ELU(Activation):
 
     function = staticmethod(F.elu)
 
-    def __init__(self, alpha: float = 1.0) -> None:
-        self._set(alpha=alpha)
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        self._set(alpha=alpha, inplace=inplace)
 
 
-class SELU(Activation):
+class SELU(_Rectifier):
     """ELU that keeps mean 0 and variance 1 from layer to layer; see `minidl.functional.selu`."""
 
     function = staticmethod(F.selu)
@@ -115,19 +141,19 @@ class GELU(Activation):
         self._set(approximate=approximate)
 
 
-class SiLU(Activation):
+class SiLU(_Rectifier):
     """x sigmoid(x); see `minidl.functional.silu`."""
 
     function = staticmethod(F.silu)
 
 
-class Mish(Activation):
+class Mish(_Rectifier):
     """x tanh(softplus(x)); see `minidl.functional.mish`."""
 
     function = staticmethod(F.mish)
 
 
-class Hardswish(Activation):
+class Hardswish(_Rectifier):
     """x min(max(x + 3, 0), 6) / 6; see `minidl.functional.hardswish`."""
 
     function = staticmethod(F.hardswish)
@@ -226,6 +252,7 @@ class PReLU(Module):
     def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: Any = None) -> None:
         dtype = get_default_dtype() if dtype is None else to_dtype("PReLU", dtype)
         self.num_parameters: int = check_size("PReLU", "num_parameters", num_parameters)  # type: ignore[assignment]
+        check_room("PReLU", (self.num_parameters,), dtype.itemsize)
         values = Tensor(np.empty(self.num_parameters, dtype))
         check_floating("PReLU", "dtype", values)
         self.init = read_number("PReLU", "init", init, dtype)

@@ -281,7 +281,7 @@ class ModuleDict(_Container):
 
     def __getitem__(self, name: str) -> Module:
         entries = self._entries()
-        if name not in entries:
+        if name not in self:
             raise MissingKeyError(f"ModuleDict: no module {name!r} among {', '.join(entries) or 'none'}")
         return entries[name]
 
@@ -298,7 +298,7 @@ class ModuleDict(_Container):
         return iter(self._entries())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries()
+        return isinstance(name, str) and name in self._entries()
 
     def keys(self) -> KeysView[str]:
         """The names."""

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minidl import functional as F
+from minidl.arguments import check_generator
+from minidl.errors import check_flag
 from minidl.functional.dropout import check_probability
 from minidl.nn.module import Module
 from minidl.runtime import fork_safe
@@ -22,23 +24,27 @@ class Dropout(Module):
     ----------
     p : float
         From 0 to 1.
+    inplace : bool
+        Whether the input itself is to hold the result, as in PyTorch; it saves no memory here.
     generator : numpy.random.Generator, optional
         minidl's own (`manual_seed`) by default.
     """
 
     function: ClassVar[Callable[..., Any]] = staticmethod(F.dropout)
 
-    def __init__(self, p: float = 0.5, *, generator: np.random.Generator | None = None) -> None:
-        check_probability(type(self).__name__, p)
-        self.p, self.generator = p, fork_safe(generator)
+    def __init__(self, p: float = 0.5, inplace: bool = False, *, generator: np.random.Generator | None = None) -> None:
+        layer = type(self).__name__
+        check_probability(layer, p)
+        self.p, self.generator = p, fork_safe(check_generator(layer, generator))
+        self.inplace = check_flag(layer, "inplace", inplace)
 
     def forward(self, input: Any) -> Any:
         """Drop in training mode, else nothing."""
-        return type(self).function(input, self.p, self.training, self.generator)
+        return type(self).function(input, self.p, self.training, self.inplace, generator=self.generator)
 
     def extra_repr(self) -> str:
         """The probability."""
-        return f"p={self.p}"
+        return f"p={self.p}{', inplace=True' if self.inplace else ''}"
 
 
 class Dropout2d(Dropout):
@@ -48,6 +54,8 @@ class Dropout2d(Dropout):
     ----------
     p : float
         From 0 to 1.
+    inplace : bool
+        Whether the input itself is to hold the result, as in PyTorch; it saves no memory here.
     generator : numpy.random.Generator, optional
         minidl's own (`manual_seed`) by default.
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minidl import functional as F
+from minidl.arguments import check_generator, check_room
 from minidl.dtypes import get_default_dtype, to_dtype
 from minidl.errors import ShapeError
 from minidl.functional.embedding import check_embedding_options
@@ -75,7 +76,8 @@ class Embedding(Module):
         self.embedding_dim: int = check_size(layer, "embedding_dim", embedding_dim)  # type: ignore[assignment]
         self._set_options(padding_idx, max_norm, norm_type, scale_grad_by_freq)
         dtype = get_default_dtype() if dtype is None else to_dtype(layer, dtype)
-        self._generator = fork_safe(generator)
+        self._generator = fork_safe(check_generator(layer, generator))
+        check_room(layer, (self.num_embeddings, self.embedding_dim), dtype.itemsize)
         self.weight = Parameter(np.empty((self.num_embeddings, self.embedding_dim), dtype))
         self.reset_parameters()
 

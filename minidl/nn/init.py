@@ -13,7 +13,7 @@ import numpy as np
 
 from minidl.dtypes import FLOAT64
 from minidl.errors import ArgumentError
-from minidl.nn._filling import checked, fans_of, fill, number
+from minidl.nn._filling import checked, even, fans_of, fill, number
 from minidl.ops._common import check_choice, read_number
 from minidl.runtime import single_threaded_blas
 
@@ -76,7 +76,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     if nonlinearity != "leaky_relu":
         return _GAINS[nonlinearity]
     slope = 0.01 if param is None else number("calculate_gain", "param", param)
-    return sqrt(2 / (1 + slope**2))
+    # Not a power, which overflows with an error of Python's where a product is infinite.
+    return sqrt(2 / (1 + slope * slope))
 
 
 def uniform_(tensor: Any, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Any:
@@ -111,7 +112,7 @@ def uniform_(tensor: Any, a: float = 0.0, b: float = 1.0, generator: Generator |
     low, high = number("uniform_", "a", a), number("uniform_", "b", b)
     if low > high:
         raise ArgumentError(f"uniform_: a must be at most b, got {a!r} and {b!r}")
-    return fill("uniform_", tensor, lambda shape, source: source.uniform(low, high, shape), generator)
+    return even("uniform_", tensor, low, high, generator)
 
 
 def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Any:
@@ -251,6 +252,8 @@ def dirac_(tensor: Any, groups: int = 1) -> Any:
         if shape[0] % groups:
             raise ArgumentError(f"dirac_: {shape[0]} filters (axis 0 of tensor) can't be split into {groups} groups")
         values, filters = np.zeros(shape), shape[0] // groups
+        if not values.size:
+            return values
         middle = [size // 2 for size in shape[2:]]
         for f in range(shape[0]):
             if f % filters < shape[1]:
@@ -296,7 +299,7 @@ def xavier_uniform_(tensor: Any, gain: float = 1.0, generator: Generator | None 
     True
     """
     bound = sqrt(3) * _xavier_std("xavier_uniform_", tensor, gain)
-    return fill("xavier_uniform_", tensor, lambda shape, source: source.uniform(-bound, bound, shape), generator)
+    return even("xavier_uniform_", tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Any, gain: float = 1.0, generator: Generator | None = None) -> Any:
@@ -360,7 +363,7 @@ def kaiming_uniform_(
     True
     """
     bound = sqrt(3) * _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
-    return fill("kaiming_uniform_", tensor, lambda shape, source: source.uniform(-bound, bound, shape), generator)
+    return even("kaiming_uniform_", tensor, -bound, bound, generator)
 
 
 def kaiming_normal_(
@@ -437,7 +440,7 @@ def orthogonal_(tensor: Any, gain: float = 1.0, generator: Generator | None = No
 
 
 def _xavier_std(op: str, tensor: Any, gain: float) -> float:
-    factor = number(op, "gain", gain)
+    factor = number(op, "gain", gain, least=0)
     return factor * sqrt(2 / max(sum(fans_of(op, checked(op, tensor).shape)), 1))
 
 

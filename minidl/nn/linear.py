@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ __all__ = ["Dense", "Linear"]
 
 
 class Dense(Affine):
-    """A fully connected layer: input weight^T + bias. `Linear` is another name for it.
+    """A fully connected layer: input weight^T + bias. `Linear` is PyTorch's name for it.
 
     Parameters
     ----------
@@ -63,8 +64,9 @@ class Dense(Affine):
         dtype: Any = None,
         generator: np.random.Generator | None = None,
     ) -> None:
-        self.in_features = check_size("Dense", "in_features", in_features, optional=True)
-        self.out_features: int = check_size("Dense", "out_features", out_features)  # type: ignore[assignment]
+        layer = type(self).__name__
+        self.in_features = check_size(layer, "in_features", in_features, optional=True)
+        self.out_features: int = check_size(layer, "out_features", out_features)  # type: ignore[assignment]
         self._create(self.out_features, bias, dtype, generator)
 
     def _weight_shape(self) -> tuple[int | None, ...]:
@@ -85,4 +87,19 @@ class Dense(Affine):
         return f"in_features={self.in_features}, out_features={self.out_features}{bias}"
 
 
-Linear = Dense
+class Linear(Dense, metaclass=ABCMeta):
+    """`Dense` under PyTorch's name, by which it and its errors then go; each is an instance of the other.
+
+    Examples
+    --------
+    >>> from minidl import nn
+    >>> nn.Linear(400, 120)
+    Linear(in_features=400, out_features=120)
+    >>> isinstance(nn.Dense(400, 120), nn.Linear)
+    True
+    """
+
+    @classmethod
+    def __subclasshook__(cls, other: type) -> bool:
+        # Scripts ask for nn.Linear of layers that were written nn.Dense. (Python asks this by way of ABCMeta.)
+        return True if cls is Linear and issubclass(other, Dense) else NotImplemented

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping
+from functools import update_wrapper
+from types import FunctionType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from minidl.arguments import check_callable, check_device, is_device
 from minidl.autograd import RemovableHandle, TensorBase
-from minidl.copies import recorded_within
 from minidl.dtypes import to_array, to_dtype
-from minidl.errors import ArgumentError, DTypeError, GraphError, MinidlError, StateDictError
+from minidl.errors import ArgumentError, DTypeError, MinidlError, StateDictError, check_flag
+from minidl.nn._copying import Copyable, Structure
 from minidl.nn.parameter import Parameter
 from minidl.tensor import Tensor
-
-_versions = itertools.count(1)
-
-
-class _Structure:
-    version = 0
-
-    @classmethod
-    def changed(cls) -> None:
-        # A number that no thread has seen before.
-        cls.version = next(_versions)
-
-
-def structure_version() -> int:
-    """A number that grows whenever an attribute of a module that may be computed together with others is changed."""
-    return _Structure.version
 
 
 class LoadResult(NamedTuple):
@@ -39,7 +25,7 @@ class LoadResult(NamedTuple):
     unexpected_keys: list[str]
 
 
-class Module:
+class Module(Copyable):
     """Base class of layers and models.
 
     A subclass assigns parameters, buffers and other modules as attributes and writes `forward`. Attributes are all
@@ -65,6 +51,19 @@ class Module:
     _forward_hooks: list[Callable] | None = None
     # Whether `minidl.nn._fusion` may compute it together with its neighbours, or is what does so.
     _is_fusible: bool = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Python's message for wrong arguments names the constructor by the class that wrote it, not by the one that
+        # the user wrote; so each of minidl's layers has a constructor of its own name.
+        written = cls.__init__
+        if cls.__module__.startswith("minidl.") and "__init__" not in vars(cls) and isinstance(written, FunctionType):
+            own = FunctionType(
+                written.__code__, written.__globals__, "__init__", written.__defaults__, written.__closure__
+            )
+            own.__kwdefaults__ = written.__kwdefaults__
+            cls.__init__ = update_wrapper(own, written)  # type: ignore[method-assign]
+            cls.__init__.__qualname__ = f"{cls.__name__}.__init__"
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the module's result; subclasses write it."""
@@ -103,11 +102,11 @@ class Module:
             )
         object.__setattr__(self, name, value)
         if self._is_fusible and not isinstance(value, TensorBase):
-            _Structure.changed()
+            Structure.changed()
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
-        _Structure.changed()
+        Structure.changed()
 
     # What it holds
 
@@ -140,7 +139,10 @@ class Module:
 
     def named_modules(self, prefix: str = "", memo: set[int] | None = None) -> Iterator[tuple[str, Module]]:
         """This module and all below it, each once, with their paths."""
-        memo = set() if memo is None else memo
+        if memo is None:
+            memo = set()
+        elif not isinstance(memo, set):
+            raise DTypeError(f"named_modules: memo must be a set or None, got {type(memo).__name__}")
         if id(self) not in memo:
             memo.add(id(self))
             yield prefix, self
@@ -158,13 +160,13 @@ class Module:
                 kind == "parameter" and isinstance(value, Parameter)
             ):
                 yield prefix + name, value
-        if recurse:
+        if check_flag("Module", "recurse", recurse):
             for name, child in self.named_children():
                 yield from child._named_tensors(kind, f"{prefix}{name}.")
 
     def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
         """The parameters, each once, with their paths."""
-        return _unique(self._named_tensors("parameter", f"{prefix}." if prefix else "", recurse))
+        return _unique(self._named_tensors("parameter", _path(prefix), recurse))
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """The parameters, each once."""
@@ -172,7 +174,7 @@ class Module:
 
     def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Tensor]]:
         """The buffers, each once, with their paths."""
-        return _unique(self._named_tensors("buffer", f"{prefix}." if prefix else "", recurse))
+        return _unique(self._named_tensors("buffer", _path(prefix), recurse))
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """The buffers, each once."""
@@ -182,6 +184,7 @@ class Module:
 
     def apply(self, function: Callable[[Module], Any]) -> Self:
         """Call `function` on every module below this one, then on this one."""
+        check_callable("Module.apply", "function", function)
         for child in self.children():
             child.apply(function)
         function(self)
@@ -189,8 +192,9 @@ class Module:
 
     def train(self, mode: bool = True) -> Self:
         """Put this module and all below it in training mode, or out of it."""
+        check_flag("Module.train", "mode", mode)
         for module in self.modules():
-            module.training = bool(mode)
+            module.training = mode
         return self
 
     def eval(self) -> Self:
@@ -205,25 +209,50 @@ class Module:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or set them to 0."""
+        check_flag("Module.zero_grad", "set_to_none", set_to_none)
         for parameter in self.parameters():
             if set_to_none or parameter.grad is None:
                 parameter.grad = None
             else:
                 parameter.grad = parameter.grad.detach().zero_()
 
-    def to(self, dtype: Any) -> Self:
+    def to(self, *what: Any, dtype: Any = None, device: Any = None) -> Self:
         """Convert all floating parameters, gradients and buffers, in place.
 
         Parameters
         ----------
-        dtype : numpy dtype or str
+        *what : numpy dtype or str
+            A dtype, a device, or both; as in PyTorch they need no names.
+        dtype : numpy dtype or str, optional
             float32 or float64.
+        device : str, optional
+            "cpu", which is where everything is.
 
         Raises
         ------
         DTypeError
-            If it is another one.
+            If it is another dtype.
+        ArgumentError
+            If it is another device.
+
+        Examples
+        --------
+        >>> from minidl import nn
+        >>> nn.Dense(3, 2).to("cpu").to("float64").weight.dtype
+        dtype('float64')
         """
+        named = {"dtype": dtype, "device": device}
+        for each in what:
+            name = "device" if is_device(each) else "dtype"
+            if named[name] is not None:
+                raise ArgumentError(f"Module.to: takes one {name}, got {named[name]!r:.80} and {each!r:.80}")
+            named[name] = to_dtype("Module.to", each) if name == "dtype" else each
+        dtype, device = named["dtype"], named["device"]
+        check_device("Module.to", device)
+        if dtype is None:
+            if device is None:
+                raise ArgumentError("Module.to: give a dtype, float32 or float64, or the device 'cpu'")
+            return self
         wanted = to_dtype("Module.to", dtype)
         if wanted.kind != "f":
             raise DTypeError(f"Module.to: dtype must be float32 or float64, got {wanted}")
@@ -242,46 +271,6 @@ class Module:
         """Convert to float64, in place."""
         return self.to("float64")
 
-    # Copies and pickles, which hold all attributes
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        self._refuse_recorded("", set())
-        return super().__reduce_ex__(protocol)
-
-    def __copy__(self) -> Self:
-        # A shallow copy shares what is recorded, which a deep one and a pickle refuse.
-        make, args, state = (*super().__reduce_ex__(4), None)[:3]
-        twin = make(*args)
-        if state is not None:
-            twin.__setstate__(state)
-        return twin
-
-    def __setstate__(self, state: Any) -> None:
-        attributes, slots = state if isinstance(state, tuple) else (state, None)
-        self.__dict__.update(attributes or {})
-        for name, value in (slots or {}).items():
-            object.__setattr__(self, name, value)
-        if self._is_fusible:
-            _Structure.changed()
-
-    def _refuse_recorded(self, path: str, seen: set[int]) -> None:
-        """Name an attribute that holds a recorded result, here or in a module below, before a copy begins."""
-        cls = type(self)
-        # A class that says itself what is copied may leave such an attribute out.
-        is_plain = cls.__getstate__ is object.__getstate__ and cls.__reduce__ is object.__reduce__
-        is_plain = is_plain and cls.__reduce_ex__ is Module.__reduce_ex__ and not hasattr(cls, "__deepcopy__")
-        if id(self) in seen or not is_plain:
-            return
-        seen.add(id(self))
-        for name, value in self.__dict__.items():
-            if isinstance(value, Module):
-                value._refuse_recorded(f"{path}.{name}" if path else name, seen)
-            for attribute in recorded_within(value, name, seen):
-                raise GraphError(
-                    f"deepcopy or pickle: the attribute {attribute} of {path or 'the model itself'} ({cls.__name__}) "
-                    f"is a recorded result, whose history can't be copied; store {attribute}.detach()"
-                )
-
     # Hooks
 
     def register_forward_pre_hook(self, hook: Callable[[Module, tuple], Any]) -> RemovableHandle:
@@ -290,7 +279,7 @@ class Module:
         if hooks is None:
             self._forward_pre_hooks = hooks = []
         hooks.append(hook)
-        _Structure.changed()
+        Structure.changed()
         return RemovableHandle(hooks, hook)
 
     def register_forward_hook(self, hook: Callable[[Module, tuple, Any], Any]) -> RemovableHandle:
@@ -299,7 +288,7 @@ class Module:
         if hooks is None:
             self._forward_hooks = hooks = []
         hooks.append(hook)
-        _Structure.changed()
+        Structure.changed()
         return RemovableHandle(hooks, hook)
 
     # State
@@ -345,6 +334,7 @@ class Module:
         StateDictError
             Naming every key that is missing, unexpected, or of another shape.
         """
+        check_flag("load_state_dict", "strict", strict)
         if not isinstance(state_dict, Mapping):
             raise StateDictError(f"load_state_dict: state_dict must be a mapping, got {type(state_dict).__name__}")
         own = dict(self._state())
@@ -415,6 +405,13 @@ class Module:
 
 def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
     return len(shape) == len(expected) and all(e is None or s == e for s, e in zip(shape, expected, strict=True))
+
+
+def _path(prefix: Any) -> str:
+    """What stands in front of names below a prefix."""
+    if not isinstance(prefix, str):
+        raise DTypeError(f"Module: prefix must be a str, got {type(prefix).__name__}")
+    return f"{prefix}." if prefix else ""
 
 
 def _unique(named: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minidl import functional as F
+from minidl.arguments import check_room
 from minidl.dtypes import get_default_dtype, to_dtype
 from minidl.errors import ArgumentError, DTypeError, ShapeError, check_flag
 from minidl.functional.normalization import read_eps, read_momentum, read_sizes
@@ -37,6 +38,7 @@ class _Normalization(Module):
         dtype = get_default_dtype() if dtype is None else to_dtype(layer, dtype)
         if dtype.kind != "f":
             raise DTypeError(f"{layer}: dtype must be float32 or float64, got {dtype}")
+        check_room(layer, shape, dtype.itemsize)
         self.weight = Parameter(np.ones(shape, dtype)) if affine else None
         self.bias = Parameter(np.zeros(shape, dtype)) if affine and bias else None
         return dtype

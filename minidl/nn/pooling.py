@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from minidl import functional as F
-from minidl.functional._pooling import default_stride
+from minidl.errors import check_flag
+from minidl.functional._pooling import check_divisor, default_stride
 from minidl.geometry import IntOrPair
 from minidl.nn.module import Module
 
@@ -31,7 +32,12 @@ class _Pooling(Module):
     _defaults: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, **settings: Any) -> None:
+        layer = type(self).__name__
         for name, value in settings.items():
+            if name in ("ceil_mode", "return_indices", "count_include_pad"):
+                check_flag(layer, name, value)
+            elif name == "divisor_override":
+                check_divisor(layer, value)
             setattr(self, name, value)
 
     def forward(self, input: Any) -> Any:

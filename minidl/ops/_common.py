@@ -8,9 +8,25 @@ from typing import Any
 
 import numpy as np
 
+from minidl.arguments import check_choice, is_int, read_number
 from minidl.autograd import TensorBase, wrap
-from minidl.dtypes import FLOAT64, result_dtype, scalar_dtype, to_array
+from minidl.dtypes import result_dtype, scalar_dtype, to_array
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
+
+__all__ = [
+    "as_tensor",
+    "broadcast_shape",
+    "cast",
+    "check_broadcast",
+    "check_choice",
+    "check_floating",
+    "check_same_dtype",
+    "normal_dim",
+    "normal_dims",
+    "promoted",
+    "read_number",
+    "rounded",
+]
 
 Array = np.ndarray
 
@@ -36,6 +52,8 @@ def cast(x: Any, dtype: np.dtype) -> Any:
 def _scalar(op: str, value: bool | int | float, beside: np.dtype) -> Any:
     dtype = scalar_dtype(value, beside)
     try:
+        if dtype.kind == "f":
+            return wrap(rounded(value, dtype))
         return wrap(np.asarray(value, dtype))
     except OverflowError:
         raise ArgumentError(f"{op}: the number {value} does not fit {dtype}; use astype()") from None
@@ -75,6 +93,18 @@ def check_broadcast(op: str, a: tuple[int, ...], b: tuple[int, ...]) -> None:
             )
 
 
+def broadcast_shape(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
+    """What shapes broadcast to, or None; NumPy's function for it takes no more than 32 dimensions."""
+    result = [1] * max(map(len, shapes))
+    for shape in shapes:
+        for axis in range(1, len(shape) + 1):
+            if result[-axis] == 1:
+                result[-axis] = shape[-axis]
+            elif shape[-axis] not in (1, result[-axis]):
+                return None
+    return tuple(result)
+
+
 def normal_dims(op: str, dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     """One, several or (None) all dimensions as non-negative numbers."""
     if dim is None:
@@ -82,7 +112,7 @@ def normal_dims(op: str, dim: int | Sequence[int] | None, ndim: int) -> tuple[in
     dims = tuple(dim) if isinstance(dim, Sequence) and not isinstance(dim, str) else (dim,)
     out = []
     for d in dims:
-        if isinstance(d, bool) or not isinstance(d, int | np.integer):
+        if not is_int(d):
             raise ArgumentError(f"{op}: dim must be an int or several, got {dim!r}")
         if not -max(ndim, 1) <= d < max(ndim, 1):
             raise OutOfRangeError(f"{op}: dim {d} is out of range for a tensor of {ndim} dimensions")
@@ -116,18 +146,3 @@ def check_same_dtype(op: str, **tensors: Any) -> None:
             first = name, x.data.dtype
         elif x.data.dtype != first[1]:
             raise DTypeError(f"{op}: {first[0]} is {first[1]} and {name} is {x.data.dtype}; convert one with astype()")
-
-
-def check_choice(op: str, name: str, value: Any, choices: Sequence[str]) -> None:
-    """Refuse an option that is none of the choices."""
-    if value not in choices:
-        raise ArgumentError(f"{op}: {name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
-
-
-def read_number(op: str, name: str, value: Any, dtype: np.dtype = FLOAT64) -> float:
-    """A number that `dtype` holds as a Python float, which leaves the dtype of what it meets alone."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise ArgumentError(f"{op}: {name} must be a number, got {value!r}")
-    if float(np.finfo(dtype).max) < abs(value) < float("inf"):  # type: ignore[operator]
-        raise ArgumentError(f"{op}: {name} must be a number that {dtype} holds, got {value!r}")
-    return float(value)

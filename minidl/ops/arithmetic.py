@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minidl import kernels
+from minidl.arguments import is_finite_number, is_int
 from minidl.autograd import Op, wrap
 from minidl.dtypes import INT64, get_default_dtype
 from minidl.errors import ArgumentError, DTypeError
 from minidl.memory import new_array
-from minidl.ops._common import as_tensor, cast, check_broadcast, promoted
+from minidl.ops._common import as_tensor, broadcast_shape, cast, check_broadcast, promoted, rounded
 from minidl.ops.shapes import sum_to
 
 Array = np.ndarray
@@ -102,7 +103,7 @@ class Pow(Binary):
             slope = mul(b, power(a, sub(b, 1)))
             grad_a = mul(grad, where(b.data == 0, wrap(np.zeros((), a.data.dtype)), slope))
         if self.needs[1]:
-            flat = np.broadcast_to(a.data == 0, np.broadcast_shapes(*self.shapes)) & (b.data >= 0)
+            flat = np.broadcast_to(a.data == 0, broadcast_shape(*self.shapes) or ()) & (b.data >= 0)
             zero = wrap(np.zeros((), a.data.dtype))
             slope = where(flat, zero, mul(power(a, b), log(where(flat, wrap(np.ones((), a.data.dtype)), a))))
             grad_b = mul(grad, slope)
@@ -344,7 +345,7 @@ def where(condition: Any, input: Any, other: Any) -> Any:
         raise DTypeError(f"where: condition must be boolean, got {mask.dtype}")
     a, b = promoted("where", input, other)
     check_broadcast("where", a.data.shape, b.data.shape)
-    check_broadcast("where", mask.shape, np.broadcast_shapes(a.data.shape, b.data.shape))
+    check_broadcast("where", mask.shape, broadcast_shape(a.data.shape, b.data.shape) or ())
     # A copy, since the mask may be changed before the backward pass.
     return Where(mask.copy())(a, b)
 
@@ -353,18 +354,23 @@ def clip(input: Any, min: float | None = None, max: float | None = None) -> Any:
     """`input` limited to [min, max]; None leaves a side open."""
     x = as_tensor("clip", "input", input)
     for name, limit in (("min", min), ("max", max)):
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float | np.number)):
+        # Infinities leave a side open, and NaN makes NaN of all.
+        if limit is not None and not is_finite_number(limit) and not isinstance(limit, float | np.floating):
             raise ArgumentError(f"clip: {name} must be a number or None, got {limit!r}")
     if min is None and max is None:
         return x
     # As numbers of Python's, which leave the dtype alone.
-    low, high = (None if v is None else v if isinstance(v, int) else float(v) for v in (min, max))
+    low: Any
+    high: Any
+    low, high = (None if v is None else int(v) if is_int(v) else float(v) for v in (min, max))
     if x.data.dtype.kind != "f" and any(isinstance(v, float) for v in (low, high)):
         x = _floating("clip", x)
     if x.data.dtype.kind == "b":
         x = cast(x, INT64)
     if x.data.dtype.kind in "iu":
         low, high = _integer_limits(x.data.dtype, low, high)
+    if x.data.dtype.kind == "f":
+        low, high = (None if v is None else rounded(v, x.data.dtype) for v in (low, high))
     return Clip(low, high)(x)
 
 

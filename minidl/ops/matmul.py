@@ -5,12 +5,10 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from minidl import kernels
 from minidl.autograd import Op
 from minidl.errors import ShapeError
-from minidl.ops._common import as_tensor, check_same_dtype
+from minidl.ops._common import as_tensor, broadcast_shape, check_same_dtype
 from minidl.ops.shapes import Permute, Reshape, Sum, broadcast_to
 
 
@@ -83,10 +81,9 @@ def matmul(input: Any, other: Any) -> Any:
         batch = left.data.shape[:-2]
         result = MatMul()(left if left.data.ndim == 2 else Reshape((M * prod(batch), K))(left), right)
     else:
-        try:
-            batch = np.broadcast_shapes(left.data.shape[:-2], right.data.shape[:-2])
-        except ValueError:
-            raise ShapeError(f"matmul: the leading dimensions of {shape_a} and {shape_b} don't broadcast") from None
+        batch = broadcast_shape(left.data.shape[:-2], right.data.shape[:-2])
+        if batch is None:
+            raise ShapeError(f"matmul: the leading dimensions of {shape_a} and {shape_b} don't broadcast")
         count = prod(batch)
         result = MatMul()(_batch(left, batch, (count, M, K)), _batch(right, batch, (count, K, N)))
     shape = (*batch, *(() if len(shape_a) == 1 else (M,)), *(() if len(shape_b) == 1 else (N,)))

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from minidl.autograd import Op, wrap
-from minidl.errors import ShapeError
-from minidl.ops._common import as_tensor, check_floating, normal_dim, normal_dims
+from minidl.errors import ShapeError, check_flag
+from minidl.ops._common import as_tensor, check_floating, normal_dim, normal_dims, read_number
 from minidl.ops.arithmetic import Sqrt, Where, div, mul
 from minidl.ops.shapes import Reshape, Sum
 
@@ -124,32 +124,35 @@ class ExtremumOfAll(Extremum):
 def sum(input: Any, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Any:
     """The sum over dimensions, all by default; integers and booleans become int64."""
     x = as_tensor("sum", "input", input)
+    keepdim = check_flag("sum", "keepdim", keepdim)
     return Sum(normal_dims("sum", dim, x.data.ndim), keepdim)(x)
 
 
 def mean(input: Any, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Any:
     """The mean over dimensions, all by default; NaN over nothing."""
     x = as_tensor("mean", "input", input)
+    keepdim = check_flag("mean", "keepdim", keepdim)
     check_floating("mean", "input", x)
     dims = normal_dims("mean", dim, x.data.ndim)
     return div(Sum(dims, keepdim)(x), prod(x.data.shape[d] for d in dims))
 
 
-def var(input: Any, dim: int | Sequence[int] | None = None, *, correction: int = 1, keepdim: bool = False) -> Any:
+def var(input: Any, dim: int | Sequence[int] | None = None, *, correction: float = 1, keepdim: bool = False) -> Any:
     """The variance over dimensions, divided by their count less `correction` (Bessel's, 1 by default)."""
     return _variance("var", input, dim, correction, keepdim)
 
 
-def std(input: Any, dim: int | Sequence[int] | None = None, *, correction: int = 1, keepdim: bool = False) -> Any:
+def std(input: Any, dim: int | Sequence[int] | None = None, *, correction: float = 1, keepdim: bool = False) -> Any:
     """The standard deviation over dimensions; see `var`. Its gradient is 0 where nothing varies."""
     return Deviation()(_variance("std", input, dim, correction, keepdim))
 
 
-def _variance(op: str, input: Any, dim: Any, correction: int, keepdim: bool) -> Any:
+def _variance(op: str, input: Any, dim: Any, correction: float, keepdim: bool) -> Any:
     x = as_tensor(op, "input", input)
     check_floating(op, "input", x)
+    keepdim, less = check_flag(op, "keepdim", keepdim), read_number(op, "correction", correction)
     dims = normal_dims(op, dim, x.data.ndim)
-    return Variance(dims, max(prod(x.data.shape[d] for d in dims) - correction, 0), keepdim)(x)
+    return Variance(dims, max(prod(x.data.shape[d] for d in dims) - less, 0), keepdim)(x)
 
 
 def amax(input: Any, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Any:
@@ -174,6 +177,7 @@ def smallest(input: Any) -> Any:
 
 def _extremum(op: str, choose: Any, input: Any, dim: Any, keepdim: bool, kind: type[Extremum] = Extremum) -> Any:
     x = as_tensor(op, "input", input)
+    keepdim = check_flag(op, "keepdim", keepdim)
     dims = normal_dims(op, dim, x.data.ndim)
     if prod(x.data.shape[d] for d in dims) == 0:
         raise ShapeError(f"{op}: no value to choose over dimensions {dims} of an input of shape {x.data.shape}")
@@ -192,6 +196,7 @@ def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 
 def _position(op: str, find: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
     x = as_tensor(op, "input", input)
+    keepdim = check_flag(op, "keepdim", keepdim)
     axis = None if dim is None else normal_dim(op, dim, x.data.ndim)
     if (x.data.size if axis is None or x.data.ndim == 0 else x.data.shape[axis]) == 0:
         raise ShapeError(f"{op}: no value to choose in an input of shape {x.data.shape}")

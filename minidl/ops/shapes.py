@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from minidl.arguments import check_room, is_int, read_int, read_list
 from minidl.autograd import Op, TensorBase, wrap
-from minidl.dtypes import INT64, result_dtype
+from minidl.dtypes import INT64, converted, result_dtype
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
-from minidl.ops._common import as_tensor, cast, normal_dim, normal_dims
+from minidl.ops._common import as_tensor, broadcast_shape, cast, normal_dim, normal_dims
 
 Array = np.ndarray
+# NumPy's limit.
+MOST_DIMENSIONS = 64
+
+
+def _too_many(shape: tuple[int, ...]) -> str:
+    return f"a shape has at most {MOST_DIMENSIONS} dimensions, got {len(shape)}"
 
 
 class Cast(Op):
@@ -24,7 +31,7 @@ class Cast(Op):
 
     def forward(self, x):
         self.before = x.dtype
-        return x.astype(self.dtype)
+        return converted(x, self.dtype)
 
     def __call__(self, *inputs):
         # What is not floating has no gradient.
@@ -44,6 +51,8 @@ class Reshape(Op):
 
     def forward(self, x):
         self.before = x.shape
+        if len(self.new_shape) > MOST_DIMENSIONS:
+            raise ShapeError(f"reshape: {_too_many(self.new_shape)}")
         return x.reshape(self.new_shape)
 
     def backward(self, grad):
@@ -181,9 +190,11 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
 
 def size_argument(op: str, shape: tuple) -> tuple[int, ...]:
     values = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
-    if not all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in values):
+    if not all(is_int(v) for v in values):
         raise ArgumentError(f"{op}: sizes must be ints, got {values!r}")
-    return tuple(int(v) for v in values)
+    if len(values) > MOST_DIMENSIONS:
+        raise ShapeError(f"{op}: {_too_many(values)}")
+    return tuple([read_int(op, "each size", v) for v in values])
 
 
 def reshape(input: Any, *shape: Any) -> Any:
@@ -222,12 +233,9 @@ def broadcast_to(input: Any, *shape: Any) -> Any:
     """`input` repeated along dimensions of size 1, and along new ones in front."""
     x = as_tensor("broadcast_to", "input", input)
     sizes = size_argument("broadcast_to", shape)
-    try:
-        fits = np.broadcast_shapes(x.data.shape, sizes) == sizes
-    except ValueError:
-        fits = False
-    if not fits:
+    if min(sizes, default=0) < 0 or broadcast_shape(x.data.shape, sizes) != sizes:
         raise ShapeError(f"broadcast_to: input of shape {x.data.shape} does not broadcast to {sizes}")
+    check_room("broadcast_to", sizes, x.data.itemsize)
     return BroadcastTo(sizes)(x)
 
 
@@ -285,11 +293,17 @@ def _read_index(index: Any) -> Any:
     """An index with its tensors and lists as arrays."""
     parts = index if isinstance(index, tuple) else (index,)
     # Copies, since indices and masks may be changed before the backward pass.
-    read = tuple(np.array(part) if isinstance(part, TensorBase | Array) else part for part in parts)
-    read = tuple(np.asarray(part, None if part else np.intp) if isinstance(part, list) else part for part in read)
+    read = tuple([np.array(part) if isinstance(part, TensorBase | Array) else part for part in parts])
+    try:
+        read = tuple([np.asarray(part, None if part else np.intp) if isinstance(part, list) else part for part in read])
+    except ValueError as error:
+        raise DTypeError(f"indexing: a list of indices can't be read as an array: {error}") from None
     for part in read:
-        if isinstance(part, Array | np.generic) and part.dtype.kind not in "biu":
-            raise DTypeError(f"indexing: indices must be integers or booleans, got {part.dtype}")
+        if isinstance(part, Array | np.generic):
+            if part.dtype.kind not in "biu":
+                raise DTypeError(f"indexing: indices must be integers or booleans, got {part.dtype}")
+        elif not (part is None or part is Ellipsis or isinstance(part, slice) or hasattr(part, "__index__")):
+            raise DTypeError(f"indexing: indices must be integers, slices or arrays, got {type(part).__name__}")
     return read if isinstance(index, tuple) else read[0]
 
 
@@ -298,7 +312,7 @@ def get_item(input: Any, index: Any) -> Any:
     x = as_tensor("indexing", "input", input)
     try:
         return GetItem(_read_index(index))(x)
-    except IndexError as error:
+    except (IndexError, OverflowError) as error:
         raise OutOfRangeError(f"indexing: {error} (the tensor has shape {x.data.shape})") from None
 
 
@@ -306,7 +320,7 @@ def set_item(input: Any, index: Any, value: Any) -> Any:
     """A copy of `input` with the values at an index, NumPy's, replaced."""
     try:
         return SetItem(_read_index(index))(input, value)
-    except IndexError as error:
+    except (IndexError, OverflowError) as error:
         raise OutOfRangeError(f"indexing: {error} (the tensor has shape {input.data.shape})") from None
     except ValueError as error:
         raise ShapeError(f"indexing: {error}") from None
@@ -334,9 +348,8 @@ def concatenate(tensors: Sequence[Any], dim: int = 0) -> Any:
 
 
 def _read_several(op: str, tensors: Any) -> list[Any]:
-    if not isinstance(tensors, Iterable):
-        raise DTypeError(f"{op}: tensors must be a sequence of tensors, got {type(tensors).__name__}")
-    return [as_tensor(op, f"tensors[{i}]", t) for i, t in enumerate(tensors)]
+    several = read_list(op, "tensors", tensors, "a sequence of tensors")
+    return [as_tensor(op, f"tensors[{i}]", t) for i, t in enumerate(several)]
 
 
 def stack(tensors: Sequence[Any], dim: int = 0) -> Any:

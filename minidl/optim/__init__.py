@@ -3,7 +3,7 @@
 from minidl.optim import lr_scheduler
 from minidl.optim.adagrad import Adagrad
 from minidl.optim.adam import Adam, AdamW
-from minidl.optim.clip import clip_grad_norm_
+from minidl.optim.clip import clip_grad_norm_, clip_grad_value_
 from minidl.optim.lion import Lion
 from minidl.optim.optimizer import Optimizer
 from minidl.optim.radam import RAdam
@@ -20,5 +20,6 @@ __all__ = [
     "RMSprop",
     "SGD",
     "clip_grad_norm_",
+    "clip_grad_value_",
     "lr_scheduler",
 ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import inf, isfinite
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minidl import kernels
+from minidl.arguments import check_callable, is_finite_number, read_list
 from minidl.autograd import TensorBase
 from minidl.copies import owned
 from minidl.errors import ArgumentError, DTypeError, GraphError, ShapeError, StateDictError, check_flag
@@ -153,10 +154,11 @@ class Optimizer:
             )
         if isinstance(params, set | frozenset):
             raise DTypeError(f"{self._name}: params must have an order, which is saved by number, got a set")
-        return list(params)
+        return read_list(self._name, "params", params, "an iterable of tensors or of groups")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or set them to 0."""
+        check_flag(f"{self._name}.zero_grad", "set_to_none", set_to_none)
         for group in self.param_groups:
             for p in group["params"]:
                 p._grad = None if set_to_none or p._grad is None else p._grad.detach().zero_()
@@ -181,6 +183,7 @@ class Optimizer:
         """
         loss = None
         if closure is not None:
+            check_callable(f"{self._name}.step", "closure", closure)
             with enable_grad():
                 loss = closure()
         work: list[tuple[dict[str, Any], list[Tensor], list[np.ndarray]]] = []
@@ -268,6 +271,8 @@ class Optimizer:
             If an option is out of range.
         """
         try:
+            if not isinstance(state_dict, Mapping):
+                raise TypeError(type(state_dict).__name__)
             groups = list(state_dict["param_groups"])
             state = {int(key): dict(values) for key, values in state_dict["state"].items()}
             sizes = [len(g["params"]) for g in groups]
@@ -377,13 +382,7 @@ def _option(value: Any) -> Any:
 
 def check_number(owner: str, name: str, value: Any, low: float = -inf, below: float = inf, up_to: float = inf) -> None:
     """Refuse what is no finite number from `low` on, below `below` and up to `up_to`."""
-    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    try:
-        # Python's ints may be larger than any float.
-        is_finite = is_number and isfinite(value)
-    except OverflowError:
-        is_finite = False
-    if not is_finite or not low <= value < below or value > up_to:
+    if not is_finite_number(value) or not low <= value < below or value > up_to:
         limits = [f"of at least {low}"] if low > -inf else []
         limits += [f"below {below}"] if below < inf else []
         limits += [f"up to {up_to}"] if up_to < inf else []

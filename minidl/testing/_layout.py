@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from minidl.testing.report import Element, GradcheckReport, InputReport, Problem
+from minidl.testing.report import NOTHING_TO_CHECK, Element, GradcheckReport, InputReport, Problem
 
 _WIDTH = 120
 # Beyond these, the rest is counted.
@@ -38,8 +38,11 @@ def text(report: GradcheckReport) -> str:
 def header(report: GradcheckReport) -> str:
     """Its first line: what was checked, how, and what came of it."""
     evaluations = "1 evaluation" if report.evaluations == 1 else f"{report.evaluations:,} evaluations"
+    outcome = "ok" if report else "FAILED"
+    if any(problem.kind == NOTHING_TO_CHECK for problem in report.problems):
+        outcome = "compared nothing"
     return (
-        f"{report.name} {'ok' if report else 'FAILED'} (order {report.order}, method {report.method}, "
+        f"{report.name} {outcome} (order {report.order}, method {report.method}, "
         f"mode {report.mode}, {evaluations}, {report.seconds:.2f} s)"
     )
 

@@ -17,9 +17,12 @@ one of n inputs is one of at least ``delta / sqrt(n)`` in all. Inputs whose grad
 from __future__ import annotations
 
 import math
+from math import inf
 
 import numpy as np
 
+from minidl.arguments import read_int, read_number
+from minidl.errors import ArgumentError
 from minidl.testing.checker import Checker
 from minidl.testing.numeric import RATIO, Ladder, typical_scale
 from minidl.testing.report import GradcheckReport, Problem
@@ -68,9 +71,16 @@ def miss_probability(relative_error: float, tolerance: float, directions: int) -
     >>> print(f"{miss_probability(1e-3, 1e-6, 3):.1e}")
     5.1e-10
     """
-    if relative_error <= 0:
-        return 1.0
-    return math.erf(tolerance / (math.sqrt(2) * relative_error)) ** directions
+    op = "miss_probability"
+    error, allowed = (
+        read_number(op, name, value) for name, value in (("relative_error", relative_error), ("tolerance", tolerance))
+    )
+    count = read_int(op, "directions", directions, 0)
+    if not error >= 0 or not allowed >= 0:
+        raise ArgumentError(f"{op}: relative_error and tolerance must be at least 0, got {error} and {allowed}")
+    # As many standard deviations may lie between the two.
+    width = inf if error == 0 else allowed / error
+    return 1.0 if error == 0 else math.erf(width / math.sqrt(2)) ** count
 
 
 class _Sum(Subject):
@@ -207,7 +217,7 @@ def check_random(subject: Subject, options: Options, report: GradcheckReport) ->
     """Compare derivatives along random directions, and look for the place of what is wrong."""
     centre = subject.first(options.nondet_tol)
     subject.report_inputs(report)
-    if not centre.size or not any(each.array.size for each in subject.inputs):
+    if not subject.has_something_to_check(report):
         return
     signs = np.where(options.random.random(len(centre)) < 0.5, -1.0, 1.0)
     total = _Sum(subject, np.round(options.random.uniform(0.5, 1.5, len(centre)) * 16) / 16 * signs)

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from minidl.errors import ArgumentError
+from minidl.arguments import read_int
+from minidl.errors import ArgumentError, check_flag
 
 Array = np.ndarray
 StrPath = str | os.PathLike[str]
@@ -27,6 +28,8 @@ Verdict = str
 VERDICTS: tuple[Verdict, ...] = ("not compared", "ok", "unresolved", "skipped", "kink", "wrong at a kink", "wrong")
 # Kinds of problems that are told and fail nothing.
 _HARMLESS = {"unused"}
+# The kind of problem of a check that could compare nothing, which is no success.
+NOTHING_TO_CHECK = "nothing to check"
 
 
 def relative_error(analytic: Any, numeric: Any, estimate: Any = 0.0) -> Array:
@@ -136,8 +139,9 @@ class Problem:
     ----------
     kind : str
         "nondeterministic", "modified input", "missing gradient", "shape", "dtype", "nan gradient", "nan output",
-        "direction" (a directional derivative: in random mode, or a joint direction at a kink), or "unused" (an input
-        that nothing depends on; told, and no failure).
+        "upstream", "direction" (a directional derivative: in random mode, or a joint direction at a kink), "nothing to
+        check" (there was no entry to compare, which is no success), or "unused" (an input that nothing depends on;
+        told, and no failure).
     message : str
         What is wrong.
     input : str, optional
@@ -233,7 +237,7 @@ class InputReport:
             "hint": self.hint,
             "worst": [element.to_dict() for element in self.worst],
         }
-        if errors:
+        if check_flag("to_dict", "errors", errors):
             flat = None if self.error is None else [_number(value) for value in self.error.reshape(-1).tolist()]
             states = None if self.state is None else [VERDICTS[value] for value in self.state.reshape(-1).tolist()]
             found |= {"error": flat, "state": states}
@@ -242,7 +246,7 @@ class InputReport:
 
 @dataclass(repr=False)
 class GradcheckReport:
-    """What a gradient check found. True when all gradients agree; prints as a table.
+    """What a gradient check found. True when all gradients agree, and there were any; prints as a table.
 
     Attributes
     ----------
@@ -338,6 +342,7 @@ class GradcheckReport:
         >>> found["ok"], found["order"], found["inputs"][0]["shape"]
         (True, 2, [])
         """
+        check_flag("to_dict", "errors", errors)
         return {
             "ok": bool(self),
             "name": self.name,
@@ -372,6 +377,8 @@ class GradcheckReport:
         >>> GradcheckReport("gradcheck", 1, "auto", "full").to_json()[:31]
         '{"ok": true, "name": "gradcheck'
         """
+        if indent is not None:
+            indent = read_int("to_json", "indent", indent, 0, 100)
         return json.dumps(self.to_dict(errors=errors), indent=indent, allow_nan=False)
 
     def plot(self, path: StrPath | None = None, input: str | None = None) -> Any:
@@ -407,7 +414,7 @@ class GradcheckReport:
 
         drawable = [each for each in self.inputs if each.error is not None]
         if input is not None:
-            chosen = [each for each in self.inputs if each.name == input]
+            chosen = [each for each in self.inputs if isinstance(input, str) and each.name == input]
             if not chosen:
                 raise ArgumentError(f"plot: there is no input {input!r}, only {[each.name for each in self.inputs]}")
         else:

@@ -39,6 +39,11 @@ def run_check(
             report.problems.append(found.problem)
     report.evaluations = subject.evaluations
     report.seconds = time.perf_counter() - start
+    return finished(report, raise_exception)
+
+
+def finished(report: GradcheckReport, raise_exception: bool) -> GradcheckReport:
+    """The report, or what is raised of it."""
     if raise_exception and not report:
         raise GradcheckError(str(report), report)
     return report

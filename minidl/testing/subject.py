@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from minidl.arguments import check_choice
 from minidl.errors import ArgumentError, GradcheckError, MinidlError
-from minidl.testing.report import GradcheckReport, InputReport, Problem
+from minidl.testing.report import NOTHING_TO_CHECK, GradcheckReport, InputReport, Problem
 
 Array = np.ndarray
 
@@ -39,8 +40,7 @@ class Options:
             ("mode", self.mode, ("full", "random")),
             ("kinks", self.kinks, ("detect", "fail", "skip")),
         ):
-            if value not in allowed:
-                raise ArgumentError(f"{name}: {option} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+            check_choice(name, option, value, allowed)
         for option, number in (("eps", self.eps), ("atol", self.atol), ("rtol", self.rtol)):
             _check_number(name, option, number, optional=True)
         _check_number(name, "nondet_tol", self.nondet_tol, optional=False)
@@ -173,6 +173,35 @@ class Subject:
                     Problem("nan output", f"{_place(name, at)} is {value[at]}: there is no slope to compare with")
                 )
         return _flat(found)
+
+    def has_something_to_check(self, report: GradcheckReport) -> bool:
+        """Whether there is an entry to compare; where there is none, say so in the report.
+
+        An empty input explains empty outputs, if there are others. Their gradients are then looked at: what is pulled
+        back from no number at all is 0.
+        """
+        sizes = [each.array.size for each in self.inputs]
+        if any(sizes) and any(0 not in shape for shape in self.output_shapes):
+            return True
+        if not any(sizes):
+            reason = "every input is empty" if len(sizes) > 1 else f"{self.inputs[0].name} is empty"
+        elif not self.output_shapes:
+            reason = "no output is of floating numbers; integers and booleans, as of argmax and of >, have no gradient"
+        elif all(sizes):
+            reason = f"{' and '.join(self.output_names)} {'is' if len(self.output_names) == 1 else 'are'} empty"
+        else:
+            report.problems += self._of_nothing()
+            return False
+        report.problems.append(Problem(NOTHING_TO_CHECK, reason))
+        return False
+
+    def _of_nothing(self) -> Iterator[Problem]:
+        found = self.pull_back([np.zeros(shape) for shape in self.output_shapes])
+        for each, g in zip(self.inputs, found, strict=True):
+            if g is not None and not (g == 0).all():
+                at = np.unravel_index(int(np.argmax(~(g == 0))), g.shape)
+                wrong = f"the gradient of {_place(each.name, at)} is {g[at]:.9g}"
+                yield Problem("upstream", f"{wrong}, of outputs that are empty; it must be 0", each.name)
 
     def look_for_changes(self) -> None:
         """Whether the function left its inputs as they were."""

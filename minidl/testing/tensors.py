@@ -14,11 +14,12 @@ from minidl.errors import ArgumentError, GraphError
 from minidl.grad_mode import enable_grad, no_grad
 from minidl.nn import Module
 from minidl.tensor import Tensor
-from minidl.testing.report import GradcheckReport, Problem
-from minidl.testing.run import run_check
+from minidl.testing.report import NOTHING_TO_CHECK, GradcheckReport, Problem
+from minidl.testing.run import finished, run_check
 from minidl.testing.subject import Found, Input, Options, Subject, working_dtype
 
 Array = np.ndarray
+_DEEPEST = 100
 
 
 def gradcheck(
@@ -86,12 +87,13 @@ def gradcheck(
     Returns
     -------
     GradcheckReport
-        True when all gradients agree; it prints as a table.
+        True when all gradients agree and at least one was compared; it prints as a table.
 
     Raises
     ------
     GradcheckError
-        If they don't; its message is the report, which is also its attribute `report`.
+        If they don't, or there is nothing to check: no output is of floating numbers, or all outputs or all inputs are
+        empty. Its message is the report, which is also its attribute `report`.
     ArgumentError
         If nothing requires gradients, `fn` returns anything but Tensors, or an argument is not as described here.
 
@@ -128,11 +130,11 @@ def gradcheck(
             report.notes.append("float32 tensors were checked in float64 copies (dtype=None checks them as they are)")
         if order == 2:
             function = _Gradients(function, grad_outputs, options)
-            if not function.recorded:
+            if not function.has_gradients:
                 subject = Subject(function.checked, lambda: [], lambda upstream: [])
                 subject.report_inputs(report)
-                report.notes.append("no output has a gradient, so there are none of second order")
-                return report
+                report.problems.append(Problem(NOTHING_TO_CHECK, "no output has a gradient to take the gradient of"))
+                return finished(report, raise_exception)
         return run_check(Subject(function.checked, function.run, function.pull_back), options, report, raise_exception)
 
 
@@ -172,16 +174,18 @@ def gradgradcheck(
     return gradcheck(fn, inputs, grad_outputs=grad_outputs, order=2, **options)
 
 
-def _leaves(value: Any, name: str) -> Iterator[tuple[str, TensorBase]]:
+def _leaves(value: Any, name: str, depth: int = 0) -> Iterator[tuple[str, TensorBase]]:
     """The tensors inside of tuples, lists and dicts, with their names."""
+    if depth > _DEEPEST:
+        raise ArgumentError(f"gradcheck: {name:.80}... is nested more than {_DEEPEST} deep; does it hold itself?")
     if isinstance(value, TensorBase):
         yield name, value
     elif isinstance(value, Mapping):
         for key, each in value.items():
-            yield from _leaves(each, f"{name}[{key!r}]")
+            yield from _leaves(each, f"{name}[{key!r}]", depth + 1)
     elif isinstance(value, tuple | list):
         for i, each in enumerate(value):
-            yield from _leaves(each, f"{name}[{i}]")
+            yield from _leaves(each, f"{name}[{i}]", depth + 1)
 
 
 def _rebuilt(value: Any, tensors: Iterator[TensorBase]) -> Any:
@@ -363,6 +367,9 @@ class _Gradients(_Function):
             starts = [given[k].data for k in self.recorded]
         dtypes = [outputs[k][1].data.dtype for k in self.recorded]
         self._starts = [np.array(u, dtype, order="C") for u, dtype in zip(starts, dtypes, strict=True)]
+        # An empty output has one only because of an empty input.
+        is_explained = any(each.array.size == 0 for each in self.checked)
+        self.has_gradients = any(u.size for u in self._starts) or (bool(self._starts) and is_explained)
         self._names = [each.name for each in self.checked]
         self.checked = [
             *self.checked,

@@ -62,7 +62,8 @@ def check_vjp(
     Raises
     ------
     GradcheckError
-        If they don't; its message is the report, which is also its attribute `report`.
+        If they don't, or there is nothing to check, as in `minidl.gradcheck`; its message is the report, which is also
+        its attribute `report`.
     ArgumentError
         If an argument is not as described here.
 

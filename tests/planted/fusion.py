@@ -144,7 +144,7 @@ MUTANTS = [
     Mutant(
         "fusion-hook-again-unnoticed",
         "nn/module.py",
-        "self._forward_hooks = hooks = []\n        hooks.append(hook)\n        _Structure.changed()",
+        "self._forward_hooks = hooks = []\n        hooks.append(hook)\n        Structure.changed()",
         "self._forward_hooks = hooks = []\n        hooks.append(hook)",
         "a second hook on a layer whose first was removed is not noticed",
         (FUSION,),
@@ -152,7 +152,7 @@ MUTANTS = [
     Mutant(
         "fusion-deletion-unnoticed",
         "nn/module.py",
-        "object.__delattr__(self, name)\n        _Structure.changed()",
+        "object.__delattr__(self, name)\n        Structure.changed()",
         "object.__delattr__(self, name)",
         "a layer that was deleted goes on working",
         (FUSION,),

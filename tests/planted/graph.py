@@ -212,7 +212,7 @@ MUTANTS = [
     ),
     Mutant(
         "variance-without-bessel", "ops/reductions.py",
-        "max(prod(x.data.shape[d] for d in dims) - correction, 0)", "prod(x.data.shape[d] for d in dims)",
+        "max(prod(x.data.shape[d] for d in dims) - less, 0)", "prod(x.data.shape[d] for d in dims)",
         "Bessel's correction forgotten", ("test_ops.py -k values_equal and var",),
     ),
     Mutant(

@@ -37,7 +37,7 @@ MUTANTS = [
     ),
     Mutant(
         "train-reaches-no-children", "nn/module.py",
-        "module.training = bool(mode)", "self.training = bool(mode)",
+        "module.training = mode", "self.training = mode",
         "evaluation mode stops at the model itself", ("nn/test_module.py -k train_and_eval",),
     ),
     Mutant(
@@ -95,7 +95,7 @@ MUTANTS = [
     ),
     Mutant(
         "dropout-in-evaluation", "nn/dropout.py",
-        "self.p, self.training, self.generator", "self.p, True, self.generator",
+        "self.p, self.training, self.inplace", "self.p, True, self.inplace",
         "evaluation mode ignored", ("nn/test_layers.py -k Dropout",),
     ),
     Mutant(
@@ -110,12 +110,12 @@ MUTANTS = [
     ),
     Mutant(
         "clip-grows", "optim/clip.py",
-        "factor = min(max_norm / (norm + 1e-6), 1.0)", "factor = max_norm / (norm + 1e-6)",
+        "np.minimum(np.float64(limit) / (norm + 1e-6), 1.0)", "np.float64(limit) / (norm + 1e-6)",
         "small gradients are scaled up to the limit", ("optim/test_clip.py -k pytorch",),
     ),
     Mutant(
         "clip-without-root", "optim/clip.py",
-        "** (1 / norm_type)", "** 0.5",
+        ".sum() ** (1 / order)", ".sum() ** 0.5",
         "all norms take the square root", ("optim/test_clip.py -k pytorch",),
     ),
     Mutant(
@@ -156,8 +156,8 @@ MUTANTS = [
     ),
     Mutant(
         "normalize-mean", "data/transforms.py",
-        "np.broadcast_arrays(1 / (255 * self.std), -self.mean / self.std,",
-        "np.broadcast_arrays(1 / (255 * self.std), -self.mean,",
+        "factors = 1 / (255 * self.std), -self.mean / self.std,",
+        "factors = 1 / (255 * self.std), -self.mean,",
         "the mean is not divided by the deviation", ("data/test_transforms.py -k normalize",),
     ),
     Mutant(

@@ -79,8 +79,8 @@ MUTANTS = [
     ),
     Mutant(
         "random-one-direction", "testing/directions.py",
-        "return math.erf(tolerance / (math.sqrt(2) * relative_error)) ** directions",
-        "return math.erf(tolerance / (math.sqrt(2) * relative_error))",
+        "math.erf(width / math.sqrt(2)) ** count",
+        "math.erf(width / math.sqrt(2))",
         "the stated probability is that of one direction", ("testing/test_random_mode.py -k probability or formula",),
     ),
 ]  # fmt: skip

@@ -12,7 +12,7 @@ import minidl.functional as F
 from minidl import nn
 from minidl.autograd import Op
 from minidl.errors import ArgumentError
-from minidl.nn.module import structure_version
+from minidl.nn._copying import structure_version
 from minidl.ops.arithmetic import mul
 from minidl.testing import Element, gradcheck, gradgradcheck
 

@@ -7,6 +7,7 @@ from copy import copy
 from itertools import pairwise
 from typing import Any
 
+from minidl.arguments import read_int
 from minidl.errors import ArgumentError, DTypeError, MinidlError, StateDictError
 from minidl.optim.optimizer import Optimizer, check_number
 
@@ -137,13 +138,10 @@ class LRScheduler:
         return state
 
     def _check_count(self, name: str, value: Any, low: int = 1) -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise ArgumentError(f"{self._name}: {name} must be an int of at least {low}, got {value!r:.80}")
-        if value >= _MOST_STEPS:
-            raise ArgumentError(f"{self._name}: {name} must be below 2**53, got {value!r:.80}")
+        read_int(self._name, name, value, low, _MOST_STEPS - 1)
 
     def _check_choice(self, name: str, value: Any, choices: tuple[str, str]) -> None:
-        if value not in choices:
+        if not isinstance(value, str) or value not in choices:
             raise ArgumentError(f"{self._name}: {name} must be {choices[0]!r} or {choices[1]!r}, got {value!r}")
 
     def _check_milestones(self, values: list[Any], low: int, may_repeat: bool) -> None:

@@ -12,6 +12,7 @@ from math import cos, pi
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
+from minidl.arguments import read_list
 from minidl.errors import ArgumentError, DTypeError
 from minidl.optim.lr_scheduler._base import LRScheduler
 from minidl.optim.optimizer import Optimizer, check_number
@@ -104,9 +105,7 @@ class MultiStepLR(GammaLR):
     """
 
     def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
-        if not isinstance(milestones, Iterable):
-            raise DTypeError(f"MultiStepLR: milestones must be a list of ints, got {milestones!r}")
-        self.milestones, self.gamma = list(milestones), gamma
+        self.milestones, self.gamma = read_list("MultiStepLR", "milestones", milestones, "a list of ints"), gamma
         super().__init__(optimizer)
 
     def _check(self):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
+import numpy as np
+
 from minidl.errors import ArgumentError
 from minidl.optim.lr_scheduler._base import LRScheduler
 from minidl.optim.optimizer import Optimizer, check_number
@@ -65,7 +67,7 @@ class ReduceLROnPlateau(LRScheduler):
         self.mode, self.factor, self.patience = mode, factor, patience
         self.threshold, self.threshold_mode = threshold, threshold_mode
         self.cooldown, self.min_lr, self.eps = cooldown, min_lr, eps
-        self.best = -inf if mode == "max" else inf
+        self.best = -inf if isinstance(mode, str) and mode == "max" else inf
         self.num_bad_epochs = self.cooldown_counter = 0
         super().__init__(optimizer)
 
@@ -92,8 +94,10 @@ class ReduceLROnPlateau(LRScheduler):
 
     def _number(self, name: str, value: Any) -> float:
         try:
+            if isinstance(value, complex | np.complexfloating | str):
+                raise TypeError
             return float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ArgumentError(f"{self._name}: {name} must be a number, got {value!r:.80}") from None
 
     def _is_better(self, metric: float) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
 from copy import copy
 from typing import Any
 
+from minidl.arguments import read_list
 from minidl.errors import ArgumentError, DTypeError, StateDictError
 from minidl.optim.lr_scheduler._base import LRScheduler
 from minidl.optim.lr_scheduler.plateau import ReduceLROnPlateau
@@ -54,10 +54,8 @@ class SequentialLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, schedulers: list[LRScheduler], milestones: list[int]) -> None:
-        for name, value in (("schedulers", schedulers), ("milestones", milestones)):
-            if not isinstance(value, Iterable):
-                raise DTypeError(f"SequentialLR: {name} must be a list, got {value!r}")
-        self.schedulers, self.milestones = list(schedulers), list(milestones)
+        self.schedulers = read_list("SequentialLR", "schedulers", schedulers, "a list of schedules")
+        self.milestones = read_list("SequentialLR", "milestones", milestones, "a list of ints")
         super().__init__(optimizer)
 
     def _check(self):

@@ -1,0 +1,5 @@
+"""What PyTorch's scripts look for in `torch.nn.utils`; it is `minidl.optim`'s."""
+
+from minidl.optim.clip import clip_grad_norm_, clip_grad_value_
+
+__all__ = ["clip_grad_norm_", "clip_grad_value_"]
