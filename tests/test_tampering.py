@@ -211,11 +211,23 @@ class TestSaved:
             y.sum().backward(create_graph=recorded)
 
     def test_of_layers_that_run_together(self, recorded: bool) -> None:
-        model = minidl.nn.Sequential(minidl.nn.Dense(3, 4), minidl.nn.ReLU(), minidl.nn.Dense(4, 2))
-        y = model(minidl.ones(5, 3)).sum()
-        shrink(model[2].weight.data)
-        with pytest.raises(GraphError, match="DenseStack: a value saved for the backward pass"):
-            y.backward(create_graph=recorded)
+        nn = minidl.nn
+        dense = nn.Sequential(nn.Dense(4, 4), nn.ReLU(), nn.Dense(4, 2))
+        images = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU())
+        for model, shape, name in ((dense, (1, 4), "DenseStack"), (images, (8, 2, 6, 6), "ConvStack")):
+            for change in (shrink, grow):
+                for which in (0, 1):
+                    x = minidl.ones(*shape)
+                    y = model(x)
+                    assert y._op.name == name
+                    change((x, model[0].weight)[which].data)
+                    if which == 0 and model is images and not recorded:
+                        # The kernels have kept what they need of it.
+                        y.sum().backward()
+                        continue
+                    with pytest.raises(GraphError, match=f"{name}: a value saved for the backward pass"):
+                        y.sum().backward(create_graph=recorded)
+                    model[0].weight.data = np.ones((4, 4) if model is dense else (3, 2, 3, 3), np.float32)
 
     def test_a_leaf_that_became_another(self, recorded: bool) -> None:
         x = leaf(1, 2)

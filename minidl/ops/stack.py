@@ -32,13 +32,17 @@ class Stack(Op):
         """The same as separate operations."""
         raise NotImplementedError
 
+    def input_shape(self, samples, x):
+        """What the shape of x was, which is so many samples."""
+        raise NotImplementedError
+
     def stack_gradients(self, grad, x, weights, biases, state):
         """That of x (or None), and those of each weight and bias in turn, with what the kernels kept."""
         raise NotImplementedError
 
     def backward(self, grad):
         x, *parameters = self.saved
-        shapes = [(len(grad._data), *x._data.shape[1:]), *[shape for _, shape in self.plan.gradients]]
+        shapes = [self.input_shape(len(grad._data), x), *[shape for _, shape in self.plan.gradients]]
         for t, shape in zip((x, *parameters), shapes, strict=True):
             if t is not None and (t._data.shape != shape or t._data.dtype != grad._data.dtype):
                 raise GraphError(
@@ -92,6 +96,10 @@ class ConvStack(Stack):
                 x = MaxPool2d(sliding_window("max_pool2d", stage.window.output_size, stage.pool, stage.pool))(x)
         return x
 
+    def input_shape(self, samples, x):
+        first = self.plan.stages[0]
+        return (samples, first.channels, *first.window.input_size)
+
     def stack_gradients(self, grad, x, weights, biases, state):
         return kernels.conv_stack_gradients(grad, weights, self.plan, state, self.needs[0])
 
@@ -120,6 +128,11 @@ class DenseStack(Stack):
             if activation in _ACTIVATIONS:
                 x = _ACTIVATIONS[activation]()(x)
         return x
+
+    def input_shape(self, samples, x):
+        # However many dimensions it has, they are one to a dense layer.
+        shape = (samples, *x._data.shape[1:])
+        return shape if prod(shape[1:]) == self.plan.sizes[0] else (samples, self.plan.sizes[0])
 
     def stack_gradients(self, grad, x, weights, biases, state):
         rows = x.reshape(len(grad), self.plan.sizes[0])
