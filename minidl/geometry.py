@@ -209,6 +209,22 @@ def _packed(size: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: 
     return Window(size, kernel, stride, padding, dilation, output, packed)
 
 
+def within_image(window: Window) -> Window:
+    """The same window without the taps that are beyond the padded image at all of its positions.
+
+    In ceil mode the kernel of a window may be larger than the image, by any number.
+    """
+    around, height, width = window.padding, *window.input_size
+    padded = height + around.top + around.bottom, width + around.left + around.right
+    kernel = tuple(
+        [min(k, (n - 1) // d + 1) for k, n, d in zip(window.kernel_size, padded, window.dilation, strict=True)]
+    )
+    if kernel == window.kernel_size:
+        return window
+    size, stride, spread, output = window.input_size, window.stride, window.dilation, window.output_size
+    return _packed(size, (kernel[0], kernel[1]), stride, around, spread, output)
+
+
 def transposed_window(
     op: str,
     size: tuple[int, ...],

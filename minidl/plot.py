@@ -279,6 +279,7 @@ def mistakes(
     """
     if isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 1:
         raise ArgumentError(f"mistakes: limit must be a whole number of at least 1, got {limit!r}")
+    classes = [str(name) for name in read_list("mistakes", "classes", classes, "a sequence of names")]
     true, guessed = _class_numbers("mistakes", labels, predictions, len(classes))
     pictures = _pictures(images, len(true))
     sure = _sureness(probabilities, guessed, len(classes))

@@ -10,7 +10,7 @@ import numpy as np
 
 from minidl.arguments import check_room, is_int
 from minidl.errors import ArgumentError, ShapeError
-from minidl.geometry import Pair, Window, pair, sliding_window
+from minidl.geometry import Pair, Window, pair, sliding_window, within_image
 
 
 def adaptive_size(op: str, spatial: int, x: Any, output_size: Any) -> Pair:
@@ -55,7 +55,7 @@ def pooling_window(
         )
     if window.dilation != (1, 1) and any(around):
         _check_that_windows_see_the_input(op, spatial, window)
-    return window
+    return within_image(window)
 
 
 @lru_cache(maxsize=256)

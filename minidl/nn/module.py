@@ -337,6 +337,9 @@ class Module(Copyable):
         check_flag("load_state_dict", "strict", strict)
         if not isinstance(state_dict, Mapping):
             raise StateDictError(f"load_state_dict: state_dict must be a mapping, got {type(state_dict).__name__}")
+        for key in state_dict:
+            if not isinstance(key, str):
+                raise StateDictError(f"load_state_dict: keys of state_dict must be str, got {type(key).__name__}")
         own = dict(self._state())
         arrays = {
             key: to_array(f"load_state_dict: {key}", value.data if isinstance(value, TensorBase) else value)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from minidl.arguments import check_choice
-from minidl.errors import ArgumentError, GradcheckError, MinidlError
+from minidl.dtypes import to_dtype
+from minidl.errors import ArgumentError, DTypeError, GradcheckError, MinidlError
 from minidl.testing.report import NOTHING_TO_CHECK, GradcheckReport, InputReport, Problem
 
 Array = np.ndarray
@@ -79,9 +80,16 @@ def _check_number(name: str, option: str, number: object, *, optional: bool) -> 
         raise ArgumentError(f"{name}: {option} must be a number from 0, got {number!r}")
 
 
+def _is_float64(dtype: str | type | np.dtype) -> bool:
+    try:
+        return to_dtype("gradcheck", dtype) == np.float64
+    except DTypeError:
+        return False
+
+
 def working_dtype(name: str, own: np.dtype, wanted: object) -> np.dtype:
     """What an array of a dtype is checked in."""
-    if wanted is not None and (not isinstance(wanted, str | type | np.dtype) or np.dtype(wanted) != np.float64):
+    if wanted is not None and (not isinstance(wanted, str | type | np.dtype) or not _is_float64(wanted)):
         raise ArgumentError(f"{name}: dtype must be 'float64' or None, got {wanted!r}")
     if own.kind != "f":
         return own

@@ -234,7 +234,8 @@ def run(
     with tempfile.TemporaryDirectory() as folder:
         progress, found, work = Path(folder, "progress"), Path(folder, "found"), Path(folder, "work")
         work.mkdir()
-        paths = os.pathsep.join(map(str, Path(__file__).resolve().parents[1:3]))
+        own = map(str, Path(__file__).resolve().parents[1:3])
+        paths = os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), *own])
         environment = {**os.environ, "PYTHONPATH": paths, "MPLBACKEND": "Agg", "TMPDIR": str(work)}
         while start < stop and time.monotonic() < deadline:
             progress.write_bytes(b"%20d" % start)
