@@ -73,16 +73,16 @@ class ShapeError(MinidlError, ValueError):
     """An array has the wrong number of axes or a wrong size along one."""
 
 
+class OutOfMemoryError(ShapeError, MemoryError):
+    """An array of this shape takes more memory than there is."""
+
+
 class DTypeError(MinidlError, TypeError):
     """An array has a dtype, or an argument a type, that the operation does not take."""
 
 
 class ArgumentError(MinidlError, ValueError):
     """An argument has a value that the operation does not take."""
-
-
-class OutOfMemoryError(MinidlError, MemoryError):
-    """What was asked for takes more memory than there is."""
 
 
 class OutOfRangeError(MinidlError, IndexError):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl.arguments import check_room
 from minidl.autograd import TensorBase
 from minidl.dtypes import get_default_dtype, to_dtype
 from minidl.errors import ArgumentError, DTypeError
@@ -208,6 +209,7 @@ def summary(model: Module, input_shape: Sequence[int], dtype: Any = None) -> Mod
         raise DTypeError(f"summary: model must be a Module, got {type(model).__name__}")
     shape = _checked_shape(input_shape)
     wanted = _dtype_of(model) if dtype is None else to_dtype("summary", dtype)
+    check_room("summary", shape, wanted.itemsize)
     modules = list(model.named_modules())
     modes = [(module, module.training) for _, module in modules]
     table = _Table(dict((id(module), path) for path, module in modules))

@@ -30,6 +30,7 @@ LAYERS = [
     {"tensor"},
     {"creation"},
     {"functional"},
+    # nn.utils has what optim clips gradients with, where PyTorch's scripts look for it.
     {"optim", "data"},
     {"nn"},
     {"checkpoint", "testing", "plot", "summary", "config"},

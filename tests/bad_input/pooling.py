@@ -113,7 +113,7 @@ def sizes(name: str) -> list[Row]:
         *[(f"{name}: output_size {value!r}", lambda value=value: function(good, value), ArgumentError,
            rf"^{name}: output_size must be at least 1, got ") for value in (0, -1)],
         (f"{name}: huge output_size", lambda: function(good, (1, 2**62)[-good.ndim + 2 :]), ShapeError,
-         rf"^{name}: an output of 1 x {2**62} has more positions than"),
+         rf"^{name}: a result of shape .*, {2**62}\) takes .* GiB; this process has "),
     ]  # fmt: skip
 
 
@@ -134,10 +134,10 @@ ROWS: list[Row] = [
     ("MaxPool2d", lambda: nn.Sequential(nn.MaxPool2d((9, 2)))(IMAGES), ShapeError,
      r"^max_pool2d: the kernel of 9 x 2 is larger than the input of 8 x 9.*\n  in layer 0 \(MaxPool2d\)$"),
     ("MaxPool2d's ceil_mode", lambda: nn.MaxPool2d(2, ceil_mode=None)(IMAGES), ArgumentError,
-     r"^max_pool2d: ceil_mode must be True or False, got None\n"),
+     r"^MaxPool2d: ceil_mode must be True or False, got None$"),
     ("AvgPool1d", lambda: nn.AvgPool1d(0)(SIGNALS), ArgumentError, r"^avg_pool1d: kernel_size must be at least 1"),
     ("AvgPool2d", lambda: nn.AvgPool2d(2, divisor_override=0)(IMAGES), ArgumentError,
-     r"^avg_pool2d: divisor_override must be an int other than 0 or None, got 0\n"),
+     r"^AvgPool2d: divisor_override must be an int other than 0 or None, got 0$"),
     ("AdaptiveMaxPool1d", lambda: nn.AdaptiveMaxPool1d(None)(SIGNALS), ArgumentError,
      r"^adaptive_max_pool1d: output_size must be an int or one in a tuple, got None\n"),
     ("AdaptiveMaxPool2d", lambda: nn.AdaptiveMaxPool2d((3,))(IMAGES), ArgumentError,

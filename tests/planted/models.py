@@ -119,6 +119,26 @@ MUTANTS = [
         "all norms take the square root", ("optim/test_clip.py -k pytorch",),
     ),
     Mutant(
+        "clip-largest-of-some", "optim/clip.py",
+        "sizes.max() if order > 0", "sizes[0] if order > 0",
+        "the largest absolute value is the first one", ("optim/test_clip.py -k pytorch",),
+    ),
+    Mutant(
+        "clip-value-one-sided", "optim/clip.py",
+        "np.clip(g.data, -bound, bound, out=g.data)", "np.minimum(g.data, bound, out=g.data)",
+        "negative gradients are not limited", ("optim/test_clip.py -k Value",),
+    ),
+    Mutant(
+        "linear-goes-alone", "nn/_fusion.py",
+        "_is_plain(dense := modules[at], Dense, Linear) and", "_is_plain(dense := modules[at], Dense) and",
+        "layers under PyTorch's name are computed one by one", ("nn/test_names.py -k neighbours",),
+    ),
+    Mutant(
+        "in-place-of-nothing", "functional/activation.py",
+        "input.clone() if is_recorded else input", "input",
+        "a gradient is taken at the values that were written over", ("nn/test_names.py -k InPlace",),
+    ),
+    Mutant(
         "clip-unseen", "optim/clip.py",
         "            g._version[0] += 1\n", "",
         "the gradients change in place and keep their versions", ("test_survivors.py",),
@@ -156,8 +176,7 @@ MUTANTS = [
     ),
     Mutant(
         "normalize-mean", "data/transforms.py",
-        "factors = 1 / (255 * self.std), -self.mean / self.std,",
-        "factors = 1 / (255 * self.std), -self.mean,",
+        "factors = 1 / (255 * self.std), -self.mean / self.std,", "factors = 1 / (255 * self.std), -self.mean,",
         "the mean is not divided by the deviation", ("data/test_transforms.py -k normalize",),
     ),
     Mutant(

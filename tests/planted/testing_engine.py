@@ -79,8 +79,17 @@ MUTANTS = [
     ),
     Mutant(
         "random-one-direction", "testing/directions.py",
-        "math.erf(width / math.sqrt(2)) ** count",
-        "math.erf(width / math.sqrt(2))",
+        "math.erf(width / math.sqrt(2)) ** count", "math.erf(width / math.sqrt(2))",
         "the stated probability is that of one direction", ("testing/test_random_mode.py -k probability or formula",),
+    ),
+    Mutant(
+        "nothing-is-a-success", "testing/report.py",
+        '_HARMLESS = {"unused"}', '_HARMLESS = {"unused", "nothing to check"}',
+        "a check that compared nothing passes", ("testing/test_problems.py -k nothing_to_check",),
+    ),
+    Mutant(
+        "empty-outputs-unseen", "testing/subject.py",
+        "report.problems += self._of_nothing()", "pass",
+        "what goes back from empty outputs is not looked at", ("testing/test_problems.py -k empty_input",),
     ),
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -11,8 +12,8 @@ import pytest
 import minidl
 import minidl.functional as F
 from minidl.autograd import Op
-from minidl.errors import ArgumentError
-from minidl.testing import GradcheckReport, check_vjp, gradcheck
+from minidl.errors import ArgumentError, GradcheckError
+from minidl.testing import GradcheckReport, check_vjp, gradcheck, gradgradcheck
 
 X = np.array([0.5, -1.0, 2.0])
 
@@ -159,10 +160,55 @@ def test_an_op_whose_gradient_has_another_shape() -> None:
     assert only(gradcheck(lambda x: Wrong()(x * 1), x, raise_exception=False))[0] == "shape"
 
 
-def test_nothing_to_check_passes() -> None:
-    assert check_vjp(lambda x: x.sum(0), lambda u, x: np.zeros((0, 3)), np.zeros((0, 3)))
-    assert check_vjp(lambda x: x[:0], lambda u, x: np.zeros(3), X)
-    assert check_vjp(lambda x: x[:0], lambda u, x: np.zeros(3), X, mode="random")
+NOTHING: list[tuple[Any, str]] = [
+    (lambda x: x.argmax(), "no output is of floating numbers"),
+    (lambda x: x > 0, "no output is of floating numbers"),
+    (lambda x: x.astype("int64"), "no output is of floating numbers"),
+    (lambda x: (), "no output is of floating numbers"),
+    (lambda x: {}, "no output is of floating numbers"),
+    (lambda x: x[:0], "output is empty"),
+    (lambda x: (x[:0], x[1:1] * 2, x.argmin()), "outputs[0] and outputs[1] are empty"),
+]
+
+
+@pytest.mark.parametrize("mode", ["full", "random"])
+@pytest.mark.parametrize(("function", "reason"), NOTHING)
+def test_nothing_to_check_is_no_success(function: Any, reason: str, mode: str) -> None:
+    x = minidl.tensor(X, requires_grad=True)
+    for check, why in ((gradcheck, reason), (gradgradcheck, "no output has a gradient to take the gradient of")):
+        report = check(function, x, mode=mode, raise_exception=False)
+        assert not report and not report.to_dict()["ok"]
+        kind, message = only(report)
+        assert kind == "nothing to check" and message.startswith(why)
+        assert str(report).splitlines()[0].startswith(f"{report.name} compared nothing (order {report.order}, ")
+        assert str(report).splitlines()[1].startswith(f"  nothing to check: {why}")
+        with pytest.raises(GradcheckError, match=f"compared nothing(.|\n)*{re.escape(why)}"):
+            check(function, x, mode=mode)
+
+
+@pytest.mark.parametrize("mode", ["full", "random"])
+def test_nothing_to_check_by_arrays(mode: str) -> None:
+    def checked(forward: Any, backward: Any, *arrays: Any) -> tuple[str, str]:
+        return only(check_vjp(forward, backward, arrays, mode=mode, raise_exception=False))
+
+    none = np.zeros((0, 3))
+    assert checked(lambda x: x.sum(0), lambda u, x: none, none) == ("nothing to check", "arrays[0] is empty")
+    assert checked(np.add, lambda u, x, y: (u, u), none, none) == ("nothing to check", "every input is empty")
+    assert checked(lambda x: x[:0], lambda u, x: np.zeros(3), X) == ("nothing to check", "output is empty")
+    assert checked(np.argmax, lambda u, x: x, X)[1].startswith("no output is of floating numbers")
+
+
+@pytest.mark.parametrize("mode", ["full", "random"])
+def test_an_empty_input_among_others(mode: str) -> None:
+    def checked(backward: Any, **options: Any) -> Any:
+        return check_vjp(lambda x, w: x @ w.T, backward, (np.zeros((0, 3)), np.ones((2, 3))), mode=mode, **options)
+
+    assert checked(lambda u, x, w: (u @ w, u.T @ x))
+    # What goes back to the other is looked at, although there is no number to compare.
+    assert only(checked(lambda u, x, w: (u @ w, u.T @ x + 1), raise_exception=False)) == (
+        "upstream", "the gradient of arrays[1][0, 0] is 1, of outputs that are empty; it must be 0",
+    )  # fmt: skip
+    assert only(checked(lambda u, x, w: (u @ w, x.T @ u), raise_exception=False))[0] == "shape"
 
 
 def test_arrays_of_integers_are_handed_on() -> None:

@@ -88,6 +88,32 @@ def test_a_failing_test_shows_the_table_and_nothing_of_minidls_inside(pytester: 
     assert len(result.outlines) < 60
 
 
+def test_a_check_that_compares_nothing_fails(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import minidl
+
+        X = minidl.tensor([0.5, -1.0, 2.0], requires_grad=True)
+
+        def test_one(gradcheck):
+            gradcheck(lambda x: x.argmax(), X)
+
+        def test_two(gradcheck):
+            assert not gradcheck(lambda x: x > 0, X, raise_exception=False)
+
+        def test_three(check_vjp):
+            check_vjp(lambda x: x[:0], lambda u, x: 0 * x, X.data)
+        """
+    )
+    result = pytester.runpytest("-p", "pytest_minidl", "--gradcheck-order=both", "--gradcheck-report=reports")
+    result.assert_outcomes(failed=2, passed=1)
+    result.stdout.fnmatch_lines(
+        ["E *gradcheck compared nothing (order 1, *", "E  *nothing to check: no output is of *"]
+    )
+    result.stdout.fnmatch_lines(["E *check_vjp compared nothing *", "E  *nothing to check: output is empty"])
+    assert len(list(pytester.path.glob("reports/*.json"))) == 3
+
+
 def test_a_check_without_the_fixture_has_the_same_short_traceback(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
