@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import inf, nan
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,10 +77,6 @@ def test_others() -> None:
         with pytest.raises(DTypeError, match=r"^op: parts must be a list of parts, got "):
             arguments.read_list("op", "parts", value, "a list of parts")
     assert arguments.read_list("op", "parts", (i for i in (1, 2)), "a list") == [1, 2]
-    for value, error in ((3, DTypeError), (b"x", DTypeError), ("a\0b", ArgumentError)):
-        with pytest.raises(error, match=r"^op: path must be "):
-            arguments.check_path("op", value)
-    assert arguments.check_path("op", Path("a") / "b") == "a/b"
 
 
 def test_room() -> None:

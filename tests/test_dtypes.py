@@ -181,7 +181,7 @@ class TestReading:
     ])  # fmt: skip
     def test_what_data_become(self, data: Any, expected: str) -> None:
         assert minidl.tensor(data).dtype == np.dtype(expected)
-        assert minidl.Tensor(data).dtype == np.dtype(expected)
+        assert minidl.tensor(data).dtype == np.dtype(expected)
 
     def test_lists_and_floats_take_the_default_dtype(self, float64_default: None) -> None:
         assert minidl.get_default_dtype() == np.float64

@@ -27,8 +27,6 @@ def _check_images(transform: str, images: Any) -> None:
             f"{transform}: images must be an array, got {type(images).__name__}; for samples that are dicts or nested, "
             "write a transform that calls it with their images"
         )
-    if images.dtype.kind not in "biuf":
-        raise DTypeError(f"{transform}: images have dtype {images.dtype}, expected numbers")
 
 
 class Normalize:
@@ -145,6 +143,8 @@ class RandomShift:
     def __call__(self, images: np.ndarray, *others: np.ndarray, generator: np.random.Generator | None = None) -> Arrays:
         """Shift images of shape (N, C, H, W)."""
         _check_images("RandomShift", images)
+        if images.dtype.kind not in "biuf":
+            raise DTypeError(f"RandomShift: images have dtype {images.dtype}, expected numbers")
         if images.ndim != 4:
             raise ShapeError(f"RandomShift: images have shape {images.shape}, expected (N, C, H, W)")
         generator = check_generator("RandomShift", generator)

@@ -173,7 +173,8 @@ ROWS: list[Row] = [
      r"cross_entropy: ignore_index must be an int"),
     ("huge unsigned target", lambda: F.cross_entropy(ones(1, 3), np.array([2**64 - 100], np.uint64)), OutOfRangeError,
      r"cross_entropy: target\[0\] is 18446744073709551516"),
-    ("Linear", lambda: nn.Linear(3, 2.5), ArgumentError, r"^Linear: out_features must be an int of at least 1, got 2\.5$"),
+    ("Linear", lambda: nn.Linear(3, 2.5), ArgumentError,
+     r"^Linear: out_features must be an int of at least 1, got 2\.5$"),
     ("dropout's generator", lambda: F.dropout(ones(2), 0.5, generator=3), DTypeError, r"dropout: generator must be"),
     # arithmetic, shapes and indices
     ("clip by a word", lambda: minidl.clip(ones(2), "a"), MinidlError, r"clip: min must be a number"),

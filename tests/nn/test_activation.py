@@ -141,7 +141,7 @@ class TestSettings:
         assert repr(layer) == "LeakyReLU(negative_slope=0.5)"
 
     def test_are_refused_when_the_layer_is_made(self) -> None:
-        with pytest.raises(ArgumentError, match=r"^gelu: approximate must be one of 'none', 'tanh', got 'erf'$"):
+        with pytest.raises(ArgumentError, match=r"^GELU: approximate must be one of 'none', 'tanh', got 'erf'$"):
             nn.GELU("erf")
 
     def test_a_softmax_may_name_any_dimension(self) -> None:

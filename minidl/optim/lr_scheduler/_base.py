@@ -138,7 +138,8 @@ class LRScheduler:
         return state
 
     def _check_count(self, name: str, value: Any, low: int = 1) -> None:
-        read_int(self._name, name, value, low, _MOST_STEPS - 1)
+        if read_int(self._name, name, value, low) >= _MOST_STEPS:
+            raise ArgumentError(f"{self._name}: {name} must be below 2**53, got {value!r:.80}")
 
     def _check_choice(self, name: str, value: Any, choices: tuple[str, str]) -> None:
         if not isinstance(value, str) or value not in choices:
