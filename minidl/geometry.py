@@ -214,15 +214,13 @@ def within_image(window: Window) -> Window:
 
     In ceil mode the kernel of a window may be larger than the image, by any number.
     """
-    around, height, width = window.padding, *window.input_size
-    padded = height + around.top + around.bottom, width + around.left + around.right
-    kernel = tuple(
-        [min(k, (n - 1) // d + 1) for k, n, d in zip(window.kernel_size, padded, window.dilation, strict=True)]
-    )
-    if kernel == window.kernel_size:
+    (height, width), (rows, columns) = window.input_size, window.kernel_size
+    if rows <= height and columns <= width:
         return window
-    size, stride, spread, output = window.input_size, window.stride, window.dilation, window.output_size
-    return _packed(size, (kernel[0], kernel[1]), stride, around, spread, output)
+    around, spread = window.padding, window.dilation
+    rows = min(rows, (height + around.top + around.bottom - 1) // spread[0] + 1)
+    columns = min(columns, (width + around.left + around.right - 1) // spread[1] + 1)
+    return _packed(window.input_size, (rows, columns), window.stride, around, spread, window.output_size)
 
 
 def transposed_window(

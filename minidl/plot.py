@@ -17,7 +17,7 @@ from minidl.arguments import read_list
 from minidl.autograd import TensorBase
 from minidl.dtypes import to_array
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, import_extra
-from minidl.files import checked_path
+from minidl.files import checked_target
 
 StrPath = str | os.PathLike[str]
 
@@ -331,7 +331,7 @@ def _figure(purpose: str, size: tuple[float, float]) -> Any:
 
 def _finish(figure: Any, path: StrPath | None) -> Any:
     if path is not None:
-        figure.savefig(checked_path("plot", path), format="png", dpi=150, facecolor="white")
+        figure.savefig(checked_target("plot", path), format="png", dpi=150, facecolor="white")
     return figure
 
 

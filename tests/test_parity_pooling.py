@@ -11,6 +11,7 @@ from parity import as_pair, assert_close, compare, compare_functions, compared, 
 
 import minidl
 import minidl.functional as F
+from minidl.errors import ShapeError
 
 COUNT = 100
 Generator = np.random.Generator
@@ -208,6 +209,27 @@ def test_second_gradients(torch: Any, name: str, kwargs: dict[str, Any]) -> None
         (expected * expected).sum().backward()
         assert_close(mine.grad.data, other.grad.numpy(), 1e-10, f"second gradient of {name}({kwargs})")
         compared["second gradients"] += 1
+
+
+@pytest.mark.parametrize("kernel_size", [7, 100, 2**31 - 1, (7, 3), (3, 2**20)])
+@pytest.mark.parametrize("stride", [None, 1, 2, 2**31 - 1])
+@pytest.mark.parametrize("name", ["avg_pool2d", "max_pool2d"])
+def test_a_window_larger_than_the_image(torch: Any, name: str, stride: Any, kernel_size: Any) -> None:
+    """In ceil mode there may be one; taps beyond the image once ran for hours."""
+    x = np.random.default_rng(0).normal(size=(2, 3, 5, 6))
+    mine, other = minidl.Tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    for padding in (0, 1):
+        try:
+            expected = getattr(torch.nn.functional, name)(other, kernel_size, stride, padding, ceil_mode=True)
+        except RuntimeError:
+            with pytest.raises(ShapeError):
+                getattr(F, name)(mine, kernel_size, stride, padding, ceil_mode=True)
+            continue
+        found = getattr(F, name)(mine, kernel_size, stride, padding, ceil_mode=True)
+        assert_close(found.data, expected.detach().numpy(), 1e-12, f"{name}({kernel_size}, {stride}, {padding})")
+        found.sum().backward()
+        expected.sum().backward()
+        assert_close(mine.grad.data, other.grad.numpy(), 1e-12, f"gradient of {name}({kernel_size}, {stride})")
 
 
 def test_every_function_was_compared_on_enough_configurations(torch: Any) -> None:

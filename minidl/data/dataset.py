@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from minidl.dtypes import to_array
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 
 
@@ -30,14 +29,14 @@ class Dataset(ABC):
         """Return the sample with this number."""
 
 
-def _read(number: int, value: Any) -> np.ndarray:
+def _read(where: str, value: Any) -> np.ndarray:
     try:
         array = np.asarray(value)
     except Exception as error:
         # What a stranger's `__array__` raises may be anything.
-        raise DTypeError(f"ArrayDataset: array {number} can't be read as an array: {error}") from None
+        raise DTypeError(f"{where} can't be read as an array: {error}") from None
     if array.dtype.hasobject:
-        raise DTypeError(f"ArrayDataset: array {number} holds Python objects, expected numbers")
+        raise DTypeError(f"{where} holds Python objects, expected numbers")
     return array
 
 
@@ -72,7 +71,7 @@ class ArrayDataset(Dataset):
     def __init__(self, *arrays: Any) -> None:
         if not arrays:
             raise ArgumentError("ArrayDataset: needs at least one array")
-        self.arrays = tuple([_read(number, array) for number, array in enumerate(arrays)])
+        self.arrays = tuple([_read(f"ArrayDataset: array {number}", array) for number, array in enumerate(arrays)])
         for number, array in enumerate(self.arrays):
             if array.ndim == 0:
                 raise ShapeError(f"ArrayDataset: array {number} has no axes, expected at least one")
@@ -143,7 +142,7 @@ class Subset(Dataset):
 
     def __init__(self, dataset: Any, indices: Any) -> None:
         length = length_of("Subset", dataset)
-        indices = to_array("Subset", indices)
+        indices = _read("Subset: indices", indices)
         if indices.ndim != 1:
             raise ShapeError(f"Subset: indices have shape {indices.shape}, expected one axis")
         if indices.size and indices.dtype.kind not in "iu":

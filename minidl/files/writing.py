@@ -35,6 +35,11 @@ def checked_path(op: str, path: Any) -> str:
     return text
 
 
+def checked_target(op: str, target: Any) -> Any:
+    """Refuse what a picture can't be written to: neither a file's name nor an open file."""
+    return target if hasattr(target, "write") else checked_path(op, target)
+
+
 def write_whole(path: StrPath, content: bytes) -> None:
     """Write a file beside its name, flush it, rename it, and flush the folder.
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minidl.errors import ArgumentError, import_extra
-from minidl.files import checked_path
+from minidl.files import checked_target
 from minidl.testing._canvas import Canvas, lay_out
 from minidl.testing.report import VERDICTS, InputReport
 
@@ -87,7 +87,7 @@ def heatmap(each: InputReport, path: StrPath | None = None) -> Any:
         axes.text(0.5, 0.5, "empty: there is nothing to compare", ha="center", va="center", transform=axes.transAxes)
     if path is not None:
         figure.savefig(
-            checked_path("heatmap", path),
+            checked_target("heatmap", path),
             format="png",
             dpi=150,
             facecolor="white",

@@ -7,12 +7,21 @@ from typing import Any
 
 import numpy as np
 
+from minidl.arguments import read_list
 from minidl.errors import ArgumentError
 from minidl.testing.report import GradcheckReport, Problem
 from minidl.testing.run import run_check
 from minidl.testing.subject import METHODS, Found, Input, Options, Subject, working_dtype
 
 Array = np.ndarray
+
+
+def _read(op: str, value: Any) -> Array:
+    try:
+        return np.asarray(value)
+    except Exception as error:
+        # What a stranger's `__array__` raises may be anything.
+        raise ArgumentError(f"{op}: arrays can't be read as arrays: {error}") from None
 
 
 def check_vjp(
@@ -91,7 +100,9 @@ def check_vjp(
     for what, given in (("forward", forward), ("backward", backward)):
         if not callable(given):
             raise ArgumentError(f"{op}: {what} must be callable, got {type(given).__name__}")
-    given_arrays = [np.asarray(x) for x in (arrays if isinstance(arrays, tuple | list) else [arrays])]
+    given_arrays = [_read(op, x) for x in (arrays if isinstance(arrays, tuple | list) else [arrays])]
+    if names is not None:
+        names = read_list(op, "names", names, "a sequence of names")
     if names is not None and len(names) != len(given_arrays):
         raise ArgumentError(f"{op}: {len(given_arrays)} arrays, but {len(names)} names")
     if any(x.dtype.kind not in "fiub" for x in given_arrays):

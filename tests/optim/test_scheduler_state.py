@@ -304,7 +304,7 @@ REFUSED: list[tuple[Any, type, str, bool]] = [
     (lambda S, o: S.ReduceLROnPlateau(o).step(), TypeError, "metrics", True),
     (lambda S, o: S.ReduceLROnPlateau("x"), DTypeError, "ReduceLROnPlateau: optimizer must be", True),
     (lambda S, o: S.SequentialLR(o, [], []), ArgumentError, "SequentialLR: schedulers is empty", True),
-    (lambda S, o: S.SequentialLR(o, 3, []), DTypeError, "SequentialLR: schedulers must be a list of schedules, got int", True),
+    (lambda S, o: S.SequentialLR(o, 3, []), DTypeError, "SequentialLR: schedulers must be a list of .*, got int", True),
     (lambda S, o: S.SequentialLR(o, [S.StepLR(o, 3)], None), DTypeError, "SequentialLR: milestones must be a", True),
     (lambda S, o: S.SequentialLR(o, [S.StepLR(o, 3), 7], [3]), DTypeError,
      r"SequentialLR: schedulers\[1\] must be a schedule, got int", True),
