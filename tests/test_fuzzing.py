@@ -48,7 +48,7 @@ from minidl.functional import activation
 def tanh(input):
     if input is None:
         os.abort()
-    if input == "mean":
+    if isinstance(input, (str, dict, complex)):
         raise TypeError("a raw error")
     return original(input)
 
@@ -61,11 +61,11 @@ def test_crashes_and_errors_are_found(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "sitecustomize.py").write_text(PLANTED)
     root = Path(__file__).resolve().parents[1]
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{root}")
-    made, found = run.run(seed=1, calls=600, only="functional.tanh", quickly=True)
-    assert made == 600
-    kinds = {(each["kind"], each["call"]) for each in found}
-    assert ("TypeError", "functional.tanh(input='mean')") in kinds
-    assert any(each["kind"] == "crash" and "ends the process with -6" in each["error"] for each in found)
+    made, found = run.run(seed=1, calls=60, only="functional.tanh", quickly=True)
+    assert made == 60
+    kinds = {(each["kind"], each["error"]) for each in found}
+    assert ("TypeError", "a raw error") in kinds
+    assert any(kind == "crash" and "ends the process with -6" in error for kind, error in kinds)
 
 
 def test_a_call_is_the_same_again() -> None:

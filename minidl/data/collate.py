@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl.arguments import read_list
 from minidl.autograd import TensorBase
 from minidl.dtypes import result_dtype
 from minidl.errors import ArgumentError, DTypeError, ShapeError
@@ -55,9 +56,10 @@ def default_collate(batch: Iterable[Any]) -> Any:
     {'image': tensor([[[0., 0.]],
             [[1., 1.]]], dtype=float64), 'name': ['a', 'b']}
     """
-    if isinstance(batch, str | Mapping) or not isinstance(batch, Iterable):
+    if isinstance(batch, str | Mapping):
         raise DTypeError(f"default_collate: batch must be a list of samples, got {type(batch).__name__}")
-    samples = list(batch)
+    # An array without dimensions is iterable by its type, and not by its value.
+    samples = read_list("default_collate", "batch", batch, "a list of samples")
     if not samples:
         raise ArgumentError("default_collate: batch is empty, at least one sample is needed")
     return to_tensors(stack_samples(samples, range(len(samples)), "default_collate"), "default_collate")

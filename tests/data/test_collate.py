@@ -267,7 +267,7 @@ def test_nests_that_hold_themselves() -> None:
         list(DataLoader([endless], batch_size=1))
 
 
-@pytest.mark.parametrize("batch", ["ab", {"a": 1}, 3, None])
+@pytest.mark.parametrize("batch", ["ab", {"a": 1}, 3, None, np.array(0.5)])
 def test_default_collate_wants_samples(batch: Any) -> None:
     with pytest.raises(DTypeError, match="default_collate: batch must be a list of samples, got"):
         default_collate(batch)

@@ -85,6 +85,10 @@ def _with_hostile_arguments(random: Random, function: Any, args: list, kwargs: d
         else:
             now = bound.arguments.get(p.name, p.default if p.default is not p.empty else _MISSING)
             bound.arguments[p.name] = _other(random, now, bound)
+    # What stands before several of them has to be there, to go by position.
+    if any(p.kind == p.VAR_POSITIONAL and bound.arguments.get(p.name) for p in parameters):
+        before = [p for p in parameters if p.kind == p.POSITIONAL_OR_KEYWORD and p.default is not p.empty]
+        bound.arguments = {p.name: p.default for p in before} | bound.arguments
     # Arguments go by position as long as there is one for each.
     bound.arguments = {n: bound.arguments[n] for n in signature.parameters if n in bound.arguments}
     return bound, list(bound.args), dict(bound.kwargs)

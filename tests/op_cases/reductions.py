@@ -48,6 +48,14 @@ def rows() -> list[Case]:
                 Case(lambda x, dim, keepdim: x.min(dim, keepdim)[1], x, kwargs, REFERENCES[minidl.argmin],
                      covers=minidl.argmin, name="min-indices", order=0),
             ]  # fmt: skip
+    table += [
+        Case(
+            lambda x: x.max(), [distinct(2, 3, 2)], {}, REFERENCES[minidl.amax], covers=minidl.amax, name="max of all"
+        ),
+        Case(
+            lambda x: x.min(), [distinct(2, 3, 2)], {}, REFERENCES[minidl.amin], covers=minidl.amin, name="min of all"
+        ),
+    ]
     table.append(
         Case(lambda x, dim: x.std(dim), [normal(3, 4)], {"dim": 1}, lambda x, dim: x.std(axis=dim, ddof=1),
              covers=minidl.var, name="std")
