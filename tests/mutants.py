@@ -1,7 +1,7 @@
 """Plants realistic mistakes in a copy of minidl, one at a time, and shows which test catches each.
 
     python tests/mutants.py                all mutants of tests/planted/ (make mutants)
-    python tests/mutants.py col2im nn/     those whose name or file contains one of the words
+    python tests/mutants.py col2im nn/     those whose name, file or place has one of the words in it
     python tests/mutants.py --list         what there is
     python tests/mutants.py --sanitize     the kernels' tests under the sanitizers, then mistakes that these must see
 
@@ -120,12 +120,15 @@ class Tree:
 
     def plant(self, mutant: Mutant) -> None:
         """Put the mistake in, and compile what it touches."""
-        path = self.folder / "minidl" / mutant.file
+        try:
+            place = mutant.place(self.folder / "minidl")
+        except LookupError as error:
+            raise BrokenMutant(str(error)) from None
+        path = self.folder / "minidl" / place.file
         text = path.read_text()
-        if text.count(mutant.old) != 1:
-            raise BrokenMutant(f"its old text occurs {text.count(mutant.old)} times in {mutant.file}")
         self.original, self.times = text, (path.stat().st_atime_ns, path.stat().st_mtime_ns)
-        path.write_text(text.replace(mutant.old, mutant.new))
+        changed = text[place.start : place.stop].replace(mutant.old, mutant.new)
+        path.write_text(text[: place.start] + changed + text[place.stop :])
         for module in self.modules_of(mutant):
             self.compile(module, translates=path.suffix != ".h")
 
@@ -285,7 +288,7 @@ def run(mutants: list[Mutant], trees: list[Tree]) -> list[str]:
 def main() -> int:
     """Read the options and run."""
     parser = argparse.ArgumentParser(description="Plant mistakes in minidl and show which test catches each.")
-    parser.add_argument("words", nargs="*", help="only mutants whose name or file contains one of these")
+    parser.add_argument("words", nargs="*", help="only mutants whose name, file or place has one of these in it")
     parser.add_argument("--list", action="store_true", help="print the table and plant nothing")
     parser.add_argument("--sanitize", action="store_true", help="run under the sanitizers")
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time (default: 2)")
@@ -293,11 +296,11 @@ def main() -> int:
     mutants = [
         mutant
         for mutant in (SANITIZED if options.sanitize else MUTANTS)
-        if not options.words or any(word in f"{mutant.name} {mutant.file}" for word in options.words)
+        if not options.words or any(word in f"{mutant.name} {mutant.file} {mutant.where}" for word in options.words)
     ]
     if options.list:
         for mutant in mutants:
-            print(f"{mutant.name}: {mutant.file}: {mutant.why}")
+            print(f"{mutant.name}: {mutant.file}, {mutant.where}: {mutant.why}")
         print(f"{len(mutants)} mutants")
         return 0
     if not mutants:

@@ -13,7 +13,7 @@ MUTANTS = [
     # Direct: bands of rows.
     Mutant(
         "direct-margin-one-short",
-        "_ext/_rows.pxd",
+        "band_columns",
         "return whole(window.OW) + (window.KW - 1) * window.DW // window.SW",
         "return whole(window.OW) + max((window.KW - 1) * window.DW // window.SW - 1, 0)",
         "the last column that rows of whole vectors see is missing",
@@ -22,7 +22,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-first-gradient-row",
-        "_ext/_rows.pxd",
+        "load_grad",
         "if r < 0 or r >= window.OH:",
         "if r <= 0 or r >= window.OH:",
         "the first row of the output's gradient taken for its margin",
@@ -31,7 +31,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-phase-of-columns",
-        "_ext/_rows.pxd",
+        "load_band",
         "w = i * window.SW + phase - window.left",
         "w = i * window.SW - window.left",
         "every phase of a stride is copied from the first one's columns",
@@ -40,7 +40,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-last-column-of-a-phase",
-        "_ext/_rows.pxd",
+        "load_band",
         "max((window.W - w + window.SW - 1) // window.SW, 0)",
         "max((window.W - w) // window.SW, 0)",
         "the last column of a phase that ends inside a step is lost",
@@ -49,7 +49,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-dilation-between-phases",
-        "_ext/_rows.pxd",
+        "look_at",
         "columns[kw] = kw * window.DW % window.SW * length + kw * window.DW // window.SW",
         "columns[kw] = kw * window.DW % window.SW * length + kw // window.SW",
         "the dilation chooses the phase, but not the column",
@@ -58,7 +58,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-row-beyond-the-band",
-        "_ext/_rows.pxd",
+        "band_forward",
         "0 if narrow else count - (wide - 1) // window.OW",
         "0 if narrow else count",
         "a band's last row writes over the next filter's first one",
@@ -67,7 +67,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-gradients-step-in-place",
-        "_ext/direct.pyx",
+        "weight_band",
         "dy_nfij + first * window.OW, window.OH * window.OW, dw",
         "dy_nfij + first * window.OW, count * window.OW, dw",
         "in a gradient that is read in place, filters are taken to lie as far apart as in a band",
@@ -76,7 +76,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-bias-of-the-first-filters",
-        "_ext/_rows.pxd",
+        "band_forward",
         "biases = bias + f",
         "biases = bias",
         "all groups of filters get the biases of the first",
@@ -85,7 +85,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-tail-not-masked",
-        "_ext/_rows.pxd",
+        "band_weight_gradient",
         "steps.tail, steps.adds = window.OW % LANES, False",
         "steps.tail, steps.adds = 0, False",
         "lanes behind the last column count: zero times infinity",
@@ -94,7 +94,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-all-taps-across-a-stride",
-        "_ext/_rows.pxd",
+        "band_input_gradient",
         "alike = window.SH == 1 and window.SW == 1",
         "alike = window.SH == 1",
         "pixels between the steps of a stride are taken to see all taps of a row",
@@ -103,7 +103,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-pixels-in-the-wrong-turn",
-        "_ext/_rows.pxd",
+        "band_input_gradient",
         "phase = window.left % 2",
         "phase = 0",
         "with stride 2 and odd padding, even pixels change places with odd ones",
@@ -112,7 +112,7 @@ MUTANTS = [
     ),
     Mutant(
         "merged-vectors-in-the-wrong-order",
-        "_ext/runs.h",
+        "MINIDL_MERGE_RUNS",
         "high[lane] = low[lane] + width / 2;",
         "high[lane] = low[lane];",
         "the second half of many pixels is the first",
@@ -121,7 +121,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-phase-of-rows",
-        "_ext/_rows.pxd",
+        "band_input_gradient",
         "kh = first_tap((h + window.top) % window.SH,",
         "kh = first_tap(h % window.SH,",
         "the padding above forgotten in a row's phase of the stride",
@@ -130,7 +130,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-last-band",
-        "_ext/direct.pyx",
+        "Job.__cinit__",
         "(self.window.H if of_inputs else self.window.OH) + band - 1) // band",
         "(self.window.H if of_inputs else self.window.OH + band - 1)) // band",
         "the last rows, which fill no band, are not computed",
@@ -138,7 +138,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-partial-sum-left-out",
-        "_ext/direct.pyx",
+        "direct: gradient_of_weight",
         "for chunk in range(job.chunks - 1):",
         "for chunk in range(job.chunks - 2):",
         "the last chunk's part of the weight gradient is left out",
@@ -146,7 +146,7 @@ MUTANTS = [
     ),
     Mutant(
         "lanes-without-a-sample",
-        "_ext/transpose.h",
+        "MINIDL_TRANSPOSE",
         "lane < count ? rows[lane * row + i] : 0",
         "rows[(lane < count ? lane : 0) * row + i]",
         "what fills up the last block is the first sample again",
@@ -155,7 +155,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-columns-behind-a-gradient",
-        "_ext/direct.pyx",
+        "load_grad_block",
         "zero_run(to + margin + OW * LANES, (row - margin - OW * LANES) * sizeof(real))",
         "pass",
         "columns behind a block's gradient are what was there before",
@@ -163,7 +163,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-sum-not-cleared",
-        "_ext/direct.pyx",
+        "direct: gradient_of_weight",
         "sums[i] = 0",
         "sums[i] *= 1",
         "the weight gradient adds to what the workspace held",
@@ -171,7 +171,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-part-of-the-first-rows",
-        "_ext/direct.pyx",
+        "load_grad_block",
         "outputs + (cut.output + r) * OW",
         "outputs + r * OW",
         "every part of a block reads the gradient's first rows",
@@ -179,7 +179,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-table-of-one-channel",
-        "_ext/_direct.pxd",
+        "flatten",
         "terms[at] = c * steps.x_channel + r * steps.x_row",
         "terms[at] = r * steps.x_row",
         "all terms are looked up in the first channel",
@@ -188,7 +188,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-channels-beyond-the-table",
-        "_ext/_direct.pxd",
+        "flatten",
         "    if channels == steps.channels:\n        steps.channels = 1\n",
         "    steps.channels = 1\n",
         "where a table holds one channel's terms, there is no other channel",
@@ -197,7 +197,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-part-seen-by-too-few",
-        "_ext/_direct.pxd",
+        "inputs_part",
         "end = min((stop - 1 + window.top) // window.SH + 1, window.OH)",
         "end = min((stop - 1 + window.top) // window.SH, window.OH)",
         "the last row of outputs that sees a part is left out",
@@ -206,7 +206,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-part-without-its-padding",
-        "_ext/_direct.pxd",
+        "outputs_part",
         "cut.window.top = max(-seen, 0)",
         "cut.window.top = window.top",
         "every part of a block has padding above it",
@@ -215,7 +215,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-cut-without-lines",
-        "kernels/direct.py",
+        "direct_plan",
         "(1 if size * itemsize % _ALIASED else cost.aliased)",
         "1",
         "the cost model forgets which samples share lines of the cache",
@@ -224,7 +224,7 @@ MUTANTS = [
     # Depthwise.
     Mutant(
         "depthwise-phases-exchanged",
-        "_ext/depthwise_lanes.h",
+        "spread_square",
         "const int kh = ODD + 2 * (last - row + i) + phase / 2;",
         "const int kh = ODD + 2 * (last - row + i) + phase % 2;",
         "the rows' phase of the stride taken from the columns",
@@ -232,7 +232,7 @@ MUTANTS = [
     ),
     Mutant(
         "depthwise-mask-off-by-one",
-        "_ext/depthwise_lanes.h",
+        "collect",
         "lane >= (INTEGER)(WIDTH - width % WIDTH)",
         "lane > (INTEGER)(WIDTH - width % WIDTH)",
         "one lane of the last vector of a row is not counted",
@@ -240,7 +240,7 @@ MUTANTS = [
     ),
     Mutant(
         "depthwise-short-rows-unmasked",
-        "_ext/depthwise_lanes.h",
+        "collect",
         "width < WIDTH ? (MASK)(lane < (INTEGER)width)",
         "width < WIDTH ? (MASK)(lane <= (INTEGER)width)",
         "the lane behind a row of less than a vector counts",
@@ -248,7 +248,7 @@ MUTANTS = [
     ),
     Mutant(
         "depthwise-phase-of-columns",
-        "_ext/depthwise_pack.h",
+        "PACK",
         "*odd = to + (left + 1) % 2 * part + (left + 1) / 2",
         "*odd = to + (left + 1) % 2 * part + left / 2",
         "odd columns one too far left where the padding is odd",
@@ -256,7 +256,7 @@ MUTANTS = [
     ),
     Mutant(
         "depthwise-odd-width",
-        "_ext/depthwise_pack.h",
+        "PACK",
         "if (width > pairs) even[pairs / 2] = from[pairs];",
         "if (width > pairs + 1) even[pairs / 2] = from[pairs];",
         "the last column of an odd width is not copied",
@@ -264,7 +264,7 @@ MUTANTS = [
     ),
     Mutant(
         "depthwise-padding-below-a-band",
-        "_ext/depthwise_pack.h",
+        "PACK",
         "if (r < start || r >= stop || (gap > 1",
         "if (r < start || (gap > 1",
         "the padding below the last band is what another band left there",
@@ -272,7 +272,7 @@ MUTANTS = [
     ),
     Mutant(
         "depthwise-bias-of-the-first-channel",
-        "_ext/depthwise.pyx",
+        "correlate_item",
         "bias = bias_f[f + m] if",
         "bias = bias_f[m] if",
         "every channel gets the first one's bias",
@@ -280,7 +280,7 @@ MUTANTS = [
     ),
     Mutant(
         "depthwise-partial-sum-left-out",
-        "_ext/depthwise.pyx",
+        "depthwise: weight_gradient",
         "for chunk in range(1, chunks):",
         "for chunk in range(2, chunks):",
         "one chunk's part of the weight gradient is left out",
@@ -288,7 +288,7 @@ MUTANTS = [
     ),
     Mutant(
         "depthwise-parity-of-paddings",
-        "kernels/depthwise.py",
+        "_halves",
         "        and window.padding.top % 2 == window.padding.left % 2\n",
         "",
         "the kernel for stride 2 is taken where the paddings differ in parity",
@@ -296,7 +296,7 @@ MUTANTS = [
     ),
     Mutant(
         "depthwise-turned-on-one-axis",
-        "kernels/depthwise.py",
+        "depthwise2d_input_gradient",
         "weight[:, :, ::-1, ::-1]",
         "weight[:, :, ::-1]",
         "the kernel is turned around in one direction only",

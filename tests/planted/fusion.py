@@ -12,7 +12,7 @@ MUTANTS = [
     # Dense layers.
     Mutant(
         "dense-bias-of-the-first-outputs",
-        "_ext/dense_tiles.h",
+        "PRODUCTS",
         "if (bias) bias += now;",
         "(void)now;",
         "all groups of outputs get the biases of the first",
@@ -20,7 +20,7 @@ MUTANTS = [
     ),
     Mutant(
         "dense-row-tail",
-        "_ext/dense_tiles.h",
+        "ROW",
         "for (ptrdiff_t k = i; k < inputs; k++) total +=",
         "for (ptrdiff_t k = i; k + 1 < inputs; k++) total +=",
         "the last input that fills no vector is dropped for few samples",
@@ -28,7 +28,7 @@ MUTANTS = [
     ),
     Mutant(
         "dense-gradient-of-the-first-block",
-        "_ext/dense_tiles.h",
+        "UPDATE",
         "samples -= MINIDL_LANES, grad += grad_block)",
         "samples -= MINIDL_LANES)",
         "all blocks of samples take the first one's gradient",
@@ -36,7 +36,7 @@ MUTANTS = [
     ),
     Mutant(
         "dense-bias-gradient-of-the-first-block",
-        "_ext/dense_tiles.h",
+        "dense_update",
         "left -= MINIDL_LANES, here += grad_block)",
         "left -= MINIDL_LANES)",
         "the gradient of the bias counts the first block again and again",
@@ -44,7 +44,7 @@ MUTANTS = [
     ),
     Mutant(
         "dense-slope-of-the-layer-below",
-        "_ext/dense.pyx",
+        "backward_blocks",
         "here + b * step, layer.outputs * LANES,\n                             layer.activation)",
         "here + b * step, layer.outputs * LANES,\n                             layers[max(i - 1, 0)].activation)",
         "the slope is that of the activation below",
@@ -52,7 +52,7 @@ MUTANTS = [
     ),
     Mutant(
         "dense-second-block-sees-the-first",
-        "_ext/dense_tiles.h",
+        "dense_product",
         "NAME(dense_products_1)(x + b * x_block, w, bias, y + b * y_block,",
         "NAME(dense_products_1)(x, w, bias, y + b * y_block,",
         "the second of two blocks is computed from the first one's inputs",
@@ -60,7 +60,7 @@ MUTANTS = [
     ),
     Mutant(
         "dense-second-block-without-a-slope",
-        "_ext/dense.pyx",
+        "backward_blocks",
         "slope_float(lanes + layer.lanes + b * step, here + b * step,",
         "slope_float(lanes + layer.lanes, here + b * step,",
         "the second of two blocks takes its slopes from the first one's values",
@@ -68,7 +68,7 @@ MUTANTS = [
     ),
     Mutant(
         "dense-rows-of-the-first-sample",
-        "_ext/dense.pyx",
+        "update_group",
         "seen = x if i == 0 else rows + N * layers[i - 1].rows",
         "seen = x if i == 0 else rows + layers[i - 1].rows",
         "the layers' values are looked for as if there were one sample",
@@ -76,7 +76,7 @@ MUTANTS = [
     ),
     Mutant(
         "dense-few-keep-no-last-value",
-        "_ext/dense.pyx",
+        "forward",
         "            if keep:\n                for i in range(depth):",
         "            if keep:\n                for i in range(depth - 1):",
         "for few samples the last activation has no value to take its slope from",
@@ -84,7 +84,7 @@ MUTANTS = [
     ),
     Mutant(
         "dense-last-group-of-outputs",
-        "_ext/dense.pyx",
+        "Job.__cinit__",
         "self.groups += (layer.outputs + OUTPUTS_AT_ONCE - 1) // OUTPUTS_AT_ONCE",
         "self.groups += max(layer.outputs // OUTPUTS_AT_ONCE, 1)",
         "the last outputs, which fill no group, get no gradient of their weights",
@@ -92,7 +92,7 @@ MUTANTS = [
     ),
     Mutant(
         "square-transposed-wrongly",
-        "_ext/transpose.h",
+        "MINIDL_TRANSPOSE",
         "high = {2, 6, 3, 7}",
         "high = {2, 3, 6, 7}",
         "two rows of a square of 4 are exchanged",
@@ -101,7 +101,7 @@ MUTANTS = [
     ),
     Mutant(
         "last-column-of-a-block",
-        "_ext/transpose.h",
+        "MINIDL_TRANSPOSE",
         "for (ptrdiff_t j = i; j < columns; j++) rows",
         "for (ptrdiff_t j = i; j + 1 < columns; j++) rows",
         "the last feature that fills no square is not written",
@@ -110,7 +110,7 @@ MUTANTS = [
     ),
     Mutant(
         "dense-slope-of-tanh",
-        "_ext/dense_tiles.h",
+        "dense_slope",
         "grad[i] *= 1 - y[i] * y[i];",
         "grad[i] *= y[i] * (1 - y[i]);",
         "the slope of the sigmoid for that of tanh",
@@ -119,7 +119,7 @@ MUTANTS = [
     # Runs of layers.
     Mutant(
         "fusion-before-hooks-unnoticed",
-        "nn/_fusion.py",
+        "_is_watched",
         "bool(module._forward_hooks or module._forward_pre_hooks)",
         "bool(module._forward_hooks)",
         "hooks before a layer are not called",
@@ -127,7 +127,7 @@ MUTANTS = [
     ),
     Mutant(
         "fusion-plan-not-rebuilt",
-        "nn/_fusion.py",
+        "run_modules",
         "if plan is None or plan.version != structure_version():",
         "if plan is None:",
         "a layer that was replaced goes on working",
@@ -135,7 +135,7 @@ MUTANTS = [
     ),
     Mutant(
         "fusion-plan-of-watched-layers",
-        "nn/_fusion.py",
+        "_look",
         "    if not any(_is_watched(module) for module in modules):\n        _plans",
         "    if True:\n        _plans",
         "layers stay apart when the hook between them is gone",
@@ -143,7 +143,7 @@ MUTANTS = [
     ),
     Mutant(
         "fusion-hook-again-unnoticed",
-        "nn/module.py",
+        "Module.register_forward_hook",
         "self._forward_hooks = hooks = []\n        hooks.append(hook)\n        Structure.changed()",
         "self._forward_hooks = hooks = []\n        hooks.append(hook)",
         "a second hook on a layer whose first was removed is not noticed",
@@ -151,7 +151,7 @@ MUTANTS = [
     ),
     Mutant(
         "fusion-deletion-unnoticed",
-        "nn/module.py",
+        "Module.__delattr__",
         "object.__delattr__(self, name)\n        Structure.changed()",
         "object.__delattr__(self, name)",
         "a layer that was deleted goes on working",
@@ -159,7 +159,7 @@ MUTANTS = [
     ),
     Mutant(
         "fusion-plan-for-other-channels",
-        "nn/_fusion.py",
+        "ConvRun.__call__",
         "key = (x.shape[1:], x.dtype.itemsize, precision)",
         "key = (x.shape[2:], x.dtype.itemsize, precision)",
         "a plan is remembered by the image's size alone",
@@ -167,7 +167,7 @@ MUTANTS = [
     ),
     Mutant(
         "fusion-plan-for-another-precision",
-        "nn/_fusion.py",
+        "ConvRun.__call__",
         "key = (x.shape[1:], x.dtype.itemsize, precision)",
         "key = (x.shape[1:], x.dtype.itemsize)",
         "a model keeps the plan of the precision that it ran with first",
@@ -175,7 +175,7 @@ MUTANTS = [
     ),
     Mutant(
         "fusion-few-samples-with-gradients",
-        "nn/_fusion.py",
+        "ConvRun.__call__",
         "few = x.shape[0] < LANES // 2",
         "few = x.shape[0] < 1",
         "blocks are taken for fewer samples than fill half of one",
@@ -183,7 +183,7 @@ MUTANTS = [
     ),
     Mutant(
         "fusion-sizes-that-do-not-fit",
-        "nn/_fusion.py",
+        "DenseRun.__init__",
         " or sizes and sizes[-1] != features",
         "",
         "a dense layer takes what its predecessor does not give",
@@ -191,7 +191,7 @@ MUTANTS = [
     ),
     Mutant(
         "fusion-padding-mode",
-        "nn/_fusion.py",
+        "ConvRun.__init__",
         ' or conv.padding_mode != "zeros"',
         "",
         "padding that mirrors or wraps becomes zeros",
@@ -199,7 +199,7 @@ MUTANTS = [
     ),
     Mutant(
         "fusion-ceil-mode",
-        "nn/_fusion.py",
+        "ConvRun.__init__",
         " and not layer.ceil_mode",
         "",
         "the pooling's last window, over the edge, is lost",
@@ -207,7 +207,7 @@ MUTANTS = [
     ),
     Mutant(
         "fusion-flattens-another-way",
-        "nn/_fusion.py",
+        "_starts_dense",
         " and (modules[at].start_dim, modules[at].end_dim) == (1, -1)",
         "",
         "any flattening is taken for that of whole samples",
@@ -215,7 +215,7 @@ MUTANTS = [
     ),
     Mutant(
         "sample-first-filters-bias",
-        "_ext/stack.pyx",
+        "pack_filters",
         "packed[i] = bias[f + i] if",
         "packed[i] = bias[i] if",
         "filters from the 17th on get the biases of the first",
@@ -223,7 +223,7 @@ MUTANTS = [
     ),
     Mutant(
         "sample-inside-but-for-the-right",
-        "_ext/stack.pyx",
+        "is_inside",
         "and window.OW + (window.KW - 1) * window.DW <= window.W",
         "and window.OW <= window.W",
         "padding on the right alone is not written out for a sample",
@@ -231,7 +231,7 @@ MUTANTS = [
     ),
     Mutant(
         "sample-half-of-the-filters",
-        "_ext/sample_tiles.h",
+        "sample_row",
         "if (filters > 8)",
         "if (filters > 9)",
         "the ninth filter of a sample is not computed",
@@ -239,7 +239,7 @@ MUTANTS = [
     ),
     Mutant(
         "sample-pooled-rows",
-        "_ext/sample_tiles.h",
+        "sample_pool",
         "y + part + r * y_row + k",
         "y + part + k",
         "pooling of a sample sees its first row again and again",
@@ -247,7 +247,7 @@ MUTANTS = [
     ),
     Mutant(
         "stack-second-gradients-of-another",
-        "ops/stack.py",
+        "Stack.backward",
         "own = [None if t is None else Reshape(t._data.shape)(t) for t in (x, *parameters)]",
         "own = [x, *parameters]",
         "a weight that the input depends on gets both gradients",
@@ -255,7 +255,7 @@ MUTANTS = [
     ),
     Mutant(
         "stack-biases-before-weights",
-        "kernels/_common.py",
+        "gradient_layout",
         "bias_at + shape[0]\n",
         "bias_at + 1\n",
         "the gradients of the second layer's biases begin among the first one's",
@@ -263,7 +263,7 @@ MUTANTS = [
     ),
     Mutant(
         "stack-margins-of-the-workspace",
-        "_ext/stack.pyx",
+        "backward_block",
         "has_margins = (s > 0 or grad_image != NULL) and not stage.input_by_points",
         "has_margins = grad_image != NULL and not stage.input_by_points",
         "the margins of inner stages are what was there before, where no image wants a gradient",
@@ -271,7 +271,7 @@ MUTANTS = [
     ),
     Mutant(
         "stack-padding-of-the-workspace",
-        "_ext/stack.pyx",
+        "forward_block",
         "if (following.window.top or following.window.left or stage.QH",
         "if (stage.QH",
         "padding before an image is what was there before, where rows behind it go unseen",
@@ -279,7 +279,7 @@ MUTANTS = [
     ),
     Mutant(
         "stack-kept-of-another-batch",
-        "_ext/stack.pyx",
+        "backward",
         "if kept.size != blocks",
         "if kept.size < blocks",
         "what was kept of more samples is taken for that of these",
@@ -287,7 +287,7 @@ MUTANTS = [
     ),
     Mutant(
         "stack-bias-of-the-workspace",
-        "_ext/stack.pyx",
+        "gather_biases",
         "bias[f] if bias != NULL else 0",
         "bias[f] if bias != NULL else together[f]",
         "a layer without a bias adds what was in memory",
@@ -295,7 +295,7 @@ MUTANTS = [
     ),
     Mutant(
         "dense-kept-of-another-batch",
-        "_ext/dense.pyx",
+        "backward",
         "if lanes_block.size != blocks",
         "if lanes_block.size < blocks",
         "what was kept of more samples is taken for that of these",
@@ -304,7 +304,7 @@ MUTANTS = [
     # Distances, and gradients that lead to a target alone.
     Mutant(
         "distance-gradient-of-the-target",
-        "ops/loss.py",
+        "SquaredDistance.backward_arrays",
         "return of_x if self.needs[0] else None, -of_x if",
         "return of_x if self.needs[0] else None, of_x if",
         "the target is pushed away with the sign of the prediction",
@@ -312,7 +312,7 @@ MUTANTS = [
     ),
     Mutant(
         "distance-second-gradient",
-        "ops/loss.py",
+        "SquaredDistance.backward",
         "of_x = mul(mul(sub(x, t), 2), div(grad, self.divisor))",
         "of_x = mul(sub(x, t), div(grad, self.divisor))",
         "the recorded gradient is half of the computed one",
@@ -320,7 +320,7 @@ MUTANTS = [
     ),
     Mutant(
         "conv-checks-remembered-without-the-bias",
-        "functional/conv.py",
+        "_call",
         "w.shape, w.dtype, biases, step",
         "w.shape, w.dtype, step",
         "a bias that does not fit passes after one that did",
@@ -328,7 +328,7 @@ MUTANTS = [
     ),
     Mutant(
         "conv-known-without-its-precision",
-        "functional/conv.py",
+        "_call",
         "groups, algorithm, get_precision()",
         "groups, algorithm",
         "a call that is known goes on as before when the precision has changed",
@@ -336,7 +336,7 @@ MUTANTS = [
     ),
     Mutant(
         "conv-known-not-by-the-clock",
-        "ops/conv.py",
+        "Conv2d.forward",
         "if self.computing is None or kernels.is_measuring():",
         "if self.computing is None:",
         "a call that is known is not measured any more",
@@ -344,7 +344,7 @@ MUTANTS = [
     ),
     Mutant(
         "conv-gradients-not-by-the-clock",
-        "ops/conv.py",
+        "Conv2d.backward_arrays",
         "if computing is None or kernels.is_measuring():",
         "if computing is None:",
         "the gradients of a call that is known are not measured any more",
@@ -352,7 +352,7 @@ MUTANTS = [
     ),
     Mutant(
         "gradients-of-too-few-inputs",
-        "backward.py",
+        "run_backward",
         "if len(grads) != len(edges):",
         "if False:",
         "an op that forgets an input's gradient passes unseen",
@@ -360,7 +360,7 @@ MUTANTS = [
     ),
     Mutant(
         "conv-checks-remembered-for-a-pair-of-true",
-        "functional/conv.py",
+        "_of_two_axes",
         "if type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int:",
         "if type(value) is tuple and len(value) == 2:",
         "stride=(True, True) passes after stride=(1, 1)",
@@ -368,7 +368,7 @@ MUTANTS = [
     ),
     Mutant(
         "conv-gradients-of-another-precision",
-        "ops/conv.py",
+        "ConvOp.__init__",
         "self.how = window, groups, algorithm, precision or get_precision()",
         "self.how = window, groups, algorithm, None",
         "recorded gradients have the precision that is set when they are computed",
@@ -376,7 +376,7 @@ MUTANTS = [
     ),
     Mutant(
         "stack-samples-in-one-image",
-        "_ext/stack.pyx",
+        "forward_samples",
         "scratch + slot * row + job.image_at[s % 2]",
         "scratch + slot * row + job.image_at[0]",
         "a stage of more than 16 filters without padding overwrites what it still reads, of a few samples",
@@ -384,7 +384,7 @@ MUTANTS = [
     ),
     Mutant(
         "conv-checks-remembered-for-true",
-        "functional/conv.py",
+        "_call",
         "or type(groups) is not int",
         "or type(groups) not in (int, bool)",
         "groups=True passes after groups=1",
@@ -392,7 +392,7 @@ MUTANTS = [
     ),
     Mutant(
         "needs-stay-narrowed",
-        "backward.py",
+        "run_backward",
         "needs, node = wanted, op.for_pass(wanted)",
         "needs = op.needs = wanted",
         "a pass to one target leaves ops without gradients for the next, or for another thread",
@@ -400,7 +400,7 @@ MUTANTS = [
     ),
     Mutant(
         "needs-narrowed-too-far",
-        "backward.py",
+        "_leading",
         "            wanted.add(id(op))\n",
         "            pass\n",
         "an op gives nothing to one that only leads to a target",

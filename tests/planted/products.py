@@ -11,7 +11,7 @@ MUTANTS = [
     # The product of our own.
     Mutant(
         "gemm-one-bias-for-a-tile",
-        "_ext/gemm_tiles.h",
+        "gemm_tiles: TILE",
         "sum[i][v] += bias[i];",
         "sum[i][v] += bias[0];",
         "all rows of a tile get the first one's bias",
@@ -20,7 +20,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-split-without-the-last-column",
-        "_ext/implicit_gemm.pyx",
+        "split_rows",
         "(columns - phase + phases - 1) // phases)",
         "(columns - phase) // phases)",
         "a row's last columns are not there when it has been split",
@@ -29,7 +29,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-split-rows-taken-for-plain",
-        "_ext/implicit_gemm.pyx",
+        "weight_gradient_item",
         "product.phases == 1 and product.view.taps == 1",
         "product.view.taps == 1",
         "a row that was split is read beyond its end",
@@ -38,7 +38,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-last-vector-one-too-early",
-        "_ext/runs.h",
+        "MINIDL_COPY_EVERY",
         "odd[lane] = 2 * lane + 1;",
         "odd[lane] = 2 * lane;",
         "the last vector of every so many numbers takes those before",
@@ -47,7 +47,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-taps-before-the-split-row",
-        "kernels/implicit_gemm.py",
+        "_seen",
         "column % step * part + column // step",
         "column % step * part + int(column / step)",
         "a tap in the padding before a row looks one column too far on",
@@ -55,7 +55,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-bias-with-every-block",
-        "_ext/implicit_gemm.pyx",
+        "correlate_item",
         "if k_start == 0 and k < rows",
         "if k < rows",
         "the bias is added once for each block of the inner dimension",
@@ -64,7 +64,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-tile-across-images",
-        "_ext/implicit_gemm.pyx",
+        "correlate_item",
         "                        and q // P == (q + wide - 1) // P):",
         "                        and q // P <= (q + wide - 1) // P):",
         "a tile that reaches into the next image is written into this one's next channel",
@@ -73,7 +73,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-blocks-aside-replaced",
-        "_ext/implicit_gemm.pyx",
+        "correlate_item",
         "rows, k_start > 0, output, target,",
         "rows, False, output, target,",
         "tiles computed aside keep the last block of the inner dimension only",
@@ -82,7 +82,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-odd-number-of-parts",
-        "kernels/implicit_gemm.py",
+        "_correlation",
         "if blocks * row_blocks % 2 and",
         "if blocks * row_blocks % 2 > 1 and",
         "of nine parts one thread has five",
@@ -90,7 +90,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-rows-of-the-first-image",
-        "_ext/implicit_gemm.pyx",
+        "weight_gradient_item",
         "rows_of_block = grad + block // in_image * outputs.image_step + q",
         "rows_of_block = grad + q",
         "the gradients of all images' outputs are the first one's",
@@ -99,7 +99,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-last-rows-left-out",
-        "_ext/implicit_gemm.pyx",
+        "weight_gradient_item",
         "            for panel in range(turned, panel_stop):\n                tile(",
         "            for panel in range(panel_stop if by_images else turned, panel_stop):\n                tile(",
         "rows that fill no tile get no gradient where the others are read in place",
@@ -108,7 +108,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-packs-the-first-channels-only",
-        "_ext/_gemm.pxd",
+        "pack_rows",
         "        channel += CHANNELS_AT_ONCE\n",
         "        channel += C\n",
         "weights beyond the first channels are not packed for the input's gradient",
@@ -117,7 +117,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-same-image-for-ever",
-        "_ext/gemm_tiles.h",
+        "minidl_gemm_runs",
         "if (++row == view->rows) row = 0, image++;",
         "if (++row == view->rows) row = 0;",
         "positions start the first image again after its last",
@@ -126,7 +126,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-whole-panels-left-bare",
-        "_ext/gemm_tiles.h",
+        "gemm_gather",
         "for (ptrdiff_t j = end; j < stop; j++) lanes[j] = 0;",
         "for (ptrdiff_t j = end; j < stop && end - start != LANES; j++) lanes[j] = 0;",
         "where as much is inside as a panel is wide, the padding after it is whatever was there",
@@ -135,7 +135,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-padded-row-taken-for-plain",
-        "_ext/implicit_gemm.pyx",
+        "weight_gradient_item",
         "and product.view.W == product.view.columns and product.view.column_stride == 1",
         "and product.view.column_stride == 1",
         "one tap on one padded row is read as if the positions were the pixels",
@@ -144,7 +144,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-column-stride-for-rows",
-        "_ext/gemm_tiles.h",
+        "gemm_gather",
         "runs[r].row * view->row_stride + tap[0]",
         "runs[r].row * view->column_stride + tap[0]",
         "rows take the columns' stride",
@@ -153,7 +153,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-last-square",
-        "_ext/gemm_tiles.h",
+        "gemm_turn",
         "? next : count - WIDTH;\n                VECTOR square",
         "? next : count - WIDTH - 1;\n                VECTOR square",
         "the last row of what is turned is left as it was",
@@ -162,7 +162,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-panel-merged-from-below",
-        "_ext/gemm_tiles.h",
+        "gemm_turn_panel",
         "high[lane] = low[lane] + WIDTH / 2;",
         "high[lane] = low[lane];",
         "a panel's second half is its first again",
@@ -171,7 +171,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-last-of-a-panel-in-the-wrong-place",
-        "_ext/gemm_tiles.h",
+        "gemm_turn",
         "NAME(gemm_turn_panel)(from + k, from_row, to + k * ROWS);",
         "NAME(gemm_turn_panel)(from + k, from_row, to + next * ROWS);",
         "the last numbers of a row, taken with some before them, lie behind their place",
@@ -180,7 +180,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-third-of-four",
-        "_ext/runs.h",
+        "MINIDL_COPY_EVERY",
         "__builtin_shuffle(seen[2], seen[3], even), even)",
         "__builtin_shuffle(seen[1], seen[3], even), even)",
         "with stride 4, the second half of a vector is partly the first",
@@ -189,7 +189,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-chunk-starts-with-what-was-there",
-        "_ext/implicit_gemm.pyx",
+        "weight_gradient_item",
         "block > block_start, sums",
         "block > 0, sums",
         "later chunks add to what the workspace held",
@@ -198,7 +198,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-second-chunk-lost",
-        "_ext/implicit_gemm.pyx",
+        "implicit_gemm: weight_gradient",
         "for chunk in range(1, chunks):",
         "for chunk in range(2, chunks):",
         "one of the partial sums is not added",
@@ -207,7 +207,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-end-inside-rounded-down",
-        "kernels/implicit_gemm.py",
+        "_inside",
         "-((offset - size) // stride)",
         "(size - offset) // stride",
         "the last column that is inside, but not by a whole step, is taken for padding",
@@ -215,7 +215,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-unseen-pixels",
-        "kernels/implicit_gemm.py",
+        "_input_gradient_for",
         "    if unseen:",
         "    if unseen and not plans:",
         "pixels that no window saw have whatever was in the memory",
@@ -223,7 +223,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-remainder-of-rows-only",
-        "kernels/implicit_gemm.py",
+        "_input_plans",
         "if (row - h) % SH == 0 and (column - w) % SW == 0",
         "if (row - h) % SH == 0 and (column - w) % SH == 0",
         "the columns' remainder is taken from the rows' stride",
@@ -232,7 +232,7 @@ MUTANTS = [
     # The choice.
     Mutant(
         "winograd-of-5-taps-for-few-filters",
-        "kernels/choice.py",
+        "within_precision",
         'return F >= 96 if direction == "input"',
         'return True if direction == "input"',
         "auto computes an input gradient with more rounding than it may",
@@ -240,7 +240,7 @@ MUTANTS = [
     ),
     Mutant(
         "correlation-steps-of-one-position",
-        "kernels/implicit_gemm.py",
+        "_correlation",
         "(step if count > 1 else 1 for step, count in zip(steps, positions, strict=True))",
         "steps",
         "a stride beyond an image of one column is taken between the pixels of the one row that it becomes",
@@ -248,7 +248,7 @@ MUTANTS = [
     ),
     Mutant(
         "choice-under-one-precision",
-        "kernels/choice.py",
+        "chosen",
         "groups, window, itemsize, precision)\n    if algorithm",
         'groups, window, itemsize, "default")\n    if algorithm',
         "what was chosen at one precision is remembered for the other",
@@ -256,7 +256,7 @@ MUTANTS = [
     ),
     Mutant(
         "clock-key-without-direction",
-        "kernels/timing.py",
+        "measured",
         "direction, N, C, F, groups, *window.input_size",
         "N, C, F, groups, *window.input_size",
         "the gradients take what was fastest forward",
@@ -264,7 +264,7 @@ MUTANTS = [
     ),
     Mutant(
         "clock-key-without-dtype",
-        "kernels/timing.py",
+        "measured",
         "*window.output_size, itemsize, _ext",
         "*window.output_size, _ext",
         "float64 takes what was fastest in float32",
@@ -272,7 +272,7 @@ MUTANTS = [
     ),
     Mutant(
         "clock-key-without-threads",
-        "kernels/timing.py",
+        "measured",
         "_ext.instruction_set, get_num_threads(),",
         "_ext.instruction_set,",
         "two threads take what was fastest on one",
@@ -280,7 +280,7 @@ MUTANTS = [
     ),
     Mutant(
         "clock-key-without-dilation",
-        "kernels/timing.py",
+        "measured",
         "        *window.dilation, *window.output_size,",
         "        *window.output_size,",
         "a dilated convolution takes what was fastest for another one of its sizes",
@@ -288,7 +288,7 @@ MUTANTS = [
     ),
     Mutant(
         "input-gradient-counts-a-group",
-        "kernels/conv.py",
+        "conv2d_input_gradient",
         "how = (len(grad), C * groups, F,",
         "how = (len(grad), C, F,",
         "the input gradient takes a group's channels for all: depthwise is not recognised",

@@ -19,7 +19,7 @@ DECIDED = "test_kernels_stack_rows.py -k decided or precision"
 MUTANTS = [
     Mutant(
         "along-rows-points-exchanged",
-        "_ext/row_winograd_tiles.h",
+        "row_pixels_tile",
         "odd2 = (REAL)0.5 * x1 - (REAL)2.5 * x3 + (REAL)2 * x5;",
         "odd2 = (REAL)2 * x1 - (REAL)2.5 * x3 + (REAL)0.5 * x5;",
         "the pixels at 2 get the odd powers of 1/2",
@@ -28,7 +28,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-infinity",
-        "_ext/row_winograd_tiles.h",
+        "row_outputs",
         "AT(to, 3) = POINT(7) + difference1",
         "AT(to, 3) = difference1",
         "the point at infinity left out of the last output",
@@ -37,7 +37,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-third-power",
-        "_ext/row_winograd_tiles.h",
+        "row_weight_sums",
         "AT(to, 3) = difference1 + (REAL)8 *",
         "AT(to, 3) = difference1 + (REAL)4 *",
         "the second power in place of the third in the last transform of the weight's gradient",
@@ -46,7 +46,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-wrong-sign",
-        "_ext/row_winograd_tiles.h",
+        "row_few_weights",
         "u[1] = (REAL)(-even - odd);",
         "u[1] = (REAL)(even + odd);",
         "the sign that one point's distances from the others have",
@@ -55,7 +55,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-next-row",
-        "_ext/row_winograd_tiles.h",
+        "row_pixels",
         "rest[i] = i < left * MINIDL_LANES ? x[i] : 0",
         "rest[i] = x[i]",
         "a last tile sees the row below",
@@ -64,7 +64,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-last-pixels",
-        "_ext/row_winograd_tiles.h",
+        "row_pixel_gradients",
         "t < tiles + 2; t++",
         "t < tiles + 1; t++",
         "pixels that only the last tile's gradients reach are left as they were",
@@ -73,7 +73,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-odd-padding",
-        "_ext/row_winograd_tiles.h",
+        "row_pixel_gradients",
         "if (column >= -1 && column + 1 < columns)",
         "if (column >= 0 && column + 1 < columns)",
         "with an odd padding the first pixel is left out",
@@ -82,7 +82,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-second-half",
-        "_ext/_row_winograd.pxd",
+        "input_points",
         "m + other + at if halves == 2 else NULL",
         "m + other + at if halves == 3 else NULL",
         "the second half of the filters adds nothing",
@@ -91,7 +91,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-halves-of-an-odd-number",
-        "_ext/_row_winograd.pxd",
+        "input_points",
         "else filters - filters // halves",
         "else filters // halves",
         "the last of an odd number of filters is left out",
@@ -100,7 +100,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-below-seen-by-fewer",
-        "_ext/_row_winograd.pxd",
+        "input_points",
         "min(together, min(window.OH - window.top, window.H) - h)",
         "min(together, window.H - h)",
         "rows at the lower edge are taken for such as all taps see",
@@ -109,7 +109,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-sums-of-before",
-        "_ext/_row_winograd.pxd",
+        "weight_points",
         "steps.adds = min(together, rows - row) * tiles, first + row > 0",
         "steps.adds = min(together, rows - row) * tiles, False",
         "the sums of some rows take the place of those before",
@@ -118,7 +118,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-sums-of-rows-transformed-before",
-        "_ext/_row_winograd.pxd",
+        "weight_points",
         "steps.adds = min(together, rows - row) * tiles, first + row > 0",
         "steps.adds = min(together, rows - row) * tiles, row > 0",
         "a single channel's sums are those of the rows that were transformed last",
@@ -127,7 +127,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-spread-one-row-above",
-        "_ext/_stage.pxd",
+        "weight_by_points",
         "spread_row(dy, places, stage, f + i, row + r, line)",
         "spread_row(dy, places, stage, f + i, r, line)",
         "the gradients of the first rows are taken for those of all",
@@ -136,7 +136,7 @@ MUTANTS = [
     ),
     Mutant(
         "stack-rows-behind-the-last-window-kept",
-        "_ext/_stage.pxd",
+        "spread_row",
         "    if q >= stage.QH:\n        zero_run(to, stage.window.OW * LANES * sizeof(real))\n        return\n",
         "    if q >= stage.QH:\n        return\n",
         "rows that no pooling window sees have the gradient of others",
@@ -145,7 +145,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-taps-beyond-7",
-        "_ext/_row_winograd.pxd",
+        "weight_points",
         "dw[((i * channels + c) * window.KH + kh + j) * 5 + k]",
         "dw[((i * channels + c) * window.KH + j) * 5 + k]",
         "the gradient of a kernel's eighth row goes to its first",
@@ -154,7 +154,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-part-at-the-top",
-        "_ext/row_winograd.pyx",
+        "forward_part",
         "outputs + (cut.output + first) * OW, F * outputs)",
         "outputs + first * OW, F * outputs)",
         "every part of a block writes the first rows",
@@ -162,7 +162,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-sum-of-the-last-item",
-        "_ext/row_winograd.pyx",
+        "weight_part",
         "dw[i] += part_sum[i]",
         "dw[i] = part_sum[i]",
         "of a chunk's items only the last one counts",
@@ -170,7 +170,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-of-pooled-outputs",
-        "_ext/_stage.pxd",
+        "forward_by_points",
         "output_points(scratch, weights, m, q * stage.PH,",
         "output_points(scratch, weights, m, q,",
         "rows of pooled outputs are taken for rows of the convolution",
@@ -179,7 +179,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-filters-overwritten",
-        "_ext/_stage.pxd",
+        "weight_by_points",
         "weight_points(scratch, d, sums, dw + f * stage.C",
         "weight_points(scratch, d, sums, dw + 0 * stage.C",
         "all groups of filters write the first one's gradients",
@@ -188,7 +188,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-without-recording",
-        "_ext/stack.pyx",
+        "forward_block",
         "stage.by_points = stage.by_points and keep",
         "stage.by_points = stage.by_points and True",
         "what is not recorded goes by rows, with weights that were not transformed",
@@ -196,7 +196,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-weights-without-recording",
-        "_ext/stack.pyx",
+        "forward",
         "pack_weights(job, weights, from_weights, False, keep)",
         "pack_weights(job, weights, from_weights, False, True)",
         "weights are transformed for stages that go directly",
@@ -204,7 +204,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-directions-exchanged",
-        "kernels/stack.py",
+        "stack_plan",
         'for direction in ("forward", "input", "weight")',
         'for direction in ("forward", "weight", "input")',
         "the gradients of input and weight go each other's way",
@@ -212,7 +212,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-dilation",
-        "kernels/row_winograd.py",
+        "row_winograd_applies",
         " and window.dilation == (1, 1) and groups == 1",
         " and groups == 1",
         "a dilation is taken for 1",
@@ -220,7 +220,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-precision-unasked",
-        "kernels/choice.py",
+        "by_rows",
         ' or not within_precision("winograd_rows", direction, C, F, window, precision):',
         ":",
         "a stack takes the faster way however much it rounds",
@@ -228,7 +228,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-of-small-images",
-        "kernels/choice.py",
+        "_rows_within_precision",
         "weights < 900 and least >= 24",
         "weights < 900 and least >= 14",
         "few weights' gradients on images on which they round too much",
@@ -236,7 +236,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-few-terms",
-        "kernels/choice.py",
+        "_rows_within_precision",
         "7 <= summed <= 160 and least >= 6",
         "3 <= summed <= 160 and least >= 6",
         "so few terms that the transforms' own errors stand out",
@@ -244,7 +244,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-table-at-the-edge",
-        "_ext/_row_winograd.pxd",
+        "input_points",
         "                if taps == window.KH:\n                    flatten(&steps, terms)\n",
         "                flatten(&steps, terms)\n",
         "where a row is seen by some taps only, weights are taken for neighbours that are not",

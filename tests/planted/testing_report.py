@@ -12,7 +12,7 @@ HEATMAP = "testing/test_heatmap.py"
 MUTANTS = [
     Mutant(
         "report-true-with-problems",
-        "testing/report.py",
+        "GradcheckReport.__bool__",
         "return not any(problem.is_failure for problem in self.problems) and not",
         "return not",
         "a check that found no wrong element passes, though the function was not even deterministic",
@@ -20,7 +20,7 @@ MUTANTS = [
     ),
     Mutant(
         "report-estimate-of-infinity",
-        "testing/report.py",
+        "relative_error",
         "np.where(np.isfinite(e), e, 0)",
         "e",
         "a numeric value without any estimate explains every error away",
@@ -28,7 +28,7 @@ MUTANTS = [
     ),
     Mutant(
         "report-nan-agrees",
-        "testing/report.py",
+        "relative_error",
         "found[np.isnan(a) | np.isnan(n)] = np.nan",
         "found[np.isnan(a) | np.isnan(n)] = 0",
         "NaN shown as agreement",
@@ -36,7 +36,7 @@ MUTANTS = [
     ),
     Mutant(
         "report-json-with-nan",
-        "testing/report.py",
+        "_number",
         "return number if np.isfinite(number) else str(number)",
         "return number",
         "NaN is no JSON",
@@ -44,7 +44,7 @@ MUTANTS = [
     ),
     Mutant(
         "report-kinks-of-failures",
-        "testing/report.py",
+        "GradcheckReport.failures",
         'if e.verdict.startswith("wrong")',
         'if e.verdict == "wrong"',
         "what is wrong at a kink is no failure",
@@ -52,7 +52,7 @@ MUTANTS = [
     ),
     Mutant(
         "report-too-wide",
-        "testing/_layout.py",
+        "_table",
         "left = _WIDTH - 2 * len(columns) - sum(widths[2:])",
         "left = _WIDTH - sum(widths[2:])",
         "the gaps between columns are forgotten",
@@ -60,7 +60,7 @@ MUTANTS = [
     ),
     Mutant(
         "hint-axis-of-the-wrong-side",
-        "testing/_evidence.py",
+        "Evidence.axis",
         'return f"axis {axis - self.outputs} of the input"',
         'return f"axis {axis} of the input"',
         "axes of the Jacobian told as axes of the input",
@@ -68,7 +68,7 @@ MUTANTS = [
     ),
     Mutant(
         "hint-shift-the-other-way",
-        "testing/_moves.py",
+        "_shift",
         "{by:+} along",
         "{-by:+} along",
         "says the direction in which to shift back",
@@ -76,7 +76,7 @@ MUTANTS = [
     ),
     Mutant(
         "hint-shift-with-the-edge",
-        "testing/_moves.py",
+        "_shift",
         "inside[axis] = slice(by, None) if by > 0 else slice(None, by)",
         "inside[axis] = slice(by, None)",
         "what comes in at the edge is compared for one of the directions",
@@ -84,7 +84,7 @@ MUTANTS = [
     ),
     Mutant(
         "hint-first-taken-for-last",
-        "testing/_uses.py",
+        "one_use",
         '"last": count - 1 - np.argmax(by_step[::-1], axis=0)',
         '"last": np.argmax(by_step[::-1], axis=0)',
         "the last use is counted from the end",
@@ -92,7 +92,7 @@ MUTANTS = [
     ),
     Mutant(
         "hint-without-evidence",
-        "testing/_evidence.py",
+        "Evidence.fits",
         "if self.informative(met) < need:",
         "if self.informative(met) < 0:",
         "two equal numbers make a pattern",
@@ -100,7 +100,7 @@ MUTANTS = [
     ),
     Mutant(
         "hint-moves-that-move-nothing",
-        "testing/_evidence.py",
+        "Evidence.fits",
         "explained &= ~self.equal(found, base[within])",
         "pass",
         "a factor is told as a flip that changes nothing",
@@ -108,7 +108,7 @@ MUTANTS = [
     ),
     Mutant(
         "hint-half-explained",
-        "testing/_evidence.py",
+        "_LEFT_OVER",
         "_LEFT_OVER, _MUCH = 0.02, 50",
         "_LEFT_OVER, _MUCH = 0.5, 50",
         "half of the entries are exceptions",
@@ -116,7 +116,7 @@ MUTANTS = [
     ),
     Mutant(
         "hint-mean-of-another-size",
-        "testing/_factors.py",
+        "_named",
         "if prod(sizes) == size and (not fewest or len(sizes) == fewest):",
         "if prod(sizes) >= size and (not fewest or len(sizes) == fewest):",
         "names the first axis that is large enough",
@@ -124,7 +124,7 @@ MUTANTS = [
     ),
     Mutant(
         "heatmap-mean-of-a-cell",
-        "testing/_canvas.py",
+        "Canvas._worst",
         ".max(axis=(1, 3))",
         ".mean(axis=(1, 3))",
         "one wrong element of many fades in the mean of its cell",
@@ -132,7 +132,7 @@ MUTANTS = [
     ),
     Mutant(
         "heatmap-block-misplaced",
-        "testing/_canvas.py",
+        "_blocks",
         "apart = np.pad(blocks, ((0, 0), (0, 0), (0, gap), (0, gap)), constant_values=-1)",
         "apart = np.pad(blocks, ((0, 0), (0, 0), (gap, 0), (gap, 0)), constant_values=-1)",
         "the gap is put before the blocks and cut off behind them",
@@ -140,7 +140,7 @@ MUTANTS = [
     ),
     Mutant(
         "heatmap-no-outline-at-kinks",
-        "testing/heatmap.py",
+        "_marks",
         'wrong = states >= VERDICTS.index("wrong at a kink")',
         'wrong = states > VERDICTS.index("wrong")',
         "nothing is outlined",
@@ -148,7 +148,7 @@ MUTANTS = [
     ),
     Mutant(
         "heatmap-scale-backwards",
-        "testing/heatmap.py",
+        "_draw",
         "image = axes.imshow(picture, cmap=scale, vmin=_AGREES, vmax=_WRONG,",
         "image = axes.imshow(picture, cmap=scale.reversed(), vmin=_AGREES, vmax=_WRONG,",
         "agreement is red",

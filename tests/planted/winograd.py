@@ -11,7 +11,7 @@ STRIPS = "test_kernels_winograd.py -k strip"
 MUTANTS = [
     Mutant(
         "winograd-wrong-constant",
-        "_ext/winograd_tiles.h",
+        "winograd_input_4",
         "odd_b = d[3] - A2 * d[1]",
         "odd_b = d[3] - B2 * d[1]",
         "the square of the wrong point in the input's transform",
@@ -19,7 +19,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-point-at-infinity",
-        "_ext/winograd_tiles.h",
+        "winograd_output_4",
         "A3 * less_a + B3 * less_b + d[5]",
         "A3 * less_a + B3 * less_b",
         "the point at infinity left out of the last output",
@@ -27,7 +27,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-taps-transposed",
-        "_ext/winograd_tiles.h",
+        "winograd_weight_both",
         "(turned ? r * r - 1 - k : k)",
         "(turned ? k % r * r + k / r : k)",
         "the kernel transposed instead of turned around",
@@ -35,7 +35,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-square-across-the-end",
-        "_ext/winograd_tiles.h",
+        "winograd_gather",
         "part + i < channels ? *(const VECTOR *)",
         "part + i + 1 < channels ? *(const VECTOR *)",
         "the last channel of a group is read as zeros",
@@ -43,7 +43,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-tile-over-the-right-edge",
-        "_ext/_winograd.pxd",
+        "collect",
         "min(<Py_ssize_t>cut.m, columns - c))",
         "cut.m)",
         "the last tile of a row writes on into the next row",
@@ -52,7 +52,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-reads-over-the-right-edge",
-        "_ext/_winograd.pxd",
+        "spread",
         "max(-c, 0), min(image.W - c, size), to",
         "max(-c, 0), size, to",
         "the padding on the right is what the next row begins with",
@@ -61,7 +61,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-chunks-overwrite",
-        "_ext/_winograd_products.pxd",
+        "sum_item",
         "(add or t > 0), &steps)",
         "t > 0, &steps)",
         "the last chunk of tiles is all that the weight gradient sees",
@@ -70,7 +70,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-tiles-overwrite",
-        "_ext/_winograd_products.pxd",
+        "sum_item",
         "(add or t > 0), &steps)",
         "add, &steps)",
         "a partial sum over tiles replaces the one before",
@@ -79,7 +79,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-parts-begin-with-what-was-there",
-        "_ext/winograd.pyx",
+        "sum_part",
         "TILES_TOGETHER, False, item > start)",
         "TILES_TOGETHER, False, True)",
         "sums of a thread's own begin with what the workspace held",
@@ -87,7 +87,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-halves-of-another-row",
-        "_ext/winograd.pyx",
+        "strips_of",
         "* job.cut.rows + middle % job.cut.rows",
         "* job.cut.rows + middle % job.cut.rows // 2",
         "the strip that two items share is another one",
@@ -96,7 +96,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-halves-of-the-first-image",
-        "_ext/winograd.pyx",
+        "strips_of",
         "(middle // job.cut.rows * 2 + item - half)",
         "(item - half)",
         "the strip that two items share is always one of the first image",
@@ -105,7 +105,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-halves-but-not-the-rest",
-        "_ext/winograd.pyx",
+        "strips_of",
         "item, start = item - half - 2, middle + 1",
         "item, start = item - half - 2, middle",
         "of the strips after the one that two items share the last is left out",
@@ -114,7 +114,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-items-overwrite",
-        "_ext/winograd.pyx",
+        "sum_part",
         "TILES_TOGETHER, False, item > start)",
         "TILES_TOGETHER, False, False)",
         "each item's tiles replace those before in the sums of a thread's own",
@@ -122,7 +122,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-always-one-level",
-        "kernels/winograd.py",
+        "weight_plan",
         "in_steps = r == 5 or N * plan.rows * plan.across * plan.width > few",
         "in_steps = r == 5",
         "the rounding of sums over tiles grows with the batch",
@@ -130,7 +130,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-a-part-left-out",
-        "_ext/winograd.pyx",
+        "weight_gradient_by_parts",
         "for part in range(1, job.parts):",
         "for part in range(2, job.parts):",
         "the second part's sums are not added",
@@ -138,7 +138,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-chunks-of-5-taps-overwrite",
-        "_ext/_winograd_products.pxd",
+        "sum_item",
         "sums, F * LANES, add or done > SUMS_TOGETHER)",
         "sums, F * LANES, done > SUMS_TOGETHER)",
         "the last chunk of tiles is all that the weight gradient of 5x5 kernels sees",
@@ -147,7 +147,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-steps-overwrite",
-        "_ext/_winograd_products.pxd",
+        "sum_item",
         "several, LANES * LANES, done % SUMS_TOGETHER > 0)",
         "several, LANES * LANES, False)",
         "a sum of 64 tiles replaces the one before",
@@ -156,7 +156,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-sums-overwrite",
-        "_ext/_winograd_products.pxd",
+        "sum_item",
         "sums, F * LANES, add or done > SUMS_TOGETHER)",
         "sums, F * LANES, add)",
         "of many partial sums over tiles only the last few are left",
@@ -165,7 +165,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-sums-in-one-row",
-        "_ext/_winograd_products.pxd",
+        "sum_item",
         "done % SUMS_TOGETHER == 0 or t == tiles",
         "t == tiles",
         "partial sums of tiles beyond the first few are left out",
@@ -174,7 +174,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-fourth-power",
-        "_ext/winograd_tiles.h",
+        "winograd_weight_axis",
         "even_b += b2 * b2 * g4",
         "even_b += b2 * b1 * g4",
         "the third power in place of the fourth in the transform of 5 taps",
@@ -182,7 +182,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-third-tap-of-5",
-        "_ext/winograd_tiles.h",
+        "winograd_taps_axis",
         "to[3 * out_step] = a1 * a2 * less_a + b1 * b2 * less_b",
         "to[3 * out_step] = a1 * a2 * less_b + b1 * b2 * less_a",
         "the points exchanged for one of 5 taps",
@@ -190,7 +190,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-infinity-of-5",
-        "_ext/winograd_tiles.h",
+        "winograd_output_2_5",
         "B1 * (d[3] - d[4]) + d[5];",
         "B1 * (d[3] - d[4]);",
         "the point at infinity left out of the last output of 5 taps",
@@ -198,7 +198,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-padding-of-3-taps",
-        "kernels/winograd.py",
+        "_correlation",
         "further = r - 1",
         "further = 2",
         "the input gradient of 5x5 kernels is padded as that of 3x3",
@@ -206,7 +206,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-pixels-of-3-taps",
-        "_ext/_winograd.pxd",
+        "spread",
         "size = cut.m if gradient else cut.m + cut.r - 1",
         "size = cut.m if gradient else cut.m + 2",
         "the last pixels that a tile of 5x5 kernels sees are taken for padding",
@@ -215,7 +215,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-last-channels",
-        "_ext/_winograd_products.pxd",
+        "products",
         "while c < C:",
         "while c + LANES <= C or c == 0:",
         "channels beyond the last sixteen are left out of the products",
@@ -224,7 +224,7 @@ MUTANTS = [
     ),
     Mutant(
         "winograd-paddings-exchanged",
-        "kernels/winograd.py",
+        "_correlation",
         "(further - top, further - left)",
         "(further - left, further - top)",
         "rows and columns exchanged in the input gradient's padding",
