@@ -63,6 +63,7 @@ def _checked(value: Any, like: Any, where: str, kind: str) -> Any:
         if largest is not None and not 0 <= value <= largest:
             raise refused(f"an int from 0 to {largest}")
         return int(value)
-    if value != like:
+    # Some values can't even be compared with a word.
+    if type(value) is not type(like) or value != like:
         raise refused(f"{like!r}")
     return value

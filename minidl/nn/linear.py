@@ -92,9 +92,12 @@ class Linear(Dense, metaclass=ABCMeta):
 
     Examples
     --------
+    >>> import minidl
     >>> from minidl import nn
     >>> nn.Linear(400, 120)
     Linear(in_features=400, out_features=120)
+    >>> nn.Linear(400, 120)(minidl.zeros(64, 400)).shape
+    (64, 120)
     >>> isinstance(nn.Dense(400, 120), nn.Linear)
     True
     """

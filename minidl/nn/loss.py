@@ -176,7 +176,15 @@ class CosineEmbeddingLoss(Loss):
 
 
 class MarginRankingLoss(Loss):
-    """What one value lacks of being larger than another by a margin; see `minidl.functional.margin_ranking_loss`."""
+    """What one value lacks of being larger than another by a margin; see `minidl.functional.margin_ranking_loss`.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> from minidl import nn
+    >>> nn.MarginRankingLoss(margin=1.0)(minidl.tensor([3.0, 3.0]), minidl.tensor([1.0, 2.5]), minidl.tensor([1, 1]))
+    tensor(0.25)
+    """
 
     _compute = staticmethod(F.margin_ranking_loss)
 

@@ -82,6 +82,8 @@ def _with_hostile_arguments(random: Random, function: Any, args: list, kwargs: d
             else:
                 several.append(values.hostile(random))
             bound.arguments[p.name] = tuple(several)
+            if not several:
+                del bound.arguments[p.name]
         else:
             now = bound.arguments.get(p.name, p.default if p.default is not p.empty else _MISSING)
             bound.arguments[p.name] = _other(random, now, bound)

@@ -9,6 +9,7 @@ import doctest
 import importlib
 import inspect
 import io
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -239,6 +240,11 @@ def _optimizer() -> Any:
     return optim.SGD(_trained().parameters(), lr=0.1, momentum=0.9)
 
 
+def _file() -> str:
+    minidl.save_checkpoint("file.safetensors", model=_trained())
+    return "file.safetensors"
+
+
 _TENSORS: list[Callable[[], Any]] = [
     lambda: minidl.ones(2, 4, 8, 9, requires_grad=True), lambda: minidl.ones(2, 4, 8, requires_grad=True),
     lambda: minidl.ones(3, 4, requires_grad=True), lambda: minidl.ones(4, requires_grad=True),
@@ -264,7 +270,7 @@ NAMED: dict[str, list[Callable[..., Any]]] = {
     "params": [lambda: list(_trained().parameters())], "parameters": [lambda: list(_trained().parameters())],
     "module": [nn.ReLU], "in_channels": [lambda: 4], "in_features": [lambda: 3], "out_channels": [lambda: 2],
     "kernel_size": [lambda: 2], "num_features": [lambda: 4], "num_channels": [lambda: 4], "num_groups": [lambda: 2],
-    "path": [lambda: "file.safetensors"], "generator": [lambda: np.random.default_rng(0)], "shape": [lambda: (2, 3)],
+    "path": [_file], "generator": [lambda: np.random.default_rng(0)], "shape": [lambda: (2, 3)],
     "size": [lambda: (2, 3)], "sizes": [lambda: (2, 2)], "input": _TENSORS, "other": _TENSORS, "target": _TENSORS,
     "tensor": _TENSORS, "input1": _TENSORS[8:], "input2": _TENSORS[8:], "condition": [lambda: minidl.tensor(True)],
     "hook": [lambda: lambda *a: None], "closure": [lambda: lambda: 1.0], "fn": [lambda: lambda *a: a[0]],
@@ -349,8 +355,14 @@ def found(quickly: bool = False) -> list[Target]:
     targets = public_callables()
     _add_examples(targets, quickly)
     _add_cases(targets)
-    if quickly:
-        return list(targets.values())
+    if not quickly:
+        # Some calls that are tried write files.
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            _add_searched(targets)
+    return list(targets.values())
+
+
+def _add_searched(targets: dict[str, Target]) -> None:
     makers = _instances(targets)
     for target in targets.values():
         if target.owner is None and inspect.isclass(target.function) and not target.templates:
@@ -360,4 +372,3 @@ def found(quickly: bool = False) -> list[Target]:
         wanted = 1 if target.name.startswith(SLOW) else 3
         if len(target.templates) < wanted and (target.owner is not None or not inspect.isclass(target.function)):
             _add_search(target, makers, wanted - len(target.templates))
-    return list(targets.values())
