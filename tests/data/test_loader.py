@@ -313,7 +313,7 @@ def test_subset() -> None:
     assert len(Subset(DATA, [])) == 0
     with pytest.raises(OutOfRangeError, match="Subset: index 23 lies outside a data set of length 23"):
         Subset(DATA, [0, 23])
-    with pytest.raises(DTypeError, match="Subset: indices have dtype float32, expected integers"):
+    with pytest.raises(DTypeError, match="Subset: indices have dtype float64, expected integers"):
         Subset(DATA, [0.5])
     with pytest.raises(ShapeError, match=r"Subset: indices have shape \(1, 2\), expected one axis"):
         Subset(DATA, [[0, 1]])
