@@ -291,6 +291,8 @@ def transposed_corners(draw: Any) -> Geometry:
         (n - 1) * s + d * (k - 1) + 1 + e for n, s, d, k, e in zip(size, stride, dilation, kernel, extra, strict=True)
     ]
     cuts = [draw(st.sampled_from(sorted({0, min(1, n - 1), (n - 1) // 2}))) for n in full for _ in range(2)]
+    # At least one pixel is left.
+    assume(cuts[0] + cuts[1] < full[0] and cuts[2] + cuts[3] < full[1])
     batch, channels, filters = (draw(st.sampled_from(CORNER_COUNTS)) for _ in range(3))
     geometry = Geometry(
         batch, channels, size, kernel, stride, Padding(*cuts), dilation, filters, output_padding=extra, is_corner=True
