@@ -97,6 +97,7 @@ test-full: build $(if $(PARITY),parity)
 	MINIDL_PARITY=$(PARITY) MINIDL_EXAMPLES=20000 $(RUN) -m pytest -q tests/nn/test_random_networks.py \
 	  tests/test_kernels_corners.py
 	MINIDL_PARITY=$(PARITY) MINIDL_EXAMPLES=3000 $(RUN) -m pytest -q tests/test_geometries.py
+	MINIDL_EXAMPLES=3000 $(RUN) -m pytest -q -m slow tests/test_tampering.py
 
 test-slow:
 	MINIDL_PARITY=$(PARITY) $(RUN) -m pytest -q -m slow tests
