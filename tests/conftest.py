@@ -21,6 +21,15 @@ def torch() -> Any:
     return parity.import_torch()
 
 
+@pytest.fixture(scope="session")
+def peer() -> Any:
+    """PyTorch, or None if it is not there and need not be."""
+    try:
+        return parity.import_torch()
+    except pytest.skip.Exception:
+        return None
+
+
 @pytest.fixture
 def threads_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Share out even the smallest work among threads; restores their number afterwards."""

@@ -43,15 +43,6 @@ examples: Counter[str] = Counter()
 kinds: Counter[str] = Counter()
 
 
-@pytest.fixture(scope="module")
-def peer() -> Any:
-    """PyTorch, or None if it is not there and need not be."""
-    try:
-        return parity.import_torch()
-    except pytest.skip.Exception:
-        return None
-
-
 def value_and_gradients(function: Callable[..., Any], arrays: Sequence[Array | None], start: Array) -> list[Array]:
     """The value, and the gradients of all that is given, from the upstream gradient `start`."""
     tensors = [None if a is None else minidl.tensor(a, requires_grad=True) for a in arrays]

@@ -5,13 +5,10 @@ Plans are kept from call to call; each order of calls runs in a process of its o
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from bits import bits
+from fresh_process import printed_by
 
 import minidl
 import minidl.functional as F
@@ -57,13 +54,7 @@ def run(order: str) -> list[str]:
 
 def digests_of(order: str) -> list[str]:
     program = f"import test_precision_history as t; print(*t.run({order!r}))"
-    folders = [os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
-    result = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=300
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout.split()
+    return printed_by(program).split()
 
 
 @pytest.fixture(scope="module")

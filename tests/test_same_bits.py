@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from bits import bits
+from fresh_process import printed_by
 
 import minidl
 import minidl.functional as F
@@ -106,13 +104,7 @@ def test_two_python_threads_at_once(alone: str, threads_everywhere: None) -> Non
 @pytest.mark.parametrize("threads", [1, 3])
 def test_fresh_processes(alone: str, threads: int) -> None:
     program = f"import minidl; minidl.set_num_threads({threads}); import test_same_bits as t; print(t.train())"
-    folders = [os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
-    result = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=300
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.strip() == alone
+    assert printed_by(program) == alone
 
 
 def conv_gradients(size: tuple[int, int, int, int], filters: int) -> str:

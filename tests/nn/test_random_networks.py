@@ -35,15 +35,6 @@ WORSE, LEAST = 16, 3e-6
 NEAR_A_JUMP = 3e-5
 
 
-@pytest.fixture(scope="module")
-def peer() -> Any:
-    """PyTorch, or None if it is not there and need not be."""
-    try:
-        return parity.import_torch()
-    except pytest.skip.Exception:
-        return None
-
-
 class Case:
     """A network with parameters, a batch and an upstream gradient; all in float64, some of it without gradients."""
 
