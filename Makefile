@@ -72,7 +72,7 @@ lenet: build
 	@$(RUN) examples/lenet.py $(LENET)
 
 # Tests that take about half of the time. Those that count what was met count what their own file met.
-HALF := test_ops.py $(notdir $(wildcard tests/test_parity_*.py))
+HALF := test_ops.py $(notdir $(wildcard tests/test_parity_*.py tests/test_kernels_*.py))
 # What no kernel takes part in, or none that other tests don't call too.
 ANY_ISA := data examples testing test_benchmarks.py test_docs.py test_gradcheck_cases.py test_plot.py
 test: build $(if $(PARITY),parity)

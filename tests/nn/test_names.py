@@ -185,6 +185,7 @@ class TestInPlace:
             nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Dense(None, 5), nn.ReLU()
         )
         x = minidl.ones(16, 1, 8, 8)
+        model(x)  # The first call, which sizes the last layer, runs layer by layer: other bits.
         plain = model(x)
         for layer in model:
             if isinstance(layer, nn.ReLU):
