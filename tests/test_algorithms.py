@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import by_algorithm
 import numpy as np
 import pytest
 from parity import assert_close
@@ -16,7 +18,9 @@ from minidl import kernels, nn, reference
 from minidl.checkpoint import load_checkpoint, save_checkpoint
 from minidl.errors import ArgumentError, CheckpointError, ShapeError
 from minidl.geometry import sliding_window, transposed_window
-from minidl.kernels import choice, timing
+from minidl.kernels import REGISTRY
+from minidl.kernels.conv import autotune
+from minidl.kernels.conv import select as selection
 
 DIRECTIONS = ("forward", "input", "weight")
 
@@ -29,10 +33,11 @@ def settings_as_before() -> Iterator[None]:
 
 
 def chosen(direction: str, shape: tuple[int, ...], weight: tuple[int, ...], groups: int = 1, itemsize: int = 4) -> str:
+    """The name, of Winograd's tiles, or the family of what "auto" takes."""
     window = sliding_window("conv2d", shape[2:], weight[2:], 1, weight[2] // 2)
-    return choice.chosen(
-        direction, "auto", shape[0], shape[1], weight[0], groups, window, itemsize, minidl.get_precision()
-    )
+    sizes = shape[0], shape[1], weight[0], window
+    entry = by_algorithm.chosen(direction, *sizes, f"f{itemsize}", groups, minidl.get_precision())
+    return entry.name if entry.family == "winograd" else entry.family
 
 
 def test_the_model_knows_the_plain_cases() -> None:
@@ -80,7 +85,13 @@ def test_calls_that_are_known_follow_the_settings(monkeypatch: pytest.MonkeyPatc
     minidl.set_precision("default")
     assert np.array_equal(F.conv2d(x, weight).data, first[0])
     asked = []
-    monkeypatch.setattr("minidl.kernels.conv.measured", lambda *how: asked.append(how[0]) or "im2col")
+    measured_plan = selection.measured_plan
+
+    def noting(problem: Any, plan_for: Any) -> Any:
+        asked.append(problem.direction)
+        return measured_plan(problem, plan_for)
+
+    monkeypatch.setattr(selection, "measured_plan", noting)
     minidl.benchmark_algorithms(True)
     weight.requires_grad = x.requires_grad = True
     F.conv2d(x, weight).sum().backward()
@@ -112,14 +123,15 @@ def test_gradients_follow_the_setting_of_their_convolution() -> None:
 
 def test_transformed_weights_have_a_budget() -> None:
     window = sliding_window("conv2d", (8, 8), (3, 3))
-    assert choice.refusal("winograd_4x4", 512, 512, 1, window, 4) is None
-    refused = choice.refusal("winograd_4x4", 1024, 1024, 1, window, 4)
+    assert kernels.refusal("winograd_4x4", 512, 512, 1, window, 4) is None
+    refused = kernels.refusal("winograd_4x4", 1024, 1024, 1, window, 4)
     assert refused is not None
     assert "budget" in refused
-    assert choice.chosen("forward", "winograd", 1, 512, 512, 1, window, 8, "default") == "winograd_2x2"
+    tiles = by_algorithm.chosen("forward", 1, 512, 512, window, "float64", algorithm="winograd")
+    assert tiles.name == "winograd_2x2"
     window = sliding_window("conv2d", (8, 8), (5, 5))
-    assert choice.refusal("winograd_2x2", 512, 512, 1, window, 4) is None
-    refused = choice.refusal("winograd_2x2", 512, 1024, 1, window, 4)
+    assert kernels.refusal("winograd_2x2", 512, 512, 1, window, 4) is None
+    refused = kernels.refusal("winograd_2x2", 512, 1024, 1, window, 4)
     assert refused == "the transformed weights of 512 channels and 1024 filters exceed their budget"
 
 
@@ -176,7 +188,7 @@ def test_precision_decides_on_tiles_along_rows() -> None:
     def allowed(C: int, F: int, size: int, rows: int = 5) -> list[bool]:
         window = sliding_window("conv2d", (size, size), (rows, 5), 1, (rows // 2, 2))
         how = C, F, window, minidl.get_precision()
-        return [choice.within_precision("winograd_rows", direction, *how) for direction in DIRECTIONS]
+        return [by_algorithm.is_precise("winograd_rows", direction, *how) for direction in DIRECTIONS]
 
     assert allowed(1, 6, 28) == allowed(6, 16, 14) == allowed(3, 16, 64) == [True, True, True]
     # Too few terms forward, too few weights for so small an image, too many terms back.
@@ -191,40 +203,52 @@ def test_precision_decides_on_tiles_along_rows() -> None:
 
 
 @pytest.fixture
-def met(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The directions that one algorithm, the test's parameter, computes or is made for, in their order."""
+def met(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The names of the entries that compute something, and the directions, in their order."""
     found: list[str] = []
-    directions = getattr(kernels.conv, request.param)
-    for direction, original in list(directions.items()):
+    for name, entry in REGISTRY.items():
 
-        def noting(*args: Any, original: Any = original, direction: str = direction, **kwargs: Any) -> Any:
-            found.append(direction)
-            return original(*args, **kwargs)
+        def noting(problem: Any, entry: Any = entry) -> Any:
+            plan = entry.plan(problem)
 
-        monkeypatch.setitem(directions, direction, noting)
-    known = minidl.functional.conv._known
-    kernels.conv._computing.cache_clear()
-    known.clear()
+            def compute(*arrays: Any) -> Any:
+                found.append(f"{problem.direction} by {entry.name}")
+                return plan(*arrays)
+
+            return compute
+
+        monkeypatch.setitem(REGISTRY, name, replace(entry, plan=noting))
+    plans = minidl.functional.conv._plans
+    selection._planned.cache_clear()
+    plans.clear()
     yield found
-    kernels.conv._computing.cache_clear()
-    known.clear()
+    selection._planned.cache_clear()
+    plans.clear()
 
 
-@pytest.mark.parametrize("met", ["DIRECT"], indirect=True)
-def test_the_algorithm_asked_for_computes_all_three_directions(met: list[str]) -> None:
-    x, weight = minidl.ones(2, 40, 5, 5, requires_grad=True), minidl.ones(40, 40, 1, 1, requires_grad=True)
-    F.conv2d(x, weight, algorithm="direct").sum().backward()
-    assert met == ["forward", "input", "weight"]
+@pytest.mark.parametrize("name", REGISTRY)
+def test_the_algorithm_asked_for_computes_all_directions_that_it_can(name: str, met: list[str]) -> None:
+    groups, size = 40 if name == "depthwise" else 1, 5
+    kernel = {"winograd_4x4": 3, "winograd_2x2": 3, "winograd_rows": 5}.get(name, 1)
+    x = minidl.ones(2, 40, size, size, requires_grad=True)
+    weight = minidl.ones(40, 40 // groups, kernel, kernel, requires_grad=True)
+    F.conv2d(x, weight, groups=groups, algorithm=name).sum().backward()
+    window = sliding_window("conv2d", (size, size), (kernel, kernel))
+    for direction in DIRECTIONS:
+        problem = by_algorithm.problem_of(direction, 2, 40, 40, window, groups=groups)
+        computes = REGISTRY[name].why_unsupported(problem) is None
+        assert (f"{direction} by {name}" in met) == computes
+    # A direction that it does not compute is its family's.
+    assert {note.split()[0] for note in met} == set(DIRECTIONS)
 
 
-@pytest.mark.parametrize("met", ["_DEPTHWISE"], indirect=True)
 def test_depthwise_is_recognised_in_all_three_directions(met: list[str]) -> None:
     x, weight = minidl.ones(4, 32, 12, 12, requires_grad=True), minidl.ones(32, 1, 3, 3, requires_grad=True)
     F.conv2d(x, weight, groups=32).sum().backward()
-    assert met == ["forward", "input", "weight"]
+    assert met == [f"{direction} by depthwise" for direction in DIRECTIONS]
     # Where the gradients are recorded, they are operations of their own.
     minidl.grad(F.conv2d(x, weight, groups=32).sum(), [x, weight], create_graph=True)
-    assert met == ["forward", "input", "weight"] * 2
+    assert met == [f"{direction} by depthwise" for direction in DIRECTIONS] * 2
 
 
 @pytest.mark.parametrize("padding", [1, (1, 1), "same", minidl.Padding(1, 1, 1, 1)])
@@ -237,21 +261,25 @@ def test_a_layer_takes_the_way_of_the_function(monkeypatch: pytest.MonkeyPatch, 
     assert np.array_equal(F.conv2d(x, layer.weight, layer.bias, (1, 1), padding, (1, 1)), expected)
 
 
-@pytest.mark.parametrize("algorithm", choice.COMPUTING)
+@pytest.mark.parametrize("algorithm", kernels.ALGORITHMS[1:])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_pixel_that_is_not_finite_stays_in_its_image(algorithm: str, bad: float) -> None:
     generator = np.random.default_rng(0)
-    size = (5, 5) if algorithm == "winograd_rows" else (3, 3)
-    x, weight = generator.normal(size=(3, 16, 30, 30)), generator.normal(size=(24, 16, *size))
+    rows, groups = {"winograd_rows": 5, "implicit_gemm_pointwise": 1}.get(algorithm, 3), 1
+    if algorithm == "depthwise":
+        groups = 16
+    size, filters = (rows, rows), 24 if groups == 1 else 16
+    x, weight = generator.normal(size=(3, 16, 30, 30)), generator.normal(size=(filters, 16 // groups, *size))
     x[1, 3, 15, 15] = bad
     with np.errstate(invalid="ignore"):
-        spoilt = ~np.isfinite(F.conv2d(x, weight, padding=size[0] // 2, algorithm=algorithm).numpy())
+        y = F.conv2d(x, weight, padding=size[0] // 2, groups=groups, algorithm=algorithm)
+    spoilt = ~np.isfinite(y.numpy())
     seeing = np.zeros_like(spoilt)
     reach = size[0] // 2
-    seeing[1, :, 15 - reach : 16 + reach, 15 - reach : 16 + reach] = True
+    seeing[1, 3 if groups > 1 else slice(None), 15 - reach : 16 + reach, 15 - reach : 16 + reach] = True
     assert spoilt[seeing].all()
     assert not spoilt[[0, 2]].any()
-    if algorithm in ("im2col", "direct", "implicit_gemm"):
+    if algorithm in ("im2col", "depthwise") or algorithm.startswith(("direct", "implicit_gemm")):
         assert np.array_equal(spoilt, seeing)
         assert algorithm != "im2col" or spoilt.sum() == 216
     if algorithm == "winograd_4x4":
@@ -264,7 +292,7 @@ def test_choices_by_the_clock_are_remembered_and_saved(tmp_path: Path, monkeypat
     expected = model(x).data
     minidl.benchmark_algorithms(True)
     # The clock says that the last algorithm is fastest.
-    monkeypatch.setattr(timing, "_seconds", lambda run, name: (run(name), -choice.COMPUTING.index(name))[1])
+    by_algorithm.let_the_last_be_fastest(monkeypatch)
     y = model(x)
     assert [name for _, name in kernels.remembered_algorithms()] == ["fft"]
     assert np.abs(y.data - expected).max() < 1e-5
@@ -277,7 +305,7 @@ def test_choices_by_the_clock_are_remembered_and_saved(tmp_path: Path, monkeypat
     minidl.benchmark_algorithms(False)
     assert kernels.remembered_algorithms() == []
     minidl.benchmark_algorithms(True)
-    monkeypatch.setattr(timing, "_seconds", lambda run, name: pytest.fail("measured again"))
+    monkeypatch.setattr(autotune, "_seconds", lambda plan, arrays: pytest.fail("measured again"))
     load_checkpoint(path, model=model, optimizer=optimizer)
     assert kernels.remembered_algorithms() == before
     model(x).sum().backward()
@@ -299,13 +327,13 @@ def test_the_clock_measures_every_algorithm_that_applies() -> None:
     minidl.benchmark_algorithms(True)
     x, weight = minidl.ones(1, 18, 7, 7, requires_grad=True), minidl.ones(17, 18, 3, 3, requires_grad=True)
     F.conv2d(x, weight).sum().backward()
-    assert {name for _, name in kernels.remembered_algorithms()} <= set(choice.COMPUTING)
+    assert {name for _, name in kernels.remembered_algorithms()} <= set(REGISTRY)
     assert [key[0] for key, _ in kernels.remembered_algorithms()] == ["forward", "input", "weight"]
 
 
 def test_what_was_measured_is_for_one_convolution_on_so_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     minidl.benchmark_algorithms(True)
-    monkeypatch.setattr(timing, "_seconds", lambda run, name: -choice.COMPUTING.index(name))
+    by_algorithm.let_the_last_be_fastest(monkeypatch)
     before = minidl.get_num_threads()
 
     def number(dtype: str = "float32", groups: int = 1, **kwargs: int) -> int:
@@ -356,7 +384,7 @@ def test_every_algorithm_sees_what_a_transposed_convolution_s_windows_see(seed: 
         ("conv2d", (x, weight, None)), ("conv2d_input_gradient", (grad, weight)), ("conv2d_weight_gradient", (x, grad)),
     ):  # fmt: skip
         expected = getattr(reference, function)(*arrays, window, 1)
-        for algorithm in choice.COMPUTING:
-            if choice.refusal(algorithm, C, filters, 1, window, 8) is None:
+        for algorithm in kernels.ALGORITHMS[1:]:
+            if kernels.refusal(algorithm, C, filters, 1, window, 8) is None:
                 found = getattr(kernels, function)(*arrays, window, 1, algorithm)
                 assert_close(found, expected, 1e-12, f"{function} {algorithm} {window}")

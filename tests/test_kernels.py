@@ -119,7 +119,7 @@ def test_large_convolutions_equal_the_reference(name: str, dtype: str) -> None:
 def plan(name: str, itemsize: int = 8) -> Any:
     x_shape, w_shape, options, groups = LARGE[name]
     window = sliding_window("conv2d", x_shape[2:], w_shape[2:], **options)  # type: ignore[arg-type]
-    return kernels.im2col.conv_plan(x_shape[0], x_shape[1], w_shape[0], groups, window, itemsize), window, w_shape
+    return kernels.conv.im2col.conv_plan(x_shape[0], x_shape[1], w_shape[0], groups, window, itemsize), window, w_shape
 
 
 def test_large_convolutions_meet_every_way_of_cutting() -> None:

@@ -12,8 +12,8 @@ from parity import assert_close
 import minidl
 from minidl.errors import ShapeError
 from minidl.geometry import Padding, Window, sliding_window, transposed_window
-from minidl.kernels import depthwise
-from minidl.kernels.depthwise import depthwise2d, depthwise2d_input_gradient, depthwise2d_weight_gradient
+from minidl.kernels.conv import depthwise
+from minidl.kernels.conv.depthwise import depthwise2d, depthwise2d_input_gradient, depthwise2d_weight_gradient
 from minidl.reference import conv as reference
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}

@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_algorithm import chosen, problem_of
 from parity import assert_close
 
 import minidl
-from minidl import _ext, kernels, reference
+from minidl import _ext, reference
 from minidl.errors import ShapeError
 from minidl.geometry import Padding, Window, sliding_window
-from minidl.kernels.filter_lanes import filter_plan
+from minidl.kernels.conv.correlation import forward_plan, weight_plan
+from minidl.kernels.conv.filter_lanes import filter_plan
+from minidl.kernels.conv.registry import REGISTRY
 from minidl.memory import workspace
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
@@ -20,22 +23,11 @@ every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 ROWS, LANES, _ = _ext.implicit_gemm.tile_sizes(4)
 
 
-@pytest.fixture(autouse=True, params=["positions", "pointwise", "filters"])
-def in_lanes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """All cuts, whichever would take less time: positions without and with the one for 1x1 kernels, filters or taps."""
-
-    def lanes_are_filters(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> bool:
-        return request.param == "filters" and direction != "input" and min(N, C, F) > 0
-
-    monkeypatch.setattr(kernels.implicit_gemm, "lanes_are_filters", lanes_are_filters)
-    monkeypatch.setattr(kernels.implicit_gemm, "taps_are_rows", lambda *how: request.param == "filters")
-    if request.param != "pointwise":
-        monkeypatch.setattr(kernels.implicit_gemm, "is_pointwise", lambda window, itemsize: False)
-    return str(request.param)
-
-
 class Case:
     """Random arrays around one window, and what the loops make of them."""
+
+    # Forward, for the input's gradient and for the weight's, where they compute it.
+    cuts = ("positions", "positions", "positions")
 
     def __init__(self, N: int, C: int, F: int, window: Window, dtype: str, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
@@ -57,11 +49,26 @@ class Case:
         return [self.product_of(i) for i in range(3)]
 
     def product_of(self, direction: int) -> np.ndarray:
-        if direction == 0:
-            return kernels.implicit_gemm_conv2d(self.x, self.weight, self.bias, self.window)
-        if direction == 1:
-            return kernels.implicit_gemm_input_gradient(self.grad, self.weight, self.window)
-        return kernels.implicit_gemm_weight_gradient(self.x, self.grad, self.window)
+        return self.run(direction, self.bias)
+
+    def run(self, direction: int, bias: np.ndarray | None) -> np.ndarray:
+        arrays = [(self.x, self.weight, bias), (self.grad, self.weight), (self.x, self.grad)][direction]
+        name = ("forward", "input", "weight")[direction]
+        (N, C), F = self.x.shape[:2], len(self.weight)
+        problem = problem_of(name, N, C, F, self.window, self.x.dtype)
+        for cut in (self.cuts[direction], "positions"):
+            entry = REGISTRY[f"implicit_gemm_{cut}"]
+            if entry.why_unsupported(problem) is None:
+                break
+        return entry.plan(problem)(*arrays)
+
+
+@pytest.fixture(autouse=True, params=[
+    ("positions",) * 3, ("pointwise",) * 3, ("filters", "taps", "filters"),
+], ids=["positions", "pointwise", "filters"])  # fmt: skip
+def cuts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All cuts, whichever would take less time."""
+    monkeypatch.setattr(Case, "cuts", request.param)
 
 
 def random_case(seed: int, dtype: str) -> Case:
@@ -139,7 +146,7 @@ def test_rows_that_a_stride_splits(columns: int, stride: int, width: int, dtype:
     """Wide kernels read what was split, narrow ones the images themselves; vectors of both reach to a row's end."""
     around = Padding(0, 1, columns // 2, columns)
     window = sliding_window("test", (5, width), (2, columns), (1, stride), around, (1, 2 if columns == 2 else 1))
-    splits = kernels.implicit_gemm._forward_plan(2, 3, 9, window, 4).split > 0
+    splits = forward_plan(2, 3, 9, window, 4).split > 0
     assert splits == (2 * columns * window.positions >= 2 * 5 * width)
     case = Case(2, 3, 9, window, dtype)
     minidl.set_num_threads(1)
@@ -167,7 +174,7 @@ def test_one_tap_whose_split_rows_are_as_long_as_positions_are_many(dtype: str) 
 @pytest.mark.parametrize("stride", [2, 3])
 def test_pixels_that_no_window_saw_have_no_gradient(stride: int) -> None:
     case = Case(3, 4, 5, sliding_window("test", (11, 8), 1, stride), "float64")
-    got = kernels.implicit_gemm_input_gradient(case.grad, case.weight, case.window)
+    got = case.product_of(1)
     seen = np.zeros((11, 8), bool)
     seen[::stride, ::stride] = True
     assert not got[:, :, ~seen].any()
@@ -203,16 +210,16 @@ def test_gradients_of_large_images(kernel: int, N: int, F: int, dtype: str, thre
 
 def test_the_cuts_there_are() -> None:
     """If the plans change, the sizes above must follow."""
-    plan = kernels.implicit_gemm._weight_plan
+    plan = weight_plan
     chunks = [plan(N, C, F, sliding_window("test", size, k), 4, 1).sums[0]
               for N, C, F, size, k in ((40, 3, 2 * ROWS, (9, 9), 3), (3, 600, 700, (3, 3), 1))]  # fmt: skip
     assert chunks[0] > 1 == chunks[1]
     blocks, most, rows, columns, _ = plan(3, 600, 700, sliding_window("test", (3, 3), 1), 4, 1).cut
     assert rows * columns > 1
     assert blocks * most >= 27
-    forward = kernels.implicit_gemm._forward_plan(3, 1100, 19, sliding_window("test", (5, 7), 1), 4)
+    forward = forward_plan(3, 1100, 19, sliding_window("test", (5, 7), 1), 4)
     assert forward.result[8] < 1100
-    forward = kernels.implicit_gemm._forward_plan(1, 8, 256, sliding_window("test", (5, 7), 1), 4)
+    forward = forward_plan(1, 8, 256, sliding_window("test", (5, 7), 1), 4)
     assert forward.result[9] > 1
 
 
@@ -220,7 +227,7 @@ def test_few_parts_can_be_shared_by_two() -> None:
     """Twenty-five vectors of positions are nine panels."""
     window = sliding_window("test", (5, 5 * LANES // 3), 1, 1, 0)
     for F, parts in ((32 * ROWS, [2, 9]), (ROWS, [1, 9])):
-        assert kernels.implicit_gemm._forward_plan(1, 512, F, window, 4).result[-2:].tolist() == parts
+        assert forward_plan(1, 512, F, window, 4).result[-2:].tolist() == parts
 
 
 @every_dtype
@@ -252,7 +259,7 @@ def test_any_memory_layout() -> None:
 
 def test_no_bias() -> None:
     case = Case(2, 3, 2 * ROWS + 1, sliding_window("test", (5, 6), 3, 1, 1), "float64")
-    without = kernels.implicit_gemm_conv2d(case.x, case.weight, None, case.window)
+    without = case.run(0, None)
     assert_close(without + case.bias[:, None, None], case.product()[0], 1e-14)
 
 
@@ -271,7 +278,7 @@ def test_what_is_not_finite_stays_where_it_was_seen() -> None:
     """Lanes that fill up a vector are no part of the result."""
     case = Case(2, 3, 4, sliding_window("test", (5, 6), 3, 1, 1), "float32")
     case.x[0, 1, 0, 0] = np.inf
-    got = kernels.implicit_gemm_conv2d(case.x, case.weight, case.bias, case.window)
+    got = case.product_of(0)
     assert np.isfinite(got[1]).all()
     assert not np.isfinite(got[0, :, :2, :2]).any()
     assert np.isfinite(got[0, :, 2:]).all()
@@ -305,12 +312,13 @@ def test_panels_of_filters(F: int, size: tuple[int, int], around: int, dtype: st
     check(Case(2, 3, F, sliding_window("test", size, 3, 2, around), dtype))
 
 
-def test_what_is_in_lanes_depends_on_shapes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_in_lanes_depends_on_shapes_alone() -> None:
     """Large kernels and few channels have filters in the lanes; one tap has positions."""
-    monkeypatch.undo()
     stem, pointwise = sliding_window("test", (224, 224), 7, 2, 3), sliding_window("test", (28, 28), 1)
-    lanes_are_filters = kernels.implicit_gemm.lanes_are_filters
-    assert lanes_are_filters("forward", 8, 3, 64, stem, 4)
-    assert lanes_are_filters("weight", 8, 3, 64, stem, 4)
-    assert not lanes_are_filters("input", 8, 3, 64, stem, 4)
-    assert not lanes_are_filters("forward", 8, 512, 512, pointwise, 4)
+    for window, channels, filters, expected in (
+        (stem, 3, 64, {"forward": "filters", "weight": "filters"}),
+        (pointwise, 512, 512, {"forward": "pointwise", "input": "pointwise"}),
+    ):
+        for direction, cut in expected.items():
+            entry = chosen(direction, 8, channels, filters, window, algorithm="implicit_gemm")
+            assert entry.name == f"implicit_gemm_{cut}"

@@ -9,7 +9,7 @@ from parity import assert_close
 import minidl
 from minidl import _ext
 from minidl.geometry import Padding, sliding_window, transposed_window
-from minidl.kernels.pointwise import is_pointwise, pointwise_product
+from minidl.kernels.conv.pointwise import is_pointwise, pointwise_product
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_algorithm import all_directions, forward, input_gradient, is_precise, weight_gradient
 from parity import assert_close
 
 import minidl
 from minidl import kernels, reference
 from minidl.errors import ShapeError
 from minidl.geometry import Padding, Window, sliding_window
-from minidl.kernels import choice, row_winograd
+from minidl.kernels.conv import row_winograd
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
 DIRECTIONS = ("forward", "input", "weight")
@@ -40,11 +41,16 @@ class Case:
             reference.conv2d_weight_gradient(x, grad, self.window, 1),
         ]
 
-    def by_rows(self, module: Any = kernels) -> list[np.ndarray]:
+    def by_rows(self) -> list[np.ndarray]:
+        """By the kernels."""
+        return all_directions("winograd_rows", self.x, self.weight, self.bias, self.grad, self.window)
+
+    def twin(self) -> list[np.ndarray]:
+        """By the same method in NumPy."""
         return [
-            module.row_winograd_conv2d(self.x, self.weight, self.bias, self.window),
-            module.row_winograd_input_gradient(self.grad, self.weight, self.window),
-            module.row_winograd_weight_gradient(self.x, self.grad, self.window),
+            reference.row_winograd_conv2d(self.x, self.weight, self.bias, self.window),
+            reference.row_winograd_input_gradient(self.grad, self.weight, self.window),
+            reference.row_winograd_weight_gradient(self.x, self.grad, self.window),
         ]
 
 
@@ -269,12 +275,12 @@ def test_the_transforms_of_4_outputs_are_the_matrices(point: int, dtype: str) ->
     x = (SCALES * one_row(pixels, "float64")).astype(dtype)
     for tap in range(5):
         weight = one_row(np.eye(5)[tap], dtype)
-        found = kernels.row_winograd_conv2d(x, weight, None, ONE_TILE)
+        found = forward("winograd_rows", x, weight, None, ONE_TILE)
         expected = SCALES * one_row(A[point] * G[point, tap] * value, "float64")
         np.testing.assert_allclose(found, expected, 4 * np.finfo(dtype).eps, 0)
     for output in range(4):
         grad = np.repeat(one_row(np.eye(4)[output], dtype), 17, 0)
-        found = kernels.row_winograd_weight_gradient(x, grad, ONE_TILE)
+        found = weight_gradient("winograd_rows", x, grad, ONE_TILE)
         expected = SCALES.sum() * one_row(A[point, output] * G[point] * value, "float64")
         np.testing.assert_allclose(found, expected, 4 * np.finfo(dtype).eps, 0)
 
@@ -295,7 +301,7 @@ def test_the_transforms_of_2_outputs_are_the_matrices(point: int, dtype: str) ->
         products = np.round((G @ taps) * (A @ gradients), 12)
         assert np.flatnonzero(products).tolist() == [point]
         grad = (SCALES * one_row(gradients, "float64")).astype(dtype)
-        found = kernels.row_winograd_input_gradient(grad, one_row(taps, dtype), OF_2_OUTPUTS)
+        found = input_gradient("winograd_rows", grad, one_row(taps, dtype), OF_2_OUTPUTS)
         expected = SCALES * one_row(BT[point] * ((G @ taps) * (A @ gradients))[point], "float64")
         np.testing.assert_allclose(found, expected, 8 * np.finfo(dtype).eps, 1e-14)
 
@@ -303,12 +309,12 @@ def test_the_transforms_of_2_outputs_are_the_matrices(point: int, dtype: str) ->
 @pytest.mark.parametrize("seed", range(20))
 def test_the_twin(seed: int) -> None:
     case = random_case(seed, "float64", 4)
-    for got, expected in zip(case.by_rows(reference), case.loops(), strict=True):
+    for got, expected in zip(case.twin(), case.loops(), strict=True):
         assert_close(got, expected, 1e-12, scale=1.0)
 
 
 def test_the_twin_keeps_the_dtype() -> None:
-    for got in Case(2, 2, 3, ONE_TILE, "float32", 1).by_rows(reference):
+    for got in Case(2, 2, 3, ONE_TILE, "float32", 1).twin():
         assert got.dtype == np.float32
 
 
@@ -332,9 +338,7 @@ def test_rounding_stays_within_4_times_im2col_s_where_it_is_chosen(
     channels: int, filters: int, height: int, width: int, rows: int, padding: int
 ) -> None:
     window = sliding_window("test", (height, width), (rows, 5), 1, (min(padding, rows // 2), padding))
-    accepted = [
-        d for d in DIRECTIONS if choice.within_precision("winograd_rows", d, channels, filters, window, "default")
-    ]
+    accepted = [d for d in DIRECTIONS if is_precise("winograd_rows", d, channels, filters, window)]
     for N in (16, 64) if height < 64 else (16,):
         off = {(d, name): 0.0 for d in accepted for name in ("im2col", "winograd_rows")}
         # So many draws that a few numbers of theirs do not decide.
@@ -359,6 +363,6 @@ def test_lenet_s_layers_are_within_precision() -> None:
     for channels, filters, size, padding in ((1, 6, 28, 2), (6, 16, 14, 0)):
         window = sliding_window("test", (size, size), 5, 1, padding)
         for direction in ("forward", "weight"):
-            assert choice.by_rows(direction, channels, filters, window, "default")
-            assert choice.within_precision("winograd_rows", direction, channels, filters, window, "default")
-    assert choice.by_rows("input", 6, 16, sliding_window("test", (14, 14), 5, 1, 0), "default")
+            assert kernels.by_rows(direction, channels, filters, window, "default")
+            assert is_precise("winograd_rows", direction, channels, filters, window)
+    assert kernels.by_rows("input", 6, 16, sliding_window("test", (14, 14), 5, 1, 0), "default")

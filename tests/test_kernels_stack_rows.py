@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_algorithm import refused
 from op_cases.stack import Layer, stages_of
 from parity import assert_close
 
@@ -15,7 +16,6 @@ import minidl
 from minidl import kernels, nn, reference
 from minidl.geometry import Padding, Window, sliding_window
 from minidl.kernels import Stage, stack
-from minidl.kernels.row_winograd import row_winograd_applies
 
 TOLERANCE = {"float32": 3e-5, "float64": 1e-12}
 DIRECTIONS = ("forward", "input", "weight")
@@ -48,7 +48,7 @@ def by(monkeypatch: pytest.MonkeyPatch) -> Any:
         allowed = dict(zip(DIRECTIONS, method, strict=True))
 
         def by_rows(direction: str, C: int, F: int, window: Window, precision: str) -> bool:
-            return allowed[direction] and row_winograd_applies(window, 1)
+            return allowed[direction] and refused("winograd_rows", C, F, window) is None
 
         monkeypatch.setattr(stack, "by_rows", by_rows)
 

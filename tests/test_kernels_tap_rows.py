@@ -11,7 +11,7 @@ from parity import assert_close
 import minidl
 from minidl import _ext, reference
 from minidl.geometry import Padding, Window, sliding_window
-from minidl.kernels.tap_rows import _plan, tap_rows_input_gradient
+from minidl.kernels.conv.tap_rows import _plan, tap_rows_input_gradient
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -79,7 +79,7 @@ def test_several_blocks_of_filters(dtype: str) -> None:
 def test_bands_overlap(stride: int, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bands of a row each, so that a pixel gets something from as many as the kernel is high."""
     window = sliding_window("test", (40, 30), (7, 3), stride, 1)
-    monkeypatch.setattr("minidl.kernels.tap_rows._BAND_BYTES", 1)
+    monkeypatch.setattr("minidl.kernels.conv.tap_rows._BAND_BYTES", 1)
     _plan.cache_clear()
     assert _plan(1, 2, 6, window, np.dtype(dtype).itemsize).bands[0] == window.output_size[0]
     check(1, 2, 6, window, dtype)

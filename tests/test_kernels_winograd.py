@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_algorithm import forward, weight_gradient
 from parity import assert_close
 from winograd_cases import Case, check, check_bits, check_layouts, check_rounding, every_dtype
 
@@ -14,7 +15,7 @@ import minidl
 from minidl import _ext, kernels, reference
 from minidl.errors import ShapeError
 from minidl.geometry import Padding, sliding_window
-from minidl.kernels.winograd import WeightPlan, weight_plan
+from minidl.kernels.conv.winograd import WeightPlan, weight_plan
 
 # m x m outputs of r x r taps.
 every_tile = pytest.mark.parametrize(("m", "r"), [(2, 3), (4, 3), (2, 5)])
@@ -69,10 +70,10 @@ def test_an_odd_strip_is_shared_by_two_items(rows: int, N: int, m: int, r: int) 
 @every_dtype
 def test_tiles_in_several_chunks(dtype: str, m: int, r: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The weight gradient holds only so many tiles at a time."""
-    monkeypatch.setattr("minidl.kernels.winograd._TILES_BYTES", 1)
-    monkeypatch.setattr("minidl.kernels.winograd._MOST_TILES_BYTES", 1)
+    monkeypatch.setattr("minidl.kernels.conv.winograd._TILES_BYTES", 1)
+    monkeypatch.setattr("minidl.kernels.conv.winograd._MOST_TILES_BYTES", 1)
     case = Case(5, 18, 20, sliding_window("test", (25, 27), r, 1, 1), dtype)
-    monkeypatch.setattr("minidl.kernels.winograd.weight_plan", weight_plan.__wrapped__)
+    monkeypatch.setattr("minidl.kernels.conv.winograd.weight_plan", weight_plan.__wrapped__)
     assert plan_of(case, m).chunks > 1
     check(case, m)
 
@@ -87,7 +88,7 @@ def test_the_sum_over_many_tiles_keeps_its_error(filters: int) -> None:
     x, grad = (rng.normal(size=(4, channels, 224, 224)).astype(np.float32) for channels in (64, filters))
     exact = kernels.conv2d_weight_gradient(x.astype(np.float64), grad.astype(np.float64), window, 1, "im2col")
     plain = kernels.conv2d_weight_gradient(x, grad, window, 1, "im2col")
-    got = kernels.winograd_weight_gradient(x, grad, window, 4)
+    got = weight_gradient("winograd_4x4", x, grad, window)
     assert np.mean((got - exact) ** 2) ** 0.5 <= 4 * np.mean((plain - exact) ** 2) ** 0.5
 
 
@@ -109,7 +110,7 @@ def test_sums_of_5_taps_by_levels() -> None:
 def plan_of(case: Case, m: int) -> WeightPlan:
     """How the weight's gradient is cut."""
     (F, C, r, _), itemsize = case.weight.shape, case.x.dtype.itemsize
-    return kernels.winograd.weight_plan(len(case.x), C, F, case.window.output_size, m, r, itemsize)
+    return kernels.conv.winograd.weight_plan(len(case.x), C, F, case.window.output_size, m, r, itemsize)
 
 
 @pytest.mark.parametrize("m", [2, 4])
@@ -142,7 +143,7 @@ def test_any_memory_layout(m: int, r: int) -> None:
 @every_tile
 def test_no_bias(m: int, r: int) -> None:
     case = Case(2, 3, 20, sliding_window("test", (5, 6), r, 1, 1), "float64")
-    got = kernels.winograd_conv2d(case.x, case.weight, None, case.window, m)
+    got = forward(f"winograd_{m}x{m}", case.x, case.weight, None, case.window)
     assert_close(got, reference.conv2d(case.x, case.weight, None, case.window, 1), 1e-13)
 
 
@@ -180,7 +181,7 @@ def test_rounding_stays_within_4_times_im2col_s(m: int, r: int) -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_the_twin(seed: int, m: int, r: int) -> None:
     case = random_case(seed, "float64", r, 5)
-    for got, expected in zip(case.winograd(m, reference), case.loops(), strict=True):
+    for got, expected in zip(case.twin(m), case.loops(), strict=True):
         assert_close(got, expected, 1e-12)
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from by_algorithm import chosen, forward, is_precise, problem_of, refused
 from parity import assert_close
 from winograd_cases import Case, check, check_bits, check_layouts, check_rounding, every_dtype
 
 import minidl
 import minidl.functional as F
-from minidl import kernels, reference
+from minidl import reference
 from minidl.errors import ArgumentError, ShapeError
 from minidl.geometry import Padding, sliding_window
-from minidl.kernels import choice
-from minidl.kernels.winograd import phases_of, weight_plan, winograd_applies
+from minidl.kernels.conv.registry import REGISTRY
+from minidl.kernels.conv.winograd import phases_of, weight_plan
 from minidl.testing import gradcheck
 
 DIRECTIONS = ("forward", "input", "weight")
@@ -114,7 +115,7 @@ def test_any_memory_layout(m: int, r: int) -> None:
 def test_no_bias_and_an_empty_batch(m: int, r: int) -> None:
     window = sliding_window("test", (25, 26), 3 * r, 3, 1)
     case = Case(2, 3, 20, window, "float64")
-    got = kernels.winograd_conv2d(case.x, case.weight, None, window, m)
+    got = forward(f"winograd_{m}x{m}", case.x, case.weight, None, window)
     assert_close(got, reference.conv2d(case.x, case.weight, None, window, 1), 1e-13)
     case = Case(0, 3, 20, window, "float32")
     check(case, m)
@@ -137,14 +138,14 @@ def test_rounding_stays_within_4_times_im2col_s(kernel: int, stride: int, C: int
     size = 14 * stride + kernel
     case = Case(4, C, 64, sliding_window("test", (size, size), kernel, stride, stride // 2), "float32")
     for direction in DIRECTIONS:
-        assert choice.within_precision("winograd_4x4", direction, C, 64, case.window, "default")
+        assert is_precise("winograd_4x4", direction, C, 64, case.window)
     check_rounding(case, 4)
 
 
 def test_precision_decides_on_phases() -> None:
     def allowed(C: int, filters: int, kernel: int, stride: int, size: int, precision: str = "default") -> list[bool]:
         window = sliding_window("conv2d", (size, size), kernel, stride)
-        return [choice.within_precision("winograd_4x4", way, C, filters, window, precision) for way in DIRECTIONS]
+        return [is_precise("winograd_4x4", way, C, filters, window, precision) for way in DIRECTIONS]
 
     assert allowed(3, 96, 11, 4, 227) == [True, True, True]
     assert allowed(1, 64, 5, 2, 64) == [False, False, True]
@@ -160,26 +161,24 @@ def test_auto_takes_it_for_large_kernels_and_strides() -> None:
     for N, size in ((8, 227), (1, 227), (8, 224)):
         window = sliding_window("conv2d", (size, size), 11, 4, 2 if size == 224 else 0)
         for direction in DIRECTIONS:
-            assert choice.chosen(direction, "auto", N, 3, 96, 1, window, 4, "default") == "winograd_4x4"
+            assert chosen(direction, N, 3, 96, window).name == "winograd_4x4"
     # Few images of small pictures are not worth the transforms of so many weights.
     window = sliding_window("conv2d", (28, 28), 5, 2, 2)
-    assert choice.chosen("weight", "auto", 1, 64, 64, 1, window, 4, "default") != "winograd_4x4"
+    assert chosen("weight", 1, 64, 64, window).name != "winograd_4x4"
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_the_model_counts_phases(direction: str) -> None:
     """As the channels that they are, and what it takes to gather them."""
     strided, plain = sliding_window("conv2d", (227, 227), 11, 4), sliding_window("conv2d", (57, 57), 3)
-    ratio = choice.cost("winograd_4x4", direction, 8, 3, 96, 1, strided, 4) / choice.cost(
-        "winograd_4x4", direction, 8, 48, 96, 1, plain, 4
-    )
-    assert 1 < ratio < 1.3
+    cost = REGISTRY["winograd_4x4"].cost
+    assert 1 < cost(problem_of(direction, 8, 3, 96, strided)) / cost(problem_of(direction, 8, 48, 96, plain)) < 1.3
 
 
 def test_the_budget_counts_phases() -> None:
-    window, dtype = sliding_window("conv2d", (50, 50), 11, 4), np.dtype(np.float32)
-    assert winograd_applies(window, 1, 28, 900, 4, dtype)
-    assert not winograd_applies(window, 1, 32, 1100, 4, dtype)
+    window = sliding_window("conv2d", (50, 50), 11, 4)
+    assert refused("winograd_4x4", 28, 900, window) is None
+    assert refused("winograd_4x4", 32, 1100, window) is not None
     with pytest.raises(ArgumentError, match="the transformed weights of 32 channels and 1100 filters exceed"):
         F.conv2d(minidl.ones(1, 32, 12, 12), minidl.ones(1100, 32, 11, 11), stride=4, algorithm="winograd_4x4")
 
@@ -206,5 +205,5 @@ def test_kernels_of_other_phases_are_refused(kernel: int | tuple[int, int], stri
 @pytest.mark.parametrize("seed", range(12))
 def test_the_twin(seed: int, m: int, r: int) -> None:
     case = random_case(seed, "float64", r, 4)
-    for got, expected in zip(case.winograd(m, reference), case.loops(), strict=True):
+    for got, expected in zip(case.twin(m), case.loops(), strict=True):
         assert_close(got, expected, 1e-12)

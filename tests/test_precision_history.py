@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from bits import bits
+from by_algorithm import let_the_last_be_fastest
 from fresh_process import printed_by
 
 import minidl
@@ -80,9 +81,7 @@ def test_a_precision_makes_a_difference(fresh: dict[str, list[str]]) -> None:
 
 def test_by_the_clock_each_precision_has_its_own_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     x, weight = minidl.ones(4, 32, 9, 9, requires_grad=True), minidl.ones(32, 32, 3, 3)
-    monkeypatch.setattr(
-        minidl.kernels.timing, "_seconds", lambda go, name: -minidl.kernels.choice.COMPUTING.index(name)
-    )
+    let_the_last_be_fastest(monkeypatch)
     minidl.benchmark_algorithms(True)
     try:
         found = {}

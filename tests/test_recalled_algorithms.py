@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_algorithm import problem_of
 
 import minidl
 import minidl.functional as F
@@ -15,7 +16,7 @@ from minidl import _ext, kernels
 from minidl.checkpoint import load_checkpoint, save_checkpoint
 from minidl.errors import ArgumentError, CheckpointError
 from minidl.geometry import sliding_window, transposed_window
-from minidl.kernels import choice, timing
+from minidl.kernels.conv import autotune
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +46,7 @@ CONVOLUTIONS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("name", [*choice.ALGORITHMS, "nonsense", ""])
+@pytest.mark.parametrize("name", [*kernels.ALGORITHMS, "nonsense", ""])
 def test_a_hostile_checkpoint_of_each_algorithm(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is named for convolutions that it can and can't compute; "winograd_4x4" for 1 x 1 corrupted the heap."""
     entries, expected = [], {}
@@ -54,7 +55,10 @@ def test_a_hostile_checkpoint_of_each_algorithm(name: str, tmp_path: Path, monke
         window = sliding_window("test", x[2:], weight[2:], **{k: v for k, v in options.items() if k != "groups"})
         for direction in ("forward", "input", "weight"):
             entries.append([key(direction, x, weight, window, groups), name])
-            applies = name in choice.COMPUTING and choice.refusal(name, x[1], weight[0], groups, window, 4) is None
+            problem = problem_of(direction, x[0], x[1], weight[0], window, groups=groups)
+            applies = name in kernels.ALGORITHMS[1:] and any(
+                entry.why_unsupported(problem) is None for entry in kernels.entries(name)
+            )
             expected[tuple(entries[-1][0])] = applies
     path, p = tmp_path / "run", minidl.nn.Parameter([1.0])
     monkeypatch.setattr("minidl.checkpoint.remembered_algorithms", lambda: entries)
@@ -63,7 +67,7 @@ def test_a_hostile_checkpoint_of_each_algorithm(name: str, tmp_path: Path, monke
     taken = {tuple(k): chosen for k, chosen in kernels.remembered_algorithms()}
     assert taken == {k: name for k, applies in expected.items() if applies}
     # What runs is what applies, whatever was recalled: also if all of it had been.
-    timing._Timing.recalled = {tuple(k): chosen for k, chosen in entries}
+    autotune._Timing.recalled = {tuple(k): chosen for k, chosen in entries}
     random = np.random.default_rng(0)
     for x, weight, options in CONVOLUTIONS:
         minidl.benchmark_algorithms(True)
@@ -73,18 +77,24 @@ def test_a_hostile_checkpoint_of_each_algorithm(name: str, tmp_path: Path, monke
         y.sum().backward()
         exact = F.conv2d(a.detach(), b.detach(), algorithm="im2col", **options)
         assert np.abs(y.data - exact.data).max() < 1e-3
-    for k, chosen in timing._Timing.found.items():
-        assert chosen in choice.COMPUTING and (chosen != name or expected.get(k, True))
+    for k, chosen in autotune._Timing.found.items():
+        assert chosen in kernels.ALGORITHMS[1:] and (chosen != name or expected.get(k, True))
 
 
 def test_what_was_recalled_is_judged_by_what_it_is_used_with() -> None:
     """Without a kernel, since with a wrong choice it would crash."""
     window = sliding_window("test", (6, 6), (1, 1))
-    timing._Timing.recalled[tuple(key("forward", (1, 4, 6, 6), (4, 4, 1, 1), window))] = "winograd_4x4"
+    autotune._Timing.recalled[tuple(key("forward", (1, 4, 6, 6), (4, 4, 1, 1), window))] = "winograd_4x4"
     tried: list[str] = []
-    name = timing.measured("forward", 1, 4, 4, 1, window, 4, "default", tried.append)
-    assert name in tried and all(choice.refusal(name, 4, 4, 1, window, 4) is None for name in tried)
-    assert timing._Timing.recalled == {}
+
+    def plan_for(problem: kernels.ConvProblem, name: str) -> Any:
+        tried.append(name)
+        return lambda *arrays: None
+
+    problem = problem_of("forward", 1, 4, 4, window)
+    autotune.measured_plan(problem, plan_for)()
+    assert tried and all(kernels.REGISTRY[name].why_unsupported(problem) is None for name in tried)
+    assert autotune._Timing.recalled == {}
 
 
 def test_a_choice_that_is_less_exact_than_asked_for_is_not_taken() -> None:
@@ -93,7 +103,7 @@ def test_a_choice_that_is_less_exact_than_asked_for_is_not_taken() -> None:
     at = tuple(key("input", x.shape, weight.shape, window))
     kernels.recall_algorithms([[list(at), "winograd_4x4"]])
     kernels.conv2d_input_gradient(np.ones((2, 4, 12, 12), np.float32), weight, window, 1)
-    assert timing._Timing.found[at] != "winograd_4x4"
+    assert autotune._Timing.found[at] != "winograd_4x4"
 
 
 GOOD = key("forward", (2, 3, 9, 8), (4, 3, 3, 3), sliding_window("test", (9, 8), (3, 3)))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bits import bits
+from by_algorithm import problem_of
 
 import minidl
 import minidl.functional as F
@@ -144,8 +145,9 @@ class TestBlas:
 
     def test_one_inside_and_as_before_outside(self, blas: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         seen: list = []
-        for table in (kernels.linear._matmul, kernels.im2col._conv_forward, kernels.im2col._conv_input_gradient,
-                      kernels.im2col._conv_weight_gradient):  # fmt: skip
+        im2col = kernels.conv.im2col
+        for table in (kernels.linear._matmul, im2col._conv_forward, im2col._conv_input_gradient,
+                      im2col._conv_weight_gradient):  # fmt: skip
             kernel = table[np.dtype("f4")]
 
             def spy(*args: Any, kernel: Any = kernel) -> Any:
@@ -299,32 +301,35 @@ class TestWorkspace:
 
     @pytest.mark.parametrize("direction", ["forward", "input", "weight"])
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
-    @pytest.mark.parametrize("algorithm", ["direct", "row_winograd"])
+    @pytest.mark.parametrize("algorithm", ["direct_bands", "direct_blocks", "winograd_rows"])
     def test_few_channels_lease_what_their_plan_says(
         self, algorithm: str, dtype: str, direction: str, threads_everywhere: None
     ) -> None:
         """At most 8 MiB a thread, the weights in another order, and sums of their gradient."""
-        module, before = getattr(kernels, algorithm), minidl.get_num_threads()
+        before = minidl.get_num_threads()
+        plan_of = {
+            "direct_bands": kernels.conv.direct.bands_plan, "direct_blocks": kernels.conv.direct.blocks_plan,
+            "winograd_rows": kernels.conv.row_winograd.row_plan,
+        }[algorithm]  # fmt: skip
         minidl.set_num_threads(2)
         for (N, C, H, W), filters, kernel in self.LAYERS:
-            if algorithm == "row_winograd":
+            if algorithm == "winograd_rows":
                 kernel = 5
                 if C > 64:
                     continue
             window = sliding_window("test", (H, W), kernel, 1, kernel // 2)
             x, weight = np.ones((N, C, H, W), dtype), np.ones((filters, C, kernel, kernel), dtype)
             grad = np.ones((N, filters, *window.output_size), dtype)
-            name, given = {
-                "forward": ("conv2d", (x, weight, None)), "input": ("input_gradient", (grad, weight)),
-                "weight": ("weight_gradient", (x, grad)),
-            }[direction]  # fmt: skip
+            given = {"forward": (x, weight, None), "input": (grad, weight), "weight": (x, grad)}[direction]
+            problem = problem_of(direction, N, C, filters, window, dtype)
+            if kernels.REGISTRY[algorithm].why_unsupported(problem) is not None:
+                continue
+            compute = kernels.REGISTRY[algorithm].plan(problem)
             minidl.empty_cache()
-            result = getattr(module, f"{algorithm}_{name}")(*given, window)
+            result = compute(*given)
             # Blocks that died: all but the result, each up to a quarter larger than what was asked for.
             leased = memory.held_bytes()
-            plan = getattr(module, {"direct": "direct_plan", "row_winograd": "row_plan"}[algorithm])(
-                direction, N, C, filters, window, x.itemsize
-            )
+            plan = plan_of(direction, N, C, filters, window, x.itemsize)
             sum_of_weights = weight.size if direction == "weight" else 0
             assert (plan.scratch - sum_of_weights) * x.itemsize <= memory.WORKSPACE_PER_THREAD, (N, C, H, W)
             packed = getattr(plan, "transformed", weight.size) if direction != "weight" else 0

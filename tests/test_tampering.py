@@ -275,7 +275,7 @@ def ones(*shape: int) -> Array:
 
 
 WINDOW, POOL = sliding_window("test", (6, 6), 3, 1, 1), sliding_window("test", (6, 6), 2, 2)
-DEPTHWISE = kernels.depthwise
+DEPTHWISE, IM2COL = kernels.conv.depthwise, kernels.conv.im2col
 # A function, its arrays, what else it takes, and the axes of arrays (array, axis) whose sizes are its own to find.
 Call = tuple[Callable[..., Any], tuple[Array, ...], tuple[Any, ...], set[tuple[int, int]]]
 CALLS: dict[str, Call] = {
@@ -299,21 +299,24 @@ CALLS: dict[str, Call] = {
         DEPTHWISE.depthwise2d_weight_gradient, (ones(2, 3, 6, 6), ones(2, 3, 6, 6)), (WINDOW,), {(0, 1), (1, 1)},
     ),
     "im2col": (
-        kernels.im2col_conv2d, (ones(2, 3, 6, 6), ones(4, 3, 3, 3), ones(4)), (WINDOW, 1), {(0, 0)},
+        IM2COL.im2col_conv2d, (ones(2, 3, 6, 6), ones(4, 3, 3, 3), ones(4)), (WINDOW, 1), {(0, 0)},
     ),
     "im2col input": (
-        kernels.im2col_input_gradient, (ones(2, 4, 6, 6), ones(4, 3, 3, 3)), (WINDOW, 1), {(0, 0), (1, 1)},
+        IM2COL.im2col_input_gradient, (ones(2, 4, 6, 6), ones(4, 3, 3, 3)), (WINDOW, 1), {(0, 0), (1, 1)},
     ),
     "im2col weight": (
-        kernels.im2col_weight_gradient, (ones(2, 3, 6, 6), ones(2, 4, 6, 6)), (WINDOW, 1), {(0, 1), (1, 1)},
+        IM2COL.im2col_weight_gradient, (ones(2, 3, 6, 6), ones(2, 4, 6, 6)), (WINDOW, 1), {(0, 1), (1, 1)},
     ),
 }  # fmt: skip
-for name in ("implicit_gemm", "direct", "winograd"):
-    computing = kernels.Computing(name, ones(2, 3, 6, 6), ones(4, 3, 3, 3), WINDOW, 1, "default")
+for name in (
+    "implicit_gemm", "implicit_gemm_filters", "implicit_gemm_taps", "direct_bands", "direct_blocks", "winograd_2x2",
+    "winograd_4x4",
+):  # fmt: skip
+    plans = kernels.conv_plans(2, 3, 4, 1, WINDOW, np.dtype(np.float32), name)
     CALLS |= {
-        f"{name} forward": (computing.forward, (ones(2, 3, 6, 6), ones(4, 3, 3, 3), ones(4)), (), set()),
-        f"{name} input": (computing.input_gradient, (ones(2, 4, 6, 6), ones(4, 3, 3, 3)), (), set()),
-        f"{name} weight": (computing.weight_gradient, (ones(2, 3, 6, 6), ones(2, 4, 6, 6)), (), set()),
+        f"{name} forward": (plans.forward, (ones(2, 3, 6, 6), ones(4, 3, 3, 3), ones(4)), (), set()),
+        f"{name} input": (plans.input_gradient, (ones(2, 4, 6, 6), ones(4, 3, 3, 3)), (), set()),
+        f"{name} weight": (plans.weight_gradient, (ones(2, 3, 6, 6), ones(2, 4, 6, 6)), (), set()),
     }
 
 

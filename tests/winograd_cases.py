@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_algorithm import all_directions
 from parity import assert_close
 
 import minidl
@@ -44,11 +45,16 @@ class Case:
             kernels.conv2d_weight_gradient(x, grad, self.window, 1, "im2col"),
         ]
 
-    def winograd(self, m: int, module: Any = kernels) -> list[np.ndarray]:
+    def winograd(self, m: int) -> list[np.ndarray]:
+        """By the kernels."""
+        return all_directions(f"winograd_{m}x{m}", self.x, self.weight, self.bias, self.grad, self.window)
+
+    def twin(self, m: int) -> list[np.ndarray]:
+        """By the same method in NumPy."""
         return [
-            module.winograd_conv2d(self.x, self.weight, self.bias, self.window, m),
-            module.winograd_input_gradient(self.grad, self.weight, self.window, m),
-            module.winograd_weight_gradient(self.x, self.grad, self.window, m),
+            reference.winograd_conv2d(self.x, self.weight, self.bias, self.window, m),
+            reference.winograd_input_gradient(self.grad, self.weight, self.window, m),
+            reference.winograd_weight_gradient(self.x, self.grad, self.window, m),
         ]
 
 

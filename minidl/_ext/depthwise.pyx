@@ -58,7 +58,7 @@ def vector_bytes():
 
 
 cdef Geometry read(const Py_ssize_t[::1] plan) noexcept nogil:
-    """What `minidl.kernels.depthwise` has packed, which the columns of the taps follow."""
+    """What `minidl.kernels.conv.depthwise` has packed, which the columns of the taps follow."""
     cdef Geometry g
     g.height, g.width, g.top, g.left, g.gap_height, g.gap_width = plan[0], plan[1], plan[2], plan[3], plan[4], plan[5]
     g.columns, g.split, g.part, g.pitch, g.plane_step, g.planes = plan[6], plan[7], plan[8], plan[9], plan[10], plan[11]

@@ -2,7 +2,7 @@
 
 It packs the weights, or turns the gradients of the outputs, in place of the columns that all taps see, which are far
 more where kernels are large and channels few. Images with padding are copied by bands of rows with zeros around; others
-are not copied at all. The caller (`minidl.kernels.filter_lanes`) has checked every shape; nothing is empty.
+are not copied at all. The caller (`minidl.kernels.conv.filter_lanes`) has checked every shape; nothing is empty.
 
 Letters: N samples, C channels, F filters, K = C*KH*KW, P positions of an image; a panel is up to four vectors of
 filters.

@@ -6,7 +6,7 @@ plane of their own, and the positions' rows are as far apart as the planes', wit
 saw from neighbouring positions is in one piece, whatever the stride. At the end, bands are added where they overlap,
 and remainders merged to rows of pixels.
 
-The caller (`minidl.kernels.tap_rows`) has checked every shape; nothing is empty. Letters: N samples, C channels, F
+The caller (`minidl.kernels.conv.tap_rows`) has checked every shape; nothing is empty. Letters: N samples, C channels, F
 filters, R rows of the product.
 """
 

@@ -35,18 +35,20 @@ def image_batch(op: str, input: Any, spatial: int = 2) -> tuple[Any, bool]:
     return Reshape((*lead, *(1,) * (2 - spatial), *shape[-spatial:]))(x), is_batch
 
 
+def restored(result: Any, is_batch: bool, spatial: int = 2) -> Any:
+    """A batch of images (N, C, H, W), or each of a tuple of them, as `image_batch` found its input."""
+    if is_batch and spatial == 2:
+        return result
+    if isinstance(result, tuple):
+        return tuple([restored(y, is_batch, spatial) for y in result])
+    shape = result.data.shape
+    return Reshape((*shape[0 if is_batch else 1 : 2], *shape[4 - spatial :]))(result)
+
+
 def per_image(op: str, input: Any, compute: Callable[[Any], Any], spatial: int = 2) -> Any:
     """Run `compute` on a batch of images (N, C, H, W), whether `input` is a batch or one image, of 2 dimensions or 1.
 
     `compute` gives one such batch, or a tuple of them; they come back as `input` came.
     """
     x, is_batch = image_batch(op, input, spatial)
-    result = compute(x)
-    if is_batch and spatial == 2:
-        return result
-
-    def restored(y: Any) -> Any:
-        shape = y.data.shape
-        return Reshape((*shape[0 if is_batch else 1 : 2], *shape[4 - spatial :]))(y)
-
-    return tuple(map(restored, result)) if isinstance(result, tuple) else restored(result)
+    return restored(compute(x), is_batch, spatial)

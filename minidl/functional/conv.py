@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minidl.autograd import TensorBase
 from minidl.errors import ArgumentError, ShapeError
-from minidl.functional._images import per_image
-from minidl.geometry import IntOrPair, Padding, Window, sliding_window, transposed_window
-from minidl.kernels import ALGORITHMS, Computing, refusal
+from minidl.functional._images import image_batch, restored
+from minidl.geometry import IntOrPair, Padding, sliding_window, transposed_window
+from minidl.kernels import ALGORITHMS, ConvPlans, conv_plans, is_measuring, refusal
 from minidl.ops._common import as_tensor, check_choice, check_same_dtype
 from minidl.ops.conv import Conv2d, ConvInputGradient
 from minidl.ops.shapes import Reshape
@@ -100,8 +99,9 @@ def conv2d(
         Input and output channels are split into this many groups, each convolved by itself.
     algorithm : str
         How this convolution and its gradients are computed: "im2col", "implicit_gemm", "direct", "winograd",
-        "winograd_2x2", "winograd_4x4", "winograd_rows" or "fft". "auto" takes what a model of their costs says is
-        fastest for these shapes, this dtype and this processor. docs/convolution.md says what each applies to.
+        "winograd_2x2", "winograd_4x4", "winograd_rows", "fft", or a member of "implicit_gemm" or "direct". "auto" takes
+        what a model of their costs says is fastest for these shapes, this dtype and this processor.
+        docs/convolution.md says what each applies to.
 
     Returns
     -------
@@ -140,10 +140,10 @@ def conv2d(
               [1., 1.],
               [1., 1.]]]])
     """
-    key = _call(input, weight, bias, stride, padding, dilation, groups, algorithm)
-    known = _known.get(key)
-    if known is not None:
-        return Conv2d(known[0], groups, algorithm, known[1].precision, known[1])(input, weight, bias)
+    key = _key("conv2d", input, weight, bias, groups, algorithm, padding, stride, dilation)
+    plans = _plans.get(key)
+    if plans is not None:
+        return Conv2d(plans)(input, weight, bias)
     return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups, algorithm, key)
 
 
@@ -207,8 +207,12 @@ def conv_transpose2d(
     tensor([[[1., 1., 2., 2.],
              [0., 3., 0., 6.]]])
     """
+    key = _key("conv_transpose2d", input, weight, bias, groups, "auto", padding, stride, output_padding, dilation)
+    plans = _plans.get(key)
+    if plans is not None:
+        return ConvInputGradient(plans)(input, weight, bias)
     return _convolve_transposed(
-        "conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation
+        "conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation, key
     )
 
 
@@ -257,12 +261,12 @@ def conv_transpose1d(
     )
 
 
-# The windows of calls that have passed all checks, and what computes them, by all that these depend on.
-_known: dict[tuple[Any, ...] | None, tuple[Window, Computing]] = {}
-_MOST_KNOWN = 4096
+# Plans of calls that have passed all checks, by all that these and the plans depend on.
+_plans: dict[tuple[Any, ...] | None, ConvPlans] = {}
+_MOST_PLANS = 4096
 
 
-def _of_two_axes(value: Any) -> tuple[int, int] | None:
+def _as_pair(value: Any) -> tuple[int, int] | None:
     """A setting that is an int or a pair of ints and nothing like them, as a pair."""
     if type(value) is int:
         return value, value
@@ -271,26 +275,26 @@ def _of_two_axes(value: Any) -> tuple[int, int] | None:
     return None
 
 
-def _of_four_sides(value: Any) -> Any:
+def _as_padding(value: Any) -> Any:
     """The same for padding, which may be a word or four ints as well."""
     if type(value) is str or (type(value) is Padding and all([type(side) is int for side in value])):
         return value
-    return _of_two_axes(value)
+    return _as_pair(value)
 
 
-def _call(
-    input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any, algorithm: Any
+def _key(
+    op: str, input: Any, weight: Any, bias: Any, groups: Any, algorithm: Any, padding: Any, *settings: Any
 ) -> tuple[Any, ...] | None:
-    """All that conv2d's checks and its algorithm depend on; None unless it is batches, tensors and ints alone.
+    """All that a call's checks and its plans depend on; None unless it is batches, tensors and ints alone.
 
     An int and a pair of it, as layers have them, are the same call. A key can't tell True and 1.0 from 1, which the
     checks do.
     """
-    step, distance, around = _of_two_axes(stride), _of_two_axes(dilation), _of_four_sides(padding)
+    sides = _as_padding(padding)
+    pairs = [_as_pair(setting) for setting in settings]
     if (
-        step is None
-        or distance is None
-        or around is None
+        sides is None
+        or None in pairs
         or type(groups) is not int
         or not (isinstance(input, TensorBase) and isinstance(weight, TensorBase))
         or not (bias is None or isinstance(bias, TensorBase))
@@ -301,7 +305,18 @@ def _call(
     biases = None if bias is None else (bias._data.shape, bias._data.dtype)
     if len(x.shape) != 4:
         return None
-    return x.shape, x.dtype, w.shape, w.dtype, biases, step, around, distance, groups, algorithm, get_precision()
+    return (
+        op, x.shape, x.dtype, w.shape, w.dtype, biases, sides, *pairs, groups, algorithm, get_precision(),
+        is_measuring(),
+    )  # fmt: skip
+
+
+def _remember(key: tuple[Any, ...] | None, plans: ConvPlans) -> ConvPlans:
+    if key is not None:
+        if len(_plans) >= _MOST_PLANS:
+            _plans.clear()
+        _plans[key] = plans
+    return plans
 
 
 def _convolve(
@@ -309,45 +324,44 @@ def _convolve(
     algorithm: str = "auto", key: tuple[Any, ...] | None = None,
 ) -> Any:  # fmt: skip
     """Convolution in `spatial` dimensions, 1 or 2, remembered by its key if it has one."""
-
-    def compute(x: Any, w: Any, b: Any) -> Any:
-        size, kernel = x.data.shape[4 - spatial :], w.data.shape[4 - spatial :]
-        window = sliding_window(op, size, kernel, stride, padding, dilation)
-        if not isinstance(algorithm, str) or algorithm != "auto":
-            check_choice(op, "algorithm", algorithm, ALGORITHMS)
-            reason = refusal(algorithm, x.data.shape[1], w.data.shape[0], groups, window, w.data.dtype.itemsize)
-            if reason is not None:
-                raise ArgumentError(f"{op}: algorithm {algorithm!r} does not apply: {reason}")
-        precision = get_precision()
-        computing = Computing(algorithm, x.data, w.data, window, groups, precision)
-        if key is not None:
-            if len(_known) >= _MOST_KNOWN:
-                _known.clear()
-            _known[key] = window, computing
-        return Conv2d(window, groups, algorithm, precision, computing)(x, w, b)
-
-    return _with_filters(op, spatial, input, weight, bias, groups, False, compute)
+    x, w, b, is_batch = _checked(op, spatial, input, weight, bias, groups, False)
+    (N, C, *size), (F, _, *kernel), dtype = x.data.shape, w.data.shape, x.data.dtype
+    window = sliding_window(op, size[2 - spatial :], kernel[2 - spatial :], stride, padding, dilation)
+    if not isinstance(algorithm, str) or algorithm != "auto":
+        check_choice(op, "algorithm", algorithm, ALGORITHMS)
+        reason = refusal(algorithm, C, F, groups, window, dtype.itemsize)
+        if reason is not None:
+            raise ArgumentError(f"{op}: algorithm {algorithm!r} does not apply: {reason}")
+    plans = _remember(key, conv_plans(N, C, F, groups, window, dtype, algorithm))
+    return restored(Conv2d(plans)(x, w, b), is_batch, spatial)
 
 
 def _convolve_transposed(
     op: str, spatial: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any,
-    groups: int, dilation: Any,
+    groups: int, dilation: Any, key: tuple[Any, ...] | None = None,
 ) -> Any:  # fmt: skip
-    """Transposed convolution in `spatial` dimensions, 1 or 2."""
+    """Transposed convolution in `spatial` dimensions, 1 or 2: the input's gradient of one from F to C channels."""
+    x, w, b, is_batch = _checked(op, spatial, input, weight, bias, groups, True)
+    (N, F, *size), (_, C, *kernel), dtype = x.data.shape, w.data.shape, x.data.dtype
+    size, kernel = size[2 - spatial :], kernel[2 - spatial :]
+    window = transposed_window(op, size, kernel, stride, padding, output_padding, dilation)
+    plans = _remember(key, conv_plans(N, C * groups, F, groups, window, dtype))
+    return restored(ConvInputGradient(plans)(x, w, b), is_batch, spatial)
 
-    def compute(x: Any, w: Any, b: Any) -> Any:
-        size, kernel = x.data.shape[4 - spatial :], w.data.shape[4 - spatial :]
-        window = transposed_window(op, size, kernel, stride, padding, output_padding, dilation)
-        return ConvInputGradient(window, groups)(x, w, b)
 
-    return _with_filters(op, spatial, input, weight, bias, groups, True, compute)
+class _Operands(NamedTuple):
+    """Images (N, C, H, W), filters and bias in two dimensions, and whether the images came as a batch."""
+
+    images: Any
+    filters: Any
+    bias: Any
+    is_batch: bool
 
 
-def _with_filters(
-    op: str, spatial: int, input: Any, weight: Any, bias: Any, groups: int, is_transposed: bool,
-    compute: Callable[[Any, Any, Any], Any],
-) -> Any:  # fmt: skip
-    """Check all that convolutions have in common, and run `compute` on images, filters and bias in two dimensions."""
+def _checked(
+    op: str, spatial: int, input: Any, weight: Any, bias: Any, groups: int, is_transposed: bool
+) -> _Operands:  # fmt: skip
+    """Check all that convolutions have in common."""
     x, w = as_tensor(op, "input", input), as_tensor(op, "weight", weight)
     b = None if bias is None else as_tensor(op, "bias", bias)
     filters = w.data.shape
@@ -358,24 +372,21 @@ def _with_filters(
         )
     if isinstance(groups, bool) or not isinstance(groups, int | np.integer) or groups < 1:
         raise ArgumentError(f"{op}: groups must be an int of at least 1, got {groups!r}")
-
-    def checked(images: Any) -> Any:
-        check_same_dtype(op, input=x, weight=w, bias=b)
-        shape, axis = x.data.shape, x.data.ndim - spatial - 1
-        # A filter's axis that the input's channels are counted along, and how often.
-        along, times = (0, 1) if is_transposed else (1, groups)
-        if shape[axis] != filters[along] * times:
-            in_groups = f" in each of {groups} groups" if times != 1 else ""
-            raise ShapeError(
-                f"{op}: input has {shape[axis]} channels (axis {axis} of {shape}), weight expects "
-                f"{filters[along]}{in_groups} (axis {along} of {filters})"
-            )
-        if filters[0] % groups:
-            what = "input channels" if is_transposed else "filters"
-            raise ShapeError(f"{op}: {filters[0]} {what} (axis 0 of weight) can't be split into {groups} groups")
-        channels = filters[1] * groups if is_transposed else filters[0]
-        if b is not None and b.data.shape != (channels,):
-            raise ShapeError(f"{op}: bias must have shape ({channels},), one a filter, got {b.data.shape}")
-        return compute(images, w if spatial == 2 else Reshape((*filters[:2], 1, filters[2]))(w), b)
-
-    return per_image(op, x, checked, spatial)
+    images, is_batch = image_batch(op, x, spatial)
+    check_same_dtype(op, input=x, weight=w, bias=b)
+    shape, axis = x.data.shape, x.data.ndim - spatial - 1
+    # A filter's axis that the input's channels are counted along, and how often.
+    along, times = (0, 1) if is_transposed else (1, groups)
+    if shape[axis] != filters[along] * times:
+        in_groups = f" in each of {groups} groups" if times != 1 else ""
+        raise ShapeError(
+            f"{op}: input has {shape[axis]} channels (axis {axis} of {shape}), weight expects "
+            f"{filters[along]}{in_groups} (axis {along} of {filters})"
+        )
+    if filters[0] % groups:
+        what = "input channels" if is_transposed else "filters"
+        raise ShapeError(f"{op}: {filters[0]} {what} (axis 0 of weight) can't be split into {groups} groups")
+    channels = filters[1] * groups if is_transposed else filters[0]
+    if b is not None and b.data.shape != (channels,):
+        raise ShapeError(f"{op}: bias must have shape ({channels},), one a filter, got {b.data.shape}")
+    return _Operands(images, w if spatial == 2 else Reshape((*filters[:2], 1, filters[2]))(w), b, is_batch)

@@ -7,24 +7,15 @@ arrays. How work is cut depends on shapes alone, so that results do not depend o
 from __future__ import annotations
 
 from minidl import _ext
-from minidl.kernels.choice import *
 from minidl.kernels.conv import *
 from minidl.kernels.dense import *
-from minidl.kernels.depthwise import *
-from minidl.kernels.direct import *
 from minidl.kernels.elementwise import *
-from minidl.kernels.fft import *
-from minidl.kernels.im2col import *
-from minidl.kernels.implicit_gemm import *
 from minidl.kernels.linear import *
 from minidl.kernels.loss import *
 from minidl.kernels.norm import *
 from minidl.kernels.optim import *
 from minidl.kernels.pooling import *
-from minidl.kernels.row_winograd import *
 from minidl.kernels.stack import *
-from minidl.kernels.timing import *
-from minidl.kernels.winograd import *
 
 
 def instruction_set() -> str:

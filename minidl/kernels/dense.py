@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -11,12 +12,16 @@ from minidl.kernels._common import Array, all_contiguous, by_dtype, contiguous, 
 from minidl.memory import new_array
 from minidl.runtime import threads_for
 
-__all__ = ["ACTIVATIONS", "DensePlan", "dense_plan", "dense_stack", "dense_stack_gradients"]
+__all__ = ["ACTIVATIONS", "DensePlan", "dense_plan", "dense_stack", "dense_stack_gradients", "fused_layers"]
 
 # As the kernel numbers them.
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid")
 # Without BLAS's packing and calls, so much more work is over before a second thread has woken up.
 _PACE = 8
+# The kernel knows no more layers.
+_MOST_LAYERS = 16
+# Weights of a layer, at most, that stay in the L2 cache; of larger ones BLAS's packed products are ahead.
+_MOST_WEIGHTS = 2**17
 
 
 class DensePlan(NamedTuple):
@@ -32,6 +37,16 @@ class DensePlan(NamedTuple):
     size: int
     # As `threads_for` counts it, of a sample.
     work: int
+
+
+def fused_layers(sizes: Sequence[int]) -> int:
+    """How many of the first layers are faster as one operation; sizes are the input's, then every layer's."""
+    count = 0
+    for inputs, outputs in itertools.pairwise(sizes):
+        if count == _MOST_LAYERS or inputs * outputs > _MOST_WEIGHTS:
+            break
+        count += 1
+    return count
 
 
 @lru_cache(maxsize=256)

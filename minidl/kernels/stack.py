@@ -12,16 +12,33 @@ import numpy as np
 from minidl import _ext
 from minidl.geometry import Pair, Window
 from minidl.kernels._common import Array, all_contiguous, by_dtype, contiguous, gradient_layout
-from minidl.kernels.choice import by_rows
-from minidl.kernels.row_winograd import ROW_POINTS, row_scratch, rows_together
+from minidl.kernels.conv.direct import direct_cost, why_too_wide
+from minidl.kernels.conv.problem import DIRECTIONS, ConvProblem, Direction
+from minidl.kernels.conv.row_winograd import ROW_POINTS, WINOGRAD_ROWS, row_scratch, rows_together
 from minidl.memory import new_array
 from minidl.runtime import threads_for
 
-__all__ = ["LANES", "Stage", "StackPlan", "conv_stack", "conv_stack_gradients", "conv_stack_samples", "stack_plan"]
+__all__ = [
+    "LANES",
+    "Stage",
+    "StackPlan",
+    "by_rows",
+    "conv_stack",
+    "conv_stack_gradients",
+    "conv_stack_samples",
+    "fused_stages",
+    "stack_plan",
+]
 
 # Samples in a block.
 LANES = 16
 _MOST_FILTERS = 6
+# The kernel knows no more stages.
+_MOST_STAGES = 16
+# Channels or filters, whichever are fewer, beyond which tiles of channels and BLAS are ahead of lanes of samples.
+_MOST_CHANNELS = 16
+# What a block's images or outputs take, at most, to stay in the cache from stage to stage.
+_BLOCK_BYTES = 1024**2
 
 
 class Stage(NamedTuple):
@@ -64,10 +81,40 @@ class _Methods(NamedTuple):
     weight: bool
 
 
+def _why_unsupported(stage: Stage) -> str | None:
+    """Why the kernel takes no such stage, or None."""
+    return why_too_wide(stage.window)
+
+
+def _is_worthwhile(stage: Stage, itemsize: int) -> bool:
+    """Whether blocks of samples are expected to be faster than the layers one by one."""
+    (H, W), window = stage.window.input_size, stage.window
+    numbers = max(stage.channels * (H + 2) * (W + 2), stage.filters * window.positions)
+    return min(stage.channels, stage.filters) <= _MOST_CHANNELS and numbers * LANES * itemsize <= _BLOCK_BYTES
+
+
+def fused_stages(stages: Sequence[Stage], itemsize: int) -> int:
+    """How many of the first stages the kernel takes as one operation, and faster than one by one."""
+    count = 0
+    for stage in stages[:_MOST_STAGES]:
+        if _why_unsupported(stage) is not None or not _is_worthwhile(stage, itemsize):
+            break
+        count += 1
+    return count
+
+
+def by_rows(direction: Direction, C: int, F: int, window: Window, precision: str) -> bool:
+    """Whether blocks of samples side by side go by "winograd_rows", not by "direct"."""
+    problem = ConvProblem(direction, LANES, C, F, 1, window, np.dtype(np.float32), precision)
+    if WINOGRAD_ROWS.why_unsupported(problem) is not None or not WINOGRAD_ROWS.within_precision(problem):
+        return False
+    return WINOGRAD_ROWS.cost(problem) < direct_cost(problem)
+
+
 def stack_plan(stages: tuple[Stage, ...], precision: str) -> StackPlan:
     """Lay the stages out, for gradients with a precision."""
     methods = [
-        _Methods(*(by_rows(direction, C, F, window, precision) for direction in ("forward", "input", "weight")))
+        _Methods(*(by_rows(direction, C, F, window, precision) for direction in DIRECTIONS))
         for window, C, F, _, _ in stages
     ]
     return _laid_out(stages, tuple(methods), precision)

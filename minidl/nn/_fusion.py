@@ -16,7 +16,7 @@ from minidl.autograd import TensorBase
 from minidl.errors import MinidlError
 from minidl.geometry import pair, sliding_window
 from minidl.grad_mode import state
-from minidl.kernels import LANES, MOST_COLUMNS, StackPlan, Stage, dense_plan, stack_plan
+from minidl.kernels import LANES, StackPlan, Stage, dense_plan, fused_layers, fused_stages, stack_plan
 from minidl.nn._copying import structure_version
 from minidl.nn.activation import ReLU, Sigmoid, Tanh
 from minidl.nn.conv import Conv2d
@@ -27,13 +27,6 @@ from minidl.nn.shapes import Flatten
 from minidl.ops._common import as_tensor
 from minidl.ops.stack import ConvStack, DenseStack
 from minidl.runtime import get_precision
-
-# Beyond these, im2col and BLAS are ahead, or a block does not stay in the cache.
-_MOST_CHANNELS = 16
-_MOST_BYTES = 1024**2
-# A dense layer's weight stays in the L2 cache; so many layers the kernel takes.
-_MOST_WEIGHTS = 2**17
-_MOST_LAYERS = 16
 
 _ACTIVATIONS: dict[type, str] = {ReLU: "relu", Tanh: "tanh", Sigmoid: "sigmoid"}
 
@@ -113,7 +106,7 @@ class ConvRun(Run):
     def _plan(
         self, channels: int, size: tuple[int, int], itemsize: int, precision: str
     ) -> tuple[int, StackPlan | None]:
-        """As many stages as fit one behind the other and are worth it."""
+        """As many stages as fit one behind the other and are worth it; what pays is the kernels' business."""
         stages: list[Stage] = []
         for (_, shape, _), (arguments, relu, pool) in zip(self.layers, self._convolutions, strict=True):
             filters = shape[0]
@@ -124,19 +117,12 @@ class ConvRun(Run):
                 # The layers themselves say what is wrong.
                 break
             stage = Stage(window, channels, filters, relu, step)
-            in_block = max(channels * (size[0] + 2) * (size[1] + 2), filters * window.positions) * LANES * itemsize
-            if (
-                len(stages) == _MOST_LAYERS
-                or window.kernel_size[1] > MOST_COLUMNS
-                or shape[1] != channels
-                or min(channels, filters) > _MOST_CHANNELS
-                or min(stage.output_size) < 1
-                or in_block > _MOST_BYTES
-            ):
+            if shape[1] != channels or min(stage.output_size) < 1:
                 break
             stages.append(stage)
             channels, size = filters, stage.output_size
-        return len(stages), stack_plan(tuple(stages), precision) if stages else None
+        count = fused_stages(stages, itemsize)
+        return count, stack_plan(tuple(stages[:count]), precision) if count else None
 
     def __call__(self, start: int, input: Any) -> tuple[int, Any]:
         x = input._data
@@ -168,12 +154,15 @@ class DenseRun(Run):
         at += self._flattens
         sizes: list[int] = []
         activations: list[str] = []
-        while at < len(modules) and _is_plain(dense := modules[at], Dense, Linear) and len(self.layers) < _MOST_LAYERS:
+        while at < len(modules) and _is_plain(dense := modules[at], Dense, Linear):
             features, outputs = dense.in_features, dense.out_features
-            if not dense._is_sized or features * outputs > _MOST_WEIGHTS or sizes and sizes[-1] != features:
+            if not dense._is_sized or sizes and sizes[-1] != features:
+                break
+            longer = (*(sizes or [features]), outputs)
+            if fused_layers(longer) < len(longer) - 1:
                 break
             at += 1
-            sizes = [*(sizes or [features]), outputs]
+            sizes = list(longer)
             activation = "linear"
             if at < len(modules) and type(modules[at]) in _ACTIVATIONS and not _is_watched(modules[at]):
                 activation = _ACTIVATIONS[type(modules[at])]

@@ -18,21 +18,20 @@ from minidl import kernels
 from minidl.autograd import Op
 from minidl.geometry import Window
 from minidl.ops.shapes import Sum
-from minidl.runtime import get_precision
 
 Array = np.ndarray
 
 
 class ConvOp(Op):
-    """What the three share: the window, the number of groups, the algorithm, and the precision.
+    """What the three share: the plans of one convolution in all directions.
 
-    A precision that is not given is the one that is set: gradients have that of the call that they belong to.
+    Gradients, and theirs, have the algorithm and the precision of the call that they belong to.
     """
 
     owns_gradients = True
 
-    def __init__(self, window: Window, groups: int, algorithm: str = "auto", precision: str | None = None) -> None:
-        self.how = window, groups, algorithm, precision or get_precision()
+    def __init__(self, plans: kernels.ConvPlans) -> None:
+        self.plans = plans
 
     def save_factors(self, first, second) -> None:
         """Keep each factor of a product only if the other one wants a gradient."""
@@ -41,33 +40,23 @@ class ConvOp(Op):
 
     def convolve(self, x, weight):
         """W columns(x)."""
-        return Conv2d(*self.how)(x, weight, None)
+        return Conv2d(self.plans)(x, weight, None)
 
     def input_gradient(self, grad, weight):
         """fold(W^T grad)."""
-        return ConvInputGradient(*self.how)(grad, weight, None)
+        return ConvInputGradient(self.plans)(grad, weight, None)
 
     def weight_gradient(self, x, grad):
         """The sum over samples of grad columns(x)^T."""
-        return ConvWeightGradient(*self.how)(x, grad)
+        return ConvWeightGradient(self.plans)(x, grad)
 
 
 class Conv2d(ConvOp):
     """y = W columns(x) + b."""
 
-    def __init__(
-        self, window: Window, groups: int, algorithm: str = "auto", precision: str | None = None,
-        computing: kernels.Computing | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(window, groups, algorithm, precision)
-        # What computes all directions, if that is known.
-        self.computing = computing
-
     def forward(self, x, weight, bias):
         self.save_factors(x, weight)
-        if self.computing is None or kernels.is_measuring():
-            return kernels.conv2d(x, weight, bias, *self.how)
-        return self.computing.forward(x, weight, bias)
+        return self.plans.forward(x, weight, bias)
 
     def backward(self, grad):
         x, weight = self.saved
@@ -79,20 +68,11 @@ class Conv2d(ConvOp):
 
     def backward_arrays(self, grad):
         x, weight = self.saved_arrays()
-        of_input, of_weight, of_bias = self.needs
-        computing = self.computing
-        dx = dw = None
-        if computing is None or kernels.is_measuring():
-            if of_input:
-                dx = kernels.conv2d_input_gradient(grad, weight, *self.how)
-            if of_weight:
-                dw = kernels.conv2d_weight_gradient(x, grad, *self.how)
-        else:
-            if of_input:
-                dx = computing.input_gradient(grad, weight)
-            if of_weight:
-                dw = computing.weight_gradient(x, grad)
-        return dx, dw, kernels.channel_sum(grad) if of_bias else None
+        return (
+            self.plans.input_gradient(grad, weight) if self.needs[0] else None,
+            self.plans.weight_gradient(x, grad) if self.needs[1] else None,
+            kernels.channel_sum(grad) if self.needs[2] else None,
+        )
 
 
 class ConvInputGradient(ConvOp):
@@ -100,7 +80,7 @@ class ConvInputGradient(ConvOp):
 
     def forward(self, grad, weight, bias):
         self.save_factors(grad, weight)
-        dx = kernels.conv2d_input_gradient(grad, weight, *self.how)
+        dx = self.plans.input_gradient(grad, weight)
         if bias is not None:
             # Infinities and NaN are results like any other here.
             with np.errstate(all="ignore"):
@@ -118,8 +98,8 @@ class ConvInputGradient(ConvOp):
     def backward_arrays(self, grad_input):
         grad, weight = self.saved_arrays()
         return (
-            kernels.conv2d(grad_input, weight, None, *self.how) if self.needs[0] else None,
-            kernels.conv2d_weight_gradient(grad_input, grad, *self.how) if self.needs[1] else None,
+            self.plans.forward(grad_input, weight, None) if self.needs[0] else None,
+            self.plans.weight_gradient(grad_input, grad) if self.needs[1] else None,
             kernels.channel_sum(grad_input) if self.needs[2] else None,
         )
 
@@ -129,7 +109,7 @@ class ConvWeightGradient(ConvOp):
 
     def forward(self, x, grad):
         self.save_factors(x, grad)
-        return kernels.conv2d_weight_gradient(x, grad, *self.how)
+        return self.plans.weight_gradient(x, grad)
 
     def backward(self, grad_weight):
         x, grad = self.saved

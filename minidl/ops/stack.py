@@ -89,7 +89,11 @@ class ConvStack(Stack):
 
     def one_by_one(self, x, *parameters):
         for i, stage in enumerate(self.plan.stages):
-            x = Conv2d(stage.window, 1, precision=self.plan.precision)(x, parameters[2 * i], parameters[2 * i + 1])
+            plans = kernels.conv_plans(
+                x.data.shape[0], stage.channels, stage.filters, 1, stage.window, x.data.dtype,
+                precision=self.plan.precision,
+            )  # fmt: skip
+            x = Conv2d(plans)(x, parameters[2 * i], parameters[2 * i + 1])
             if stage.relu:
                 x = ReLU()(x)
             if stage.pool != (1, 1):

@@ -10,8 +10,8 @@ import numpy as np
 
 import minidl.functional as F
 from minidl import reference
-from minidl.geometry import Padding, pair, sides, sliding_window
-from minidl.kernels import ALGORITHMS, refusal
+from minidl.geometry import Padding, Window, pair, sides, sliding_window
+from minidl.kernels import ALGORITHMS, ConvPlans, conv_plans, refusal
 from minidl.ops.conv import ConvInputGradient, ConvWeightGradient
 from op_cases._case import *
 
@@ -236,6 +236,11 @@ def transposed() -> list[Case]:
     ]  # fmt: skip
 
 
+def plans_of(first: Any, second: Any, window: Window, groups: int) -> ConvPlans:
+    """For 2 channels and 2 filters."""
+    return conv_plans(first.data.shape[0], 2, 2, groups, window, first.data.dtype)
+
+
 def conv_gradients() -> list[Case]:
     """The two gradients of convolution as operations of their own."""
     rows = []
@@ -246,12 +251,12 @@ def conv_gradients() -> list[Case]:
         shared = {"window": window, "groups": groups}
         rows += [
             Case(
-                lambda dy, w, window, groups: ConvInputGradient(window, groups)(dy, w, None),
+                lambda dy, w, window, groups: ConvInputGradient(plans_of(dy, w, window, groups))(dy, w, None),
                 [grad, weight], shared, reference.conv2d_input_gradient,
                 name=f"ConvInputGradient{groups}", batched=(0,), covers=F.conv2d,
             ),
             Case(
-                lambda x, dy, window, groups: ConvWeightGradient(window, groups)(x, dy),
+                lambda x, dy, window, groups: ConvWeightGradient(plans_of(x, dy, window, groups))(x, dy),
                 [x, grad], shared, reference.conv2d_weight_gradient,
                 name=f"ConvWeightGradient{groups}", batched=(0, 1), covers=F.conv2d,
             ),

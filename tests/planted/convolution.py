@@ -215,8 +215,8 @@ MUTANTS = [
     ),
     Mutant(
         "direct-cut-without-lines",
-        "direct_plan",
-        "(1 if size * itemsize % _ALIASED else cost.aliased)",
+        "_block_cost",
+        "(1 if size * problem.itemsize % _ALIASED else cost.aliased)",
         "1",
         "the cost model forgets which samples share lines of the cache",
         ("test_kernels_direct.py -k share_a_set",),

@@ -86,13 +86,13 @@ MUTANTS = [
         "NumPy reads beyond its buffer", ("files/test_generators.py -k refused",),
     ),
     Mutant(
-        "recalled-unchecked", "measured",
-        "recalled if recalled in applying else", "recalled if recalled else",
+        "recalled-unchecked", "measured_plan",
+        "if not _computes(fastest, names):", "if not fastest:",
         "a kernel gets shapes that it can't compute", (RECALLED + "used_with",),
     ),
     Mutant(
         "recalled-inapplicable", "_applies",
-        "return has_room and refusal(", "return has_room or refusal(",
+        "return has_room and any(", "return has_room or any(",
         "an algorithm is taken over that does not apply", (RECALLED + "hostile",),
     ),
     Mutant(

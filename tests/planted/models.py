@@ -130,7 +130,7 @@ MUTANTS = [
     ),
     Mutant(
         "linear-goes-alone", "DenseRun.__init__",
-        "_is_plain(dense := modules[at], Dense, Linear) and", "_is_plain(dense := modules[at], Dense) and",
+        "_is_plain(dense := modules[at], Dense, Linear):", "_is_plain(dense := modules[at], Dense):",
         "layers under PyTorch's name are computed one by one", ("nn/test_names.py -k neighbours",),
     ),
     Mutant(

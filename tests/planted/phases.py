@@ -62,18 +62,18 @@ MUTANTS = [
         "padding above counts as rows that are seen", (f"{TESTS} -k random_geometries",),
     ),
     Mutant(
-        "phases-budget-of-channels", "winograd_applies",
-        "    channels *= window.stride[0] * window.stride[1]\n", "",
+        "phases-budget-of-channels", "_why_unsupported",
+        '    channels = C * window.stride[0] * window.stride[1]\n', '    channels = C\n',
         "the budget of weights takes phases for one channel", (f"{TESTS} -k budget",),
     ),
     Mutant(
-        "phases-precision-of-one-channel", "_phases_within_precision",
-        '    if direction == "input":\n        return C > 1\n', '    if direction == "input":\n        return True\n',
+        "phases-precision-of-one-channel", "_strides_are_precise",
+        '== "input":\n        return C > 1\n', '== "input":\n        return True\n',
         "auto takes what rounds more than it may", (f"{TESTS} -k precision",),
     ),
     Mutant(
-        "phases-cost-of-channels", "cost",
-        "    C = phases.channels\n", "",
+        "phases-cost-of-channels", "_cost",
+        '    C = phases.channels\n', '    C = problem.C\n',
         "the model counts a channel's phases as one", (f"{TESTS} -k model",),
     ),
 ]  # fmt: skip

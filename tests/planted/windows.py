@@ -104,7 +104,7 @@ MUTANTS = [
         "output padding down and across exchanged", ("test_geometry.py -k transposed",),
     ),
     Mutant(
-        "transposed-groups", "_with_filters",
+        "transposed-groups", "_checked",
         "channels = filters[1] * groups if is_transposed else filters[0]",
         "channels = filters[1] if is_transposed else filters[0]",
         "a bias of all groups is refused", ("test_ops.py -k values_equal and transpose",),

@@ -1,28 +1,27 @@
-"""Convolution as a matrix product of our own: how it is cut, and what each tap sees; see `_ext/implicit_gemm.pyx`."""
+"""Convolution as a matrix product of our own with positions in the lanes: how it is cut, and what each tap sees.
+
+See `_ext/implicit_gemm.pyx`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache, partial
-from math import inf, prod
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from minidl import _ext
 from minidl.geometry import Window
-from minidl.kernels._common import NOTHING, Array, by_dtype, shaped
-from minidl.kernels.filter_lanes import (
-    filter_lanes_conv2d,
-    filter_lanes_cost,
-    filter_lanes_weight_gradient,
-)
-from minidl.kernels.pointwise import is_pointwise, pointwise_product
-from minidl.kernels.tap_rows import tap_rows_cost, tap_rows_input_gradient
-from minidl.memory import new_array, workspace
-from minidl.runtime import threads_for
+from minidl.kernels._common import Array
 
-__all__ = ["IMPLICIT_GEMM", "implicit_gemm_conv2d", "implicit_gemm_input_gradient", "implicit_gemm_weight_gradient"]
+__all__ = [
+    "Correlation",
+    "GradientPlan",
+    "forward_plan",
+    "input_plans",
+    "positions_cost",
+    "weight_plan",
+]
 
 # Of the inner dimension, after which a sum is written down and taken up again.
 _K_BLOCK = 512
@@ -176,7 +175,7 @@ def _offsets(window: Window) -> list[tuple[int, int]]:
 
 
 @lru_cache(maxsize=1024)
-def _forward_plan(N: int, C: int, F: int, window: Window, itemsize: int) -> Correlation:
+def forward_plan(N: int, C: int, F: int, window: Window, itemsize: int) -> Correlation:
     taps = window.taps
     return _correlation(
         N, C, F, window.input_size, window.output_size, window.stride, _offsets(window), list(range(taps)),
@@ -185,7 +184,7 @@ def _forward_plan(N: int, C: int, F: int, window: Window, itemsize: int) -> Corr
 
 
 @lru_cache(maxsize=1024)
-def _input_plans(N: int, C: int, F: int, window: Window, itemsize: int) -> tuple[list[Correlation], bool]:
+def input_plans(N: int, C: int, F: int, window: Window, itemsize: int) -> tuple[list[Correlation], bool]:
     """One correlation for the pixels of each remainder in the stride, and whether some pixels are seen by no tap.
 
     A pixel h was seen by tap k from output (h - offset of k) / stride, if that is whole; so all pixels with the same
@@ -214,7 +213,7 @@ def _input_plans(N: int, C: int, F: int, window: Window, itemsize: int) -> tuple
 
 
 @lru_cache(maxsize=1024)
-def _weight_plan(N: int, C: int, F: int, window: Window, itemsize: int, threads: int) -> GradientPlan:
+def weight_plan(N: int, C: int, F: int, window: Window, itemsize: int, threads: int) -> GradientPlan:
     """For so many threads, which makes no difference to a number's bits: those depend on the positions' cut alone."""
     rows, lanes, _ = _ext.implicit_gemm.tile_sizes(itemsize)
     image, positions, stride, offsets = window.input_size, window.output_size, window.stride, _offsets(window)
@@ -263,7 +262,7 @@ def _parts(F: int, K: int, fewest: int, rows: int, lanes: int, most_rows: int) -
     return row_blocks, column_blocks
 
 
-def _columns_cost(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> float:
+def positions_cost(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> float:
     """An estimate of time, in vector multiply-adds, where positions are in the lanes."""
     (H, W), (OH, OW) = window.input_size, window.output_size
     width = _ext.implicit_gemm.tile_sizes(itemsize)[1] // 3
@@ -297,145 +296,3 @@ def _columns_cost(direction: str, N: int, C: int, F: int, window: Window, itemsi
         # Each remainder in the stride is a product of its own.
         packed += 1_000_000 / width * (window.stride[0] * window.stride[1] - 1)
     return products / (_TILE_RATE * filled) + packed + 0.1 * moved
-
-
-@lru_cache(maxsize=4096)
-def lanes_are_filters(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> bool:
-    """Which of the two cuts is estimated to take less time."""
-    how = (direction, N, C, F, window, itemsize)
-    return filter_lanes_cost(*how) < _columns_cost(*how)
-
-
-@lru_cache(maxsize=4096)
-def taps_are_rows(N: int, C: int, F: int, window: Window, itemsize: int) -> bool:
-    """The same for the input's gradient and a product with a row for each tap."""
-    return tap_rows_cost(N, C, F, window, itemsize) < _columns_cost("input", N, C, F, window, itemsize)
-
-
-def implicit_gemm_cost(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> float:
-    """An estimate of time, in vector multiply-adds; see `minidl.kernels.choice.cost`."""
-    how = (direction, N, C, F, window, itemsize)
-    taps_cost = tap_rows_cost(N, C, F, window, itemsize) if direction == "input" else inf
-    return min(filter_lanes_cost(*how), _columns_cost(*how), taps_cost)
-
-
-_correlate = by_dtype(_ext.implicit_gemm.correlate)
-_weight_gradient = by_dtype(_ext.implicit_gemm.weight_gradient)
-
-
-def _run(
-    plan: Correlation, sizes: tuple[int, int, int], image: Array, weight: Array, output: Array,
-    bias: Array | None = None,
-) -> None:  # fmt: skip
-    """The arrays have so many numbers; the bias is that of the rows."""
-    dtype, (pixels, weights, biases) = output.dtype, sizes
-    threads = threads_for(plan.work)
-    with (
-        workspace(1, plan.packed, dtype) as packed,
-        workspace(1, plan.split, dtype) as split,
-        workspace(threads, plan.columns, dtype) as columns,
-    ):
-        _correlate[dtype](
-            shaped(image, pixels), shaped(weight, weights),
-            NOTHING[dtype] if bias is None else shaped(bias, biases), plan.geometry, plan.tap,
-            plan.weight_tap, plan.result, output.reshape(-1), packed[0], split[0], columns, threads,
-        )  # fmt: skip
-
-
-def _forward_for(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[..., Array]:
-    shape = N, F, *window.output_size
-    if lanes_are_filters("forward", N, C, F, window, dtype.itemsize):
-        return filter_lanes_conv2d(N, C, F, window, dtype)
-    write: Callable[..., None]
-    if 0 in shape or not C:
-
-        def write(x: Array, weight: Array, output: Array, bias: Array | None) -> None:
-            output[...] = 0 if bias is None else bias[:, None, None]
-
-    elif is_pointwise(window, dtype.itemsize):
-        write = pointwise_product(N, C, F, window.positions, False, dtype)
-    else:
-        sizes = N * C * prod(window.input_size), F * C * window.taps, F
-        write = partial(_run, _forward_plan(N, C, F, window, dtype.itemsize), sizes)
-
-    def compute(x: Array, weight: Array, bias: Array | None) -> Array:
-        output = new_array(shape, dtype)
-        write(x, weight, output, bias)
-        return output
-
-    return compute
-
-
-def _input_gradient_for(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[[Array, Array], Array]:
-    shape = N, C, *window.input_size
-    if not F or 0 in shape or 0 in window.output_size:
-        return lambda grad, weight: np.zeros(shape, dtype)
-    unseen = False
-    parts: list[Callable[..., None]]
-    if is_pointwise(window, dtype.itemsize):
-        parts = [pointwise_product(N, F, C, window.positions, True, dtype)]
-    elif taps_are_rows(N, C, F, window, dtype.itemsize):
-        parts = [tap_rows_input_gradient(N, C, F, window, dtype)]
-    else:
-        plans, unseen = _input_plans(N, C, F, window, dtype.itemsize)
-        sizes = N * F * window.positions, F * C * window.taps, C
-        parts = [partial(_run, plan, sizes) for plan in plans]
-
-    def compute(grad: Array, weight: Array) -> Array:
-        output = new_array(shape, dtype)
-        if unseen:
-            output.fill(0)
-        for write in parts:
-            write(grad, weight, output)
-        return output
-
-    return compute
-
-
-def _weight_gradient_for(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[[Array, Array], Array]:
-    shape = F, C, *window.kernel_size
-    if lanes_are_filters("weight", N, C, F, window, dtype.itemsize):
-        return filter_lanes_weight_gradient(N, C, F, window, dtype)
-    if not N or 0 in shape or 0 in window.output_size:
-        return lambda x, grad: np.zeros(shape, dtype)
-    run, work = _weight_gradient[dtype], N * F * C * window.taps * window.positions
-    pixels, positions = N * C * prod(window.input_size), N * F * window.positions
-
-    def compute(x: Array, grad: Array) -> Array:
-        output, threads = new_array(shape, dtype), threads_for(work)
-        plan = _weight_plan(N, C, F, window, dtype.itemsize, threads)
-        matrix, count = output.reshape(F, -1), prod(plan.sums)
-        # A single sum of whole tiles goes straight to the result.
-        in_place = plan.sums == (1, *matrix.shape)
-        with (
-            workspace(1, 0 if in_place else count, dtype) as rows,
-            workspace(1, plan.split, dtype) as split,
-            workspace(threads, plan.scratch, dtype) as scratch,
-        ):
-            sums = (output if in_place else rows[0, :count]).reshape(plan.sums)
-            run(
-                shaped(x, pixels), shaped(grad, positions), plan.geometry, plan.tap, plan.cut, sums, matrix,
-                split[0], scratch, threads,
-            )  # fmt: skip
-        return output
-
-    return compute
-
-
-# For each direction what makes, for given shapes, a function of its arrays: all that can be done once is.
-IMPLICIT_GEMM = {"forward": _forward_for, "input": _input_gradient_for, "weight": _weight_gradient_for}
-
-
-def implicit_gemm_conv2d(x: Array, weight: Array, bias: Array | None, window: Window) -> Array:
-    """(N, C, H, W) and (F, C, KH, KW) to (N, F, OH, OW)."""
-    return _forward_for(len(x), x.shape[1], len(weight), window, x.dtype)(x, weight, bias)
-
-
-def implicit_gemm_input_gradient(grad: Array, weight: Array, window: Window) -> Array:
-    """(N, F, OH, OW) and (F, C, KH, KW) to (N, C, H, W)."""
-    return _input_gradient_for(len(grad), weight.shape[1], len(weight), window, grad.dtype)(grad, weight)
-
-
-def implicit_gemm_weight_gradient(x: Array, grad: Array, window: Window) -> Array:
-    """(N, C, H, W) and (N, F, OH, OW) to (F, C, KH, KW)."""
-    return _weight_gradient_for(len(x), x.shape[1], grad.shape[1], window, x.dtype)(x, grad)

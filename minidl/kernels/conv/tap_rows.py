@@ -73,7 +73,7 @@ def _plan(N: int, C: int, F: int, window: Window, itemsize: int) -> _Plan:
 
 
 def tap_rows_cost(N: int, C: int, F: int, window: Window, itemsize: int) -> float:
-    """An estimate of time, in vector multiply-adds; see `minidl.kernels.choice.cost`."""
+    """An estimate of time, in vector multiply-adds."""
     rows_of_tile, lanes, _ = _ext.implicit_gemm.tile_sizes(itemsize)
     (H, W), (OH, OW), rows = window.input_size, window.output_size, C * window.taps
     vectors = N * OH * (OW + _more(window, 1)) / (lanes // 3)

@@ -8,18 +8,24 @@ run in a fixed order.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from math import inf, log2
 
 import numpy as np
 
 from minidl.geometry import Pair, Window
 from minidl.kernels._common import Array
+from minidl.kernels.conv.algorithm import Algorithm, Plan, lanes
+from minidl.kernels.conv.problem import ConvProblem
 from minidl.memory import new_array
 from minidl.runtime import get_num_threads
 
-__all__ = ["fft_conv2d", "fft_input_gradient", "fft_size", "fft_weight_gradient"]
+__all__ = ["FFT", "fft_conv2d", "fft_input_gradient", "fft_weight_gradient"]
 
 # Of the transforms of a group of samples.
 _GROUP_BYTES = 64 * 1024**2
+# Kernels of fewer taps are never worth a Fourier transform.
+_LARGE_KERNEL = 81
 
 
 def fft_size(window: Window) -> Pair:
@@ -117,3 +123,30 @@ def fft_weight_gradient(x: Array, grad: Array, window: Window) -> Array:
     if total is None:
         return np.zeros((F, C, KH, KW), x.dtype)
     return _restore(total, size)[:, :, :KH, :KW].copy()
+
+
+def _why_unsupported(problem: ConvProblem) -> str | None:
+    window, groups = problem.window, problem.groups
+    if window.stride == window.dilation == (1, 1) and groups == 1:
+        return None
+    return f"it takes stride 1, dilation 1 and 1 group, got {window.stride}, {window.dilation} and {groups}"
+
+
+def _cost(problem: ConvProblem) -> float:
+    """An estimate of time, in vector multiply-adds."""
+    if problem.window.taps < _LARGE_KERNEL:
+        return inf
+    N, C, F, (rows, columns) = problem.N, problem.C, problem.F, fft_size(problem.window)
+    area = rows * columns
+    transforms = (N * C + F * C + N * F) * area * log2(area)
+    return (transforms + 6.0 * N * F * C * area) * 16 / lanes(problem.itemsize)
+
+
+_FUNCTIONS: dict[str, Plan] = {"forward": fft_conv2d, "input": fft_input_gradient, "weight": fft_weight_gradient}
+
+
+def _plan(problem: ConvProblem) -> Plan:
+    return partial(_FUNCTIONS[problem.direction], window=problem.window)
+
+
+FFT = Algorithm("fft", "fft", _why_unsupported, _cost, _plan)

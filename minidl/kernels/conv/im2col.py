@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from minidl.geometry import Window
 from minidl.kernels._common import NOTHING, Array, ByDtypeWhenUsed, check_blas_sizes, shaped
+from minidl.kernels.conv.algorithm import Algorithm, Plan, lanes
+from minidl.kernels.conv.problem import ConvProblem
 from minidl.memory import WORKSPACE_PER_THREAD, new_array, workspace
 from minidl.runtime import single_threaded_blas, threads_for
 
-__all__ = ["fold", "im2col_conv2d", "im2col_input_gradient", "im2col_weight_gradient", "unfold"]
+__all__ = ["IM2COL", "fold", "im2col_conv2d", "im2col_input_gradient", "im2col_weight_gradient", "unfold"]
 
 _L2_BYTES = 512 * 1024
 
@@ -149,3 +151,37 @@ def fold(columns: Array, channels: int, window: Window) -> Array:
         rows = shaped(columns, N, channels * window.taps * window.positions)
         _fold[columns.dtype](rows, window.packed, output, threads_for(columns.size))
     return output
+
+
+def _cost(problem: ConvProblem) -> float:
+    """An estimate of time, in vector multiply-adds."""
+    N, C, F, window, direction = problem.N, problem.C, problem.F, problem.window, problem.direction
+    is_plain = window.taps == 1 and window.stride == (1, 1)
+    columns = 0.0 if is_plain else N * C * window.taps * window.positions
+    # Few rows or a short inner dimension leave BLAS's tiles partly empty.
+    inner, filters = C // problem.groups * window.taps, F // problem.groups
+    rows, depth = (filters, inner) if direction != "input" else (inner, filters)
+    calls = 0
+    if lanes(4) == 16:
+        # With narrower vectors either of these would bring in "direct", which is slower there. BLAS is called for
+        # each sample, and the weight's sums are over positions.
+        calls = 25_000 * N
+        if direction == "weight":
+            depth = min(depth, window.positions)
+    filled = min(rows / 16, 1) * depth / (depth + 16)
+    copied = 0.35 * columns * (2 if direction == "input" else 1)
+    return problem.products / lanes(problem.itemsize) / (0.75 * filled) + copied + 0.1 * problem.moved + calls
+
+
+_FUNCTIONS: dict[str, Plan] = {
+    "forward": im2col_conv2d,
+    "input": im2col_input_gradient,
+    "weight": im2col_weight_gradient,
+}
+
+
+def _plan(problem: ConvProblem) -> Plan:
+    return partial(_FUNCTIONS[problem.direction], window=problem.window, groups=problem.groups)
+
+
+IM2COL = Algorithm("im2col", "im2col", lambda problem: None, _cost, _plan)

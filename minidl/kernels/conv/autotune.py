@@ -10,15 +10,20 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from minidl import _ext
 from minidl.errors import ArgumentError, MinidlError, check_flag
-from minidl.geometry import Padding, Window, sliding_window
-from minidl.kernels.choice import COMPUTING, refusal, within_precision
+from minidl.geometry import Padding, sliding_window
+from minidl.kernels.conv.algorithm import Plan
+from minidl.kernels.conv.problem import DIRECTIONS, ConvProblem
+from minidl.kernels.conv.registry import ALGORITHMS, entries, supported
 from minidl.runtime import get_num_threads, get_precision
 
-__all__ = ["benchmark_algorithms", "is_measuring", "measured", "recall_algorithms", "remembered_algorithms"]
+__all__ = ["benchmark_algorithms", "is_measuring", "measured_plan", "recall_algorithms", "remembered_algorithms"]
 
 _RUNS = 3
+_DTYPES = {dtype.itemsize: dtype for dtype in (np.dtype(np.float32), np.dtype(np.float64))}
 Key = tuple[str | int, ...]
 # What a key is made of, in this order.
 _KEY = (
@@ -70,38 +75,48 @@ def is_measuring() -> bool:
     return _Timing.wanted
 
 
-def measured(
-    direction: str, N: int, C: int, F: int, groups: int, window: Window, itemsize: int, precision: str,
-    run: Callable[[str], Any],
-) -> str:  # fmt: skip
-    """The algorithm that was fastest when this was first asked for; "auto" where there is nothing to measure."""
-    if N == 0:
-        return "auto"
-    key = (
-        direction, N, C, F, groups, *window.input_size, *window.kernel_size, *window.stride, *window.padding,
-        *window.dilation, *window.output_size, itemsize, _ext.instruction_set, get_num_threads(), precision,
+def measured_plan(problem: ConvProblem, plan_for: Callable[[ConvProblem, str], Plan]) -> Plan:
+    """What is fastest, and was so when this was first asked for, of the plans that `plan_for` makes.
+
+    Plans that are asked for are not run before they have arrays: the first call measures.
+    """
+    if problem.is_empty:
+        return plan_for(problem, "auto")
+
+    def compute(*arrays: Any) -> Any:
+        # Read once: another thread may have them forgotten, or measure the same.
+        found, key = _Timing.found, _key(problem)
+        if key not in found:
+            names = [entry.name for entry in supported(problem)]
+            fastest = _Timing.recalled.pop(key, "")
+            if not _computes(fastest, names):
+                fastest = min(names, key=lambda name: _seconds(plan_for(problem, name), arrays))
+            found.setdefault(key, fastest)
+        return plan_for(problem, found[key])(*arrays)
+
+    return compute
+
+
+def _key(problem: ConvProblem) -> Key:
+    window = problem.window
+    return (
+        problem.direction, problem.N, problem.C, problem.F, problem.groups, *window.input_size, *window.kernel_size,
+        *window.stride, *window.padding, *window.dilation, *window.output_size, problem.itemsize, _ext.instruction_set,
+        get_num_threads(), problem.precision,
     )  # fmt: skip
-    # Read once: another thread may have them forgotten, or measure the same.
-    found = _Timing.found
-    if key not in found:
-        applying = [
-            name
-            for name in COMPUTING
-            if refusal(name, C, F, groups, window, itemsize) is None
-            and within_precision(name, direction, C, F, window, precision)
-        ]
-        recalled = _Timing.recalled.pop(key, "")
-        name = recalled if recalled in applying else min(applying, key=lambda name: _seconds(run, name))
-        found.setdefault(key, name)
-    return found[key]
 
 
-def _seconds(run: Callable[[str], Any], name: str) -> float:
-    run(name)
+def _computes(name: str, names: list[str]) -> bool:
+    """Whether a name that was recalled, of an entry or a family, stands for one of those that are supported."""
+    return name in ALGORITHMS[1:] and any(entry.name in names for entry in entries(name))
+
+
+def _seconds(plan: Plan, arrays: tuple[Any, ...]) -> float:
+    plan(*arrays)
     times = []
     for _ in range(_RUNS):
         start = time.perf_counter()
-        run(name)
+        plan(*arrays)
         times.append(time.perf_counter() - start)
     return min(times)
 
@@ -155,8 +170,8 @@ def _read(i: int, entry: Any) -> tuple[Key, str]:
 def _applies(key: Key, name: str) -> bool:
     """Whether an algorithm computes the convolution that a key is of, by what is asked of a user's own choice."""
     of: dict[str, Any] = dict(zip(_KEY, key, strict=True))
-    C, F, groups, itemsize = of["C"], of["F"], of["groups"], of["itemsize"]
-    if name not in COMPUTING or of["direction"] not in ("forward", "input", "weight") or itemsize not in (4, 8):
+    C, F, groups, dtype = of["C"], of["F"], of["groups"], _DTYPES.get(of["itemsize"])
+    if name not in ALGORITHMS[1:] or of["direction"] not in DIRECTIONS or dtype is None:
         return False
     if of["precision"] not in ("default", "fast"):
         return False
@@ -175,4 +190,5 @@ def _applies(key: Key, name: str) -> bool:
         return False
     # Of a transposed convolution, the window may have room for further positions.
     has_room = window.output_size[0] >= of["OH"] and window.output_size[1] >= of["OW"]
-    return has_room and refusal(name, C, F, groups, window, itemsize) is None
+    problem = ConvProblem(of["direction"], of["N"], C, F, groups, window, dtype, of["precision"])
+    return has_room and any(entry.why_unsupported(problem) is None for entry in entries(name))

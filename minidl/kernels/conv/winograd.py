@@ -5,8 +5,7 @@ With strides, each phase of an image (`_ext/_phases.pxd`) is an image that a par
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,19 +13,12 @@ import numpy as np
 from minidl import _ext
 from minidl.geometry import Pair, Window
 from minidl.kernels._common import Array, by_dtype, contiguous
+from minidl.kernels.conv.algorithm import Algorithm, Plan, by_size, lanes
+from minidl.kernels.conv.problem import ConvProblem
 from minidl.memory import new_array
 from minidl.runtime import threads_for
 
-__all__ = [
-    "TRANSFORMED_WEIGHTS_BYTES",
-    "WINOGRAD",
-    "WINOGRAD_KERNELS",
-    "kernel_of_phases",
-    "winograd_applies",
-    "winograd_conv2d",
-    "winograd_input_gradient",
-    "winograd_weight_gradient",
-]
+__all__ = ["TRANSFORMED_WEIGHTS_BYTES", "WINOGRAD_2X2", "WINOGRAD_4X4", "WINOGRAD_KERNELS"]
 
 # The kernels, rows and columns alike, that there are tiles of m x m outputs for; with strides, of a phase.
 WINOGRAD_KERNELS = {2: (3, 5), 4: (3,)}
@@ -55,6 +47,8 @@ _LANES = 16
 _TILES_TOGETHER = {4: 128, 6: 64}
 # Groups of 16 output channels whose products exist at a time.
 _BLOCK = 4
+# Transformed weights beyond which a common last-level cache does not keep them.
+_CACHE_BYTES = 24 * 1024**2
 
 
 class TilePlan(NamedTuple):
@@ -123,18 +117,24 @@ def phases_of(window: Window, C: int) -> Phases:
     return Phases(C * SH * SW, (high, wide), r, seen, np.array(numbers, np.intp))
 
 
-def winograd_applies(window: Window, groups: int, channels: int, filters: int, m: int, dtype: np.dtype) -> bool:
-    """Whether the three functions below can compute a convolution: its window, and the budget of its weights."""
-    r = kernel_of_phases(window)[0]
-    channels *= window.stride[0] * window.stride[1]
-    most = max(_transformed(m, r, channels, filters), _transformed(m, r, filters, channels))
-    return (
-        r in WINOGRAD_KERNELS[m]
-        and kernel_of_phases(window) == (r, r)
-        and window.dilation == (1, 1)
-        and groups == 1
-        and most * dtype.itemsize <= TRANSFORMED_WEIGHTS_BYTES
-    )
+def _why_unsupported(problem: ConvProblem, m: int) -> str | None:
+    window, C, F = problem.window, problem.C, problem.F
+    kernel = kernel_of_phases(window)
+    taken = [(r, r) for r in WINOGRAD_KERNELS[m]]
+    if kernel not in taken or window.dilation != (1, 1) or problem.groups != 1:
+        return (
+            f"it takes kernels of {' or '.join(map(by_size, taken))} strides, rounded up, with dilation 1 and 1 group, "
+            f"got {by_size(window.kernel_size)}, {window.stride}, {window.dilation} and {problem.groups}"
+        )
+    channels = C * window.stride[0] * window.stride[1]
+    most = max(_transformed(m, kernel[0], channels, F), _transformed(m, kernel[0], F, channels))
+    if most * problem.itemsize > TRANSFORMED_WEIGHTS_BYTES:
+        return f"the transformed weights of {C} channels and {F} filters exceed their budget"
+    return None
+
+
+def _arguments(problem: ConvProblem) -> tuple[int, int, int, Window]:
+    return problem.N, problem.C, problem.F, problem.window
 
 
 _forward = by_dtype(_ext.winograd.forward)
@@ -164,8 +164,8 @@ def _correlation(N: int, C: int, F: int, window: Window, m: int, transposed: boo
     return job, N * filters * size[0] * size[1] * channels
 
 
-def _forward_for(N: int, C: int, F: int, window: Window, dtype: np.dtype, m: int) -> Callable[..., Array]:
-    shape = N, F, *window.output_size
+def _forward_plan(problem: ConvProblem, m: int) -> Plan:
+    N, C, F, window, dtype, shape = *_arguments(problem), problem.dtype, problem.output_shape
     if 0 in shape:
         return lambda x, weight, bias: new_array(shape, dtype)
     run, (job, work) = _forward[dtype], _correlation(N, C, F, window, m, False)
@@ -179,8 +179,8 @@ def _forward_for(N: int, C: int, F: int, window: Window, dtype: np.dtype, m: int
     return compute
 
 
-def _input_gradient_for(N: int, C: int, F: int, window: Window, dtype: np.dtype, m: int) -> Callable[..., Array]:
-    shape = N, C, *window.input_size
+def _input_gradient_plan(problem: ConvProblem, m: int) -> Plan:
+    N, C, F, window, dtype, shape = *_arguments(problem), problem.dtype, problem.image_shape
     if 0 in shape:
         return lambda grad, weight: new_array(shape, dtype)
     run, (job, work) = _forward[dtype], _correlation(N, C, F, window, m, True)
@@ -243,8 +243,8 @@ def weight_plan(N: int, C: int, F: int, outputs: Pair, m: int, r: int, itemsize:
     return WeightPlan(plan, 0, chunks, in_steps, sums, held, max(plan.pixels, 2 * groups * _LANES) * _LANES)
 
 
-def _weight_gradient_for(N: int, C: int, F: int, window: Window, dtype: np.dtype, m: int) -> Callable[..., Array]:
-    shape = F, C, *window.kernel_size
+def _weight_gradient_plan(problem: ConvProblem, m: int) -> Plan:
+    N, C, F, window, dtype, shape = *_arguments(problem), problem.dtype, problem.filters_shape
     if not N or 0 in shape:
         return lambda x, grad: np.zeros(shape, dtype)
     phases, outputs, padding = phases_of(window, C), window.output_size, window.padding
@@ -265,20 +265,81 @@ def _weight_gradient_for(N: int, C: int, F: int, window: Window, dtype: np.dtype
     return compute
 
 
-# For each direction what makes, for given shapes and m, a function of its arrays: all that can be done once is.
-WINOGRAD = {"forward": _forward_for, "input": _input_gradient_for, "weight": _weight_gradient_for}
+def _is_precise(problem: ConvProblem, m: int) -> bool:
+    """Whether rounding errors stay within four times im2col's.
+
+    Root mean squares against float64, on normal data (benchmarks/winograd_layers.py --error). The tiles of 6 inputs
+    along an axis are at most 2.1 times im2col's forward. Those of 3x3 kernels: 3.9 times for the weight's gradient,
+    for 1 to 128 images; for the input's 4.9 times below 64 filters, where im2col's own sums are short, and at most 3.8
+    from there on. Those of 5x5 kernels: for the input's gradient 4.8 times below 96 filters, at most 3.5 from there on;
+    for the weight's, whose last transform has fourth powers, at most 4.0 for outputs of 13x13 and more from 96 filters
+    on or with up to 64 channels, and up to 5.5 otherwise.
+
+    Strides, where each phase of a channel counts as one: forward at most 2.9 from 36 terms on, 4.1 below; for the
+    input's gradient at most 3.8, but up to 4.1 with a single channel; for the weight's at most 3.6 where it is allowed,
+    up to 6.6 with fewer weights, whose products BLAS sums in shorter runs, 4.0 with outputs of 8x8, and 4.2 with 256
+    phases.
+    """
+    C, F, window, direction = problem.C, problem.F, problem.window, problem.direction
+    r = kernel_of_phases(window)[0]
+    if m == 2 and r == 3:
+        return True
+    if window.stride != (1, 1) and not _strides_are_precise(problem):
+        return False
+    if direction == "forward":
+        return True
+    if r == 5:
+        return F >= 96 if direction == "input" else (F >= 96 or C <= 64) and min(window.output_size) >= 13
+    return direction == "weight" or F >= 64
 
 
-def winograd_conv2d(x: Array, weight: Array, bias: Array | None, window: Window, m: int) -> Array:
-    """(N, C, H, W) and (F, C, KH, KW) to (N, F, OH, OW), in tiles of m x m outputs; see `WINOGRAD_KERNELS`."""
-    return _forward_for(len(x), x.shape[1], len(weight), window, x.dtype, m)(x, weight, bias)
+def _strides_are_precise(problem: ConvProblem) -> bool:
+    """What strides ask for besides; the figures are `_is_precise`'s."""
+    C, window = problem.C, problem.window
+    if problem.direction == "forward":
+        return C * window.taps >= 36
+    if problem.direction == "input":
+        return C > 1
+    phases = C * window.stride[0] * window.stride[1]
+    return problem.F * C * window.taps >= 1250 and phases <= 200 and min(window.output_size) >= 13
 
 
-def winograd_input_gradient(grad: Array, weight: Array, window: Window, m: int) -> Array:
-    """(N, F, OH, OW) and (F, C, KH, KW) to (N, C, H, W)."""
-    return _input_gradient_for(len(grad), weight.shape[1], len(weight), window, grad.dtype, m)(grad, weight)
+def _cost(problem: ConvProblem, m: int) -> float:
+    """An estimate of time, in vector multiply-adds."""
+    N, F, window, direction, width = problem.N, problem.F, problem.window, problem.direction, lanes(problem.itemsize)
+    r = kernel_of_phases(window)[0]
+    positions = (m + r - 1) ** 2
+    phases = phases_of(window, problem.C)
+    C = phases.channels
+    tall, wide = window.output_size if direction != "input" else phases.size
+    tiles = N * -(-tall // m) * -(-wide // m)
+    multiplied = tiles * positions * (_sixteens(C) * _LANES) * (_sixteens(F) * _LANES) / width / 0.75
+    weights = positions * C * F
+    # Fitted apart: with 5 taps there are four times as many tiles to transform for as many outputs, which counts more.
+    by_number = 0.35 if r == 3 else 0.6
+    if direction == "weight":
+        by_number += 0.3 if r == 3 else 1.1
+    transformed = by_number * tiles * positions * (C + F)
+    # Transformed weights that no cache holds are written and read at the memory's pace, sums of gradients less often.
+    by_weight = 1.0 if weights * problem.itemsize < _CACHE_BYTES else 3.5 if direction == "weight" else 6.0
+    if window.stride != (1, 1):
+        # Phases are gathered, or come back, by as few numbers as the stride; and so are their taps.
+        gathered = N * C * phases.size[0] * phases.size[1]
+        transformed += (1 + 4 / window.stride[1]) * gathered + 2.0 * weights
+    return multiplied + transformed + weights * by_weight
 
 
-def winograd_weight_gradient(x: Array, grad: Array, window: Window, m: int) -> Array:
-    """(N, C, H, W) and (N, F, OH, OW) to (F, C, KH, KW)."""
-    return _weight_gradient_for(len(x), x.shape[1], grad.shape[1], window, x.dtype, m)(x, grad)
+_PLANS = {"forward": _forward_plan, "input": _input_gradient_plan, "weight": _weight_gradient_plan}
+
+
+def _plan(problem: ConvProblem, m: int) -> Plan:
+    return _PLANS[problem.direction](problem, m)
+
+
+def _tiles(m: int) -> Algorithm:
+    """The entry of tiles of m x m outputs."""
+    unsupported, cost, plan = partial(_why_unsupported, m=m), partial(_cost, m=m), partial(_plan, m=m)
+    return Algorithm(f"winograd_{m}x{m}", "winograd", unsupported, cost, plan, partial(_is_precise, m=m))
+
+
+WINOGRAD_4X4, WINOGRAD_2X2 = _tiles(4), _tiles(2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from typing import NamedTuple
 
@@ -12,10 +12,13 @@ from minidl import _ext
 from minidl.errors import ShapeError
 from minidl.geometry import Pair, Window
 from minidl.kernels._common import NOTHING, Array, by_dtype, shaped
+from minidl.kernels.conv.algorithm import Algorithm, Plan, lanes
+from minidl.kernels.conv.direct import why_too_wide
+from minidl.kernels.conv.problem import ConvProblem
 from minidl.memory import new_array, workspace
 from minidl.runtime import threads_for
 
-__all__ = ["depthwise2d", "depthwise2d_input_gradient", "depthwise2d_weight_gradient"]
+__all__ = ["DEPTHWISE", "depthwise2d", "depthwise2d_input_gradient", "depthwise2d_weight_gradient"]
 
 # What a band of padded rows may take of the L1 cache.
 _BAND_BYTES = 16 * 1024
@@ -212,3 +215,24 @@ def depthwise2d_weight_gradient(x: Array, grad: Array, window: Window) -> Array:
     total = partial[0].reshape(F, 1, *window.kernel_size)
     # Not a view of all partial sums, which would live as long as the gradient.
     return total if plan.chunks == 1 else total.copy()
+
+
+def _why_unsupported(problem: ConvProblem) -> str | None:
+    if not problem.is_depthwise:
+        return f"it takes a group for each channel, got {problem.groups} for {problem.C} channels"
+    return why_too_wide(problem.window)
+
+
+def _cost(problem: ConvProblem) -> float:
+    """An estimate of time, in vector multiply-adds."""
+    return 2.0 * problem.products / lanes(problem.itemsize) + 0.5 * problem.moved
+
+
+def _plan(problem: ConvProblem) -> Plan:
+    if problem.direction == "input":
+        return partial(depthwise2d_input_gradient, window=problem.window, channels=problem.C)
+    function = depthwise2d if problem.direction == "forward" else depthwise2d_weight_gradient
+    return partial(function, window=problem.window)
+
+
+DEPTHWISE = Algorithm("depthwise", "direct", _why_unsupported, _cost, _plan)
