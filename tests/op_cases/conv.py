@@ -11,7 +11,7 @@ import numpy as np
 import minidl.functional as F
 from minidl import reference
 from minidl.geometry import Padding, Window, pair, sides, sliding_window
-from minidl.kernels import ALGORITHMS, ConvPlans, conv_plans, refusal
+from minidl.kernels import REGISTRY, ConvPlans, conv_plans, refusal
 from minidl.ops.conv import ConvInputGradient, ConvWeightGradient
 from op_cases._case import *
 
@@ -104,7 +104,7 @@ def cropped_after(torch: Any) -> Callable[..., Any]:
 
 
 def every_algorithm(rows: list[Case]) -> list[Case]:
-    """The rows, and each again by every algorithm that applies to it."""
+    """The rows, and each again by every entry of the registry that applies to it; families are names for those."""
     more = []
     for case in rows:
         x, weight = case.inputs[0], case.inputs[1]
@@ -114,7 +114,7 @@ def every_algorithm(rows: list[Case]) -> list[Case]:
         }
         window = sliding_window("conv2d", x.shape[-2:], weight.shape[2:], **options)  # type: ignore[arg-type]
         groups = case.kwargs.get("groups", 1)
-        for algorithm in ALGORITHMS[1:]:
+        for algorithm in REGISTRY:
             if refusal(algorithm, x.shape[-3], len(weight), groups, window, 8) is None:
                 name = f"{case.name}[{algorithm}]" if case.name else ""
                 kwargs = {**case.kwargs, "algorithm": algorithm}
