@@ -31,13 +31,34 @@ def _choose() -> str:
 
 
 instruction_set = _choose()
+_NUMBER_TYPES = {4: "float", 8: "double"}
+
+
+class Kernel(dict[int, ModuleType]):
+    """A kernel's two compilations, by the bytes of the numbers that they take; each is imported when first used."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __missing__(self, itemsize: int) -> ModuleType:
+        name = f"minidl._ext.{self._name}_{_NUMBER_TYPES[itemsize]}_{instruction_set}"
+        self[itemsize] = module = import_module(name)
+        return module
+
+    @property
+    def either(self) -> ModuleType:
+        """One of them, for functions that take no numbers of either type."""
+        return self[4]
+
+
+elementwise, loss, norm, optim, pool = map(Kernel, ("elementwise", "loss", "norm", "optim", "pool"))
 (
-    pool, elementwise, loss, optim, norm, stack, dense, direct, winograd, row_winograd, depthwise, implicit_gemm,
+    stack, dense, direct, winograd, row_winograd, depthwise, implicit_gemm,
     filter_lanes, pointwise, tap_rows,
 ) = (
     import_module(f"minidl._ext.{name}_{instruction_set}")
     for name in (
-        "pool", "elementwise", "loss", "optim", "norm", "stack", "dense", "direct", "winograd", "row_winograd",
+        "stack", "dense", "direct", "winograd", "row_winograd",
         "depthwise", "implicit_gemm", "filter_lanes", "pointwise", "tap_rows",
     )
 )  # fmt: skip

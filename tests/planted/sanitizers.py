@@ -82,8 +82,8 @@ MUTANTS = [
         "one zero too many: only the one after the last plane does harm", (WINDOWS,), WRITE,
     ),
     Mutant(
-        "max-pool-writes-beyond", "MINIDL_MAX_RUN",
-        "if (i > count - lanes) i = count - lanes; ", "if (0) i = count - lanes; ",
+        "max-pool-writes-beyond", "max_run",
+        "if (i > count - lanes) i = count - lanes;", "if (0) i = count - lanes;",
         "the last block of vector lanes does not move back to where the run ends", (MAXIMA,), READ + "|" + WRITE,
     ),
     Mutant(
