@@ -1,4 +1,4 @@
-/* The number type of a module: kernels are written once for `real`, and compiled with -DREAL=float and -DREAL=double. */
+/* A module's number type: kernels are written once, for `real`, and compiled with -DREAL=float and -DREAL=double. */
 #ifndef MINIDL_REAL_H
 #define MINIDL_REAL_H
 

@@ -95,7 +95,7 @@ def row_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize: i
     scratch = scratch_for(-(-cut // parts))
     chunks = chunks_of(-(-N // LANES) * parts, size, itemsize)
     transformed, work = ROW_POINTS[direction] * F * C * rows, N * size * window.positions // (2 * PACE)
-    job = _ext.row_winograd.Job(
+    job = _ext.row_winograd[itemsize].Job(
         window.packed, N, C, F, together, parts, scratch, transformed, scratch - size, chunks
     )  # fmt: skip
     return RowPlan(parts, scratch, transformed, chunks, work, job)
@@ -106,9 +106,9 @@ def row_winograd_applies(window: Window, groups: int) -> bool:
     return window.kernel_size[1] == ROW_TAPS and window.stride == (1, 1) and window.dilation == (1, 1) and groups == 1
 
 
-_forward = by_dtype(_ext.row_winograd.forward)
-_input_gradient = by_dtype(_ext.row_winograd.gradient_of_input)
-_weight_gradient = by_dtype(_ext.row_winograd.gradient_of_weight)
+_forward = by_dtype(_ext.row_winograd, "forward")
+_input_gradient = by_dtype(_ext.row_winograd, "gradient_of_input")
+_weight_gradient = by_dtype(_ext.row_winograd, "gradient_of_weight")
 
 
 def row_winograd_conv2d(x: Array, weight: Array, bias: Array | None, window: Window) -> Array:
