@@ -100,7 +100,7 @@ def main() -> None:
         "_window.pxd",
         "_blas.pxd",
     )
-    for name in (*names, "_threads.pxd", "_types.pxd", "runs.h", "max_pool.h"):
+    for name in (*names, "_threads.pxd", "_real.pxd", "real.h", "runs.h", "max_pool.h"):
         source = re.sub(r'"""(.|\n)*?"""|/\*(.|\n)*?\*/', "", (root / "_ext" / name).read_text())
         kernels += code_lines(source, 1, source.count("\n") + 1, set())
     print(f"Python: {code} lines of code ({text} with documentation)")

@@ -134,8 +134,8 @@ class Tree:
         self.original, self.times = text, (path.stat().st_atime_ns, path.stat().st_mtime_ns)
         changed = text[place.start : place.stop].replace(mutant.old, mutant.new)
         path.write_text(text[: place.start] + changed + text[place.stop :])
-        for module in self.modules_of(mutant):
-            self.compile(module, translates=path.suffix != ".h")
+        if modules := self.modules_of(mutant):
+            self.compile(modules, translates=path.suffix != ".h")
 
     def restore(self, mutant: Mutant) -> None:
         """Take the mistake out again."""
@@ -169,18 +169,27 @@ class Tree:
             names = names or sorted(Path(name).stem for name in touched if name.endswith(".pyx"))
             if not names:
                 raise BrokenMutant(f"{mutant.file} goes into no compiled module")
-        return [name if name.startswith(("_", "lib")) else f"{name}_{self.isa}" for name in names]
+        modules = []
+        for name in names:
+            if name.startswith(("_", "lib")):
+                modules.append(name)
+            else:
+                modules += [f"{name}_{number}_{self.isa}" for number in ("float", "double")]
+        return modules
 
-    def compile(self, module: str, translates: bool = True) -> None:
-        """Make one module again, by the commands that the build folder would use, but for what takes most of the time.
+    def compile(self, modules: list[str], translates: bool = True) -> None:
+        """Make modules again, by the commands that the build folder would use, but for what takes most of the time.
 
         Where only a header of C changed, Cython's translation is the build folder's. Nothing is optimised: a mutant's
         few tests would run faster, but compiling takes longer than they do.
         """
-        (target,) = ((path.relative_to(self.build)) for path in (self.build / "minidl" / "_ext").glob(f"{module}.*so"))
-        commands = subprocess.check_output(["ninja", "-C", self.build, "-t", "commands", target], text=True)
+        compiled = self.build / "minidl" / "_ext"
+        targets = [path.relative_to(self.build) for module in modules for path in compiled.glob(f"{module}.*so")]
+        if len(targets) != len(modules):
+            raise BrokenMutant(f"{self.build} has not all of {', '.join(modules)}")
+        commands = subprocess.check_output(["ninja", "-C", self.build, "-t", "commands", *targets], text=True)
         folder = self.folder / self.build.relative_to(ROOT)
-        for objects in {f"{target}.p", *re.findall(r"minidl/\S+?\.so\.p(?=/)", commands)}:
+        for objects in {*(f"{target}.p" for target in targets), *re.findall(r"minidl/\S+?\.so\.p(?=/)", commands)}:
             (folder / objects).mkdir(parents=True, exist_ok=True)
         for line in commands.splitlines():
             words = [str(self.folder) if word == str(ROOT) else word for word in shlex.split(line)]
@@ -195,7 +204,8 @@ class Tree:
             done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
             if done.returncode:
                 raise BrokenMutant(f"does not compile:\n{done.stdout}{done.stderr}")
-        shutil.copy2(folder / target, self.folder / target)
+        for target in targets:
+            shutil.copy2(folder / target, self.folder / target)
 
     def caught_by(self, mutant: Mutant) -> str:
         """The test that fails, or the sanitizer's report; empty if none does."""

@@ -9,7 +9,7 @@ import pytest
 from parity import assert_close
 
 import minidl
-from minidl import kernels, reference
+from minidl import _ext, kernels, reference
 from minidl.errors import ShapeError
 from minidl.geometry import Padding, Window, sliding_window
 from minidl.memory import WORKSPACE_PER_THREAD
@@ -321,3 +321,17 @@ def test_contiguous_copies_only_what_is_not() -> None:
     x = np.zeros((2, 3))
     assert kernels._common.contiguous(x) is x
     assert kernels._common.contiguous(x.T).flags.c_contiguous
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int32", "int64", "complex64", "complex128", ">f8"])
+@pytest.mark.parametrize("itemsize", [4, 8])
+def test_a_compilation_takes_arrays_of_its_number_type_alone(itemsize: int, dtype: str) -> None:
+    x = np.array([-1, 2], dtype)
+    y = np.zeros_like(x)
+    if np.dtype(dtype) == np.dtype(f"float{8 * itemsize}"):
+        _ext.elementwise[itemsize].relu(x, y, 1)
+        assert y.tolist() == [0, 2]
+    else:
+        with pytest.raises(ValueError, match=r"Buffer dtype mismatch|not supported|not understand"):
+            _ext.elementwise[itemsize].relu(x, y, 1)
+        assert not y.any()

@@ -20,7 +20,7 @@ from minidl.memory import workspace
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
-ROWS, LANES, _ = _ext.implicit_gemm.tile_sizes(4)
+ROWS, LANES, _ = _ext.implicit_gemm[4].tile_sizes()
 
 
 class Case:
@@ -119,7 +119,7 @@ def test_one_tap_and_one_row_within_padding(columns: int, around: tuple[int, ...
 
 @every_dtype
 def test_rows_as_long_as_a_panel_within_padding(dtype: str) -> None:
-    lanes = _ext.implicit_gemm.tile_sizes(np.dtype(dtype).itemsize)[1]
+    lanes = _ext.implicit_gemm[np.dtype(dtype).itemsize].tile_sizes()[1]
     check(Case(2, 3, 4, sliding_window("test", (3, lanes), 3, 1, 3), dtype))
 
 
@@ -286,7 +286,7 @@ def test_what_is_not_finite_stays_where_it_was_seen() -> None:
 
 def test_the_cuts_of_filters_in_lanes() -> None:
     """If the plans change, the sizes of the tests below must follow."""
-    width, most_vectors, _, _ = _ext.filter_lanes.tile_sizes(4)
+    width, most_vectors, _, _ = _ext.filter_lanes[4].tile_sizes()
     window = sliding_window("test", (22, 90), 3, 2, 1)
     plan = filter_plan("forward", 2, 3, 5 * width, window, 4)
     rows, copied, together = plan.numbers[11], plan.numbers[12], plan.numbers[14]

@@ -13,7 +13,7 @@ from minidl.kernels.conv.pointwise import is_pointwise, pointwise_product
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
-ROWS, LANES = _ext.implicit_gemm.tile_sizes(4)[:2]
+ROWS, LANES = _ext.implicit_gemm[4].tile_sizes()[:2]
 WIDTH = LANES // 3
 
 

@@ -174,7 +174,11 @@ def default_precision() -> Iterator[None]:
 def test_each_direction_of_a_stage_is_decided_for_itself() -> None:
     def methods(channels: int, size: int, layer: Layer) -> Method:
         window = sliding_window("test", (size, size), *layer[1:5])
-        (found,) = kernels.stack_plan((Stage(window, channels, layer[0], *layer[5:]),), "default").job.by_rows()
+        (found,) = (
+            kernels.stack_plan((Stage(window, channels, layer[0], *layer[5:]),), "default")
+            .job[np.dtype(np.float32)]
+            .by_rows()
+        )
         return found
 
     # Forward, input, weight. One channel alone is too few for the input's gradient.

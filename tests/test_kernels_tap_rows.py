@@ -15,7 +15,7 @@ from minidl.kernels.conv.tap_rows import _plan, tap_rows_input_gradient
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
-ROWS, LANES = _ext.implicit_gemm.tile_sizes(4)[:2]
+ROWS, LANES = _ext.implicit_gemm[4].tile_sizes()[:2]
 
 
 def arrays(N: int, C: int, F: int, window: Window, dtype: str) -> tuple[np.ndarray, np.ndarray]:

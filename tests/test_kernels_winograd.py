@@ -217,7 +217,7 @@ def test_the_transforms_are_the_matrices(dtype: str, m: int, r: int) -> None:
                 unit = np.ascontiguousarray(unit.transpose(2, 0, 1))
             if which == "taps":
                 result = np.ascontiguousarray(result.transpose(2, 0, 1))
-            _ext.winograd.transform(unit, m, r, which, result)
+            _ext.winograd[unit.itemsize].transform(unit, m, r, which, result)
             result = result.transpose(1, 2, 0) if which == "taps" else result
             expected = np.outer(matrix[:, i], matrix[:, j])[:, :, None] * np.arange(16)
             assert_close(result, expected, np.finfo(dtype).eps * 4)

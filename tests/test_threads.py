@@ -18,8 +18,7 @@ from test_runtime import run
 
 import minidl
 import minidl.functional as F
-from minidl import kernels, runtime
-from minidl._ext import elementwise
+from minidl import _ext, kernels, runtime
 
 pool_only = pytest.mark.skipif(kernels.threads_by() != "minidl's pool", reason="the compiler's threads")
 THREADS = (2, 3, 8, 1, 5, 16)
@@ -29,7 +28,7 @@ def relu(threads: int, size: int = 1000) -> bool:
     """A region without a barrier, and whether all its slots were run."""
     x = np.arange(size, dtype=np.float32) - size // 2
     y = np.full_like(x, np.nan)
-    elementwise.relu(x, y, threads)
+    _ext.elementwise[4].relu(x, y, threads)
     return np.array_equal(y, np.maximum(x, 0))
 
 
@@ -94,15 +93,15 @@ class TestTeams:
         for _ in range(50):
             assert relu(2)
             with pytest.raises(ValueError, match="wrong number of dimensions"):
-                elementwise.relu(np.zeros(3, np.float32), np.zeros((3, 3), np.float32), 2)
+                _ext.elementwise[4].relu(np.zeros(3, np.float32), np.zeros((3, 3), np.float32), 2)
 
 
 @pool_only
 class TestPool:
     def test_no_openmp_is_loaded(self) -> None:
         program = (
-            "from minidl._ext import elementwise; import numpy as np; x = np.zeros(1000, np.float32); "
-            "elementwise.relu(x, x.copy(), 2); print(open('/proc/self/maps').read().count('libgomp'))"
+            "from minidl import _ext; import numpy as np; x = np.zeros(1000, np.float32); "
+            "_ext.elementwise[4].relu(x, x.copy(), 2); print(open('/proc/self/maps').read().count('libgomp'))"
         )
         assert run(program).stdout == "0\n"
 
@@ -110,11 +109,11 @@ class TestPool:
         program = """
 import os, time
 import numpy as np
-from minidl._ext import elementwise
+from minidl import _ext
 
 before = set(os.listdir("/proc/self/task"))
 x = np.zeros(1000, np.float32)
-elementwise.relu(x, x.copy(), 4)
+_ext.elementwise[4].relu(x, x.copy(), 4)
 mine = set(os.listdir("/proc/self/task")) - before
 deadline = time.monotonic() + 60
 while True:
@@ -164,12 +163,12 @@ class TestEnd:
     BUSY = """
 import threading, time
 import numpy as np
-from minidl._ext import elementwise
+from minidl import _ext
 x = np.zeros(100_000, np.float32)
 def work(seconds):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        elementwise.relu(x, x.copy(), 4)
+        _ext.elementwise[4].relu(x, x.copy(), 4)
 """
 
     @pytest.mark.parametrize(

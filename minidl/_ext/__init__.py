@@ -10,14 +10,14 @@ from importlib.util import find_spec
 from types import ModuleType
 
 from minidl._ext._cpu import threads_by, x86_64_level
-from minidl.errors import ArgumentError
+from minidl.errors import ArgumentError, DTypeError
 
 _LEVELS = {"generic": 0, "v2": 2, "v3": 3, "v4": 4, "debug": 0, "sanitize": 0}
 
 available = [
     name
     for name, level in _LEVELS.items()
-    if level <= x86_64_level() and find_spec(f"minidl._ext.conv_{name}") is not None
+    if level <= x86_64_level() and find_spec(f"minidl._ext.conv_float_{name}") is not None
 ]
 
 
@@ -31,27 +31,48 @@ def _choose() -> str:
 
 
 instruction_set = _choose()
-(
-    pool, elementwise, loss, optim, norm, stack, dense, direct, winograd, row_winograd, depthwise, implicit_gemm,
-    filter_lanes, pointwise, tap_rows,
-) = (
-    import_module(f"minidl._ext.{name}_{instruction_set}")
-    for name in (
-        "pool", "elementwise", "loss", "optim", "norm", "stack", "dense", "direct", "winograd", "row_winograd",
-        "depthwise", "implicit_gemm", "filter_lanes", "pointwise", "tap_rows",
-    )
-)  # fmt: skip
+_NUMBER_TYPES = {4: "float", 8: "double"}
 
 
-def __getattr__(name: str) -> ModuleType:
-    # These call SciPy's BLAS, whose import takes longer than that of NumPy and minidl together; LeNet does without.
-    if name not in ("conv", "matmul"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = module = import_module(f"minidl._ext.{name}_{instruction_set}")
-    return module
+class Kernel(dict[int, ModuleType]):
+    """A kernel's two compilations, by the bytes of the numbers that they take; each is imported when first used."""
 
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __missing__(self, itemsize: int) -> ModuleType:
+        if itemsize not in _NUMBER_TYPES:
+            raise DTypeError(f"kernels: numbers must have 4 or 8 bytes, got {itemsize}")
+        name = f"minidl._ext.{self._name}_{_NUMBER_TYPES[itemsize]}_{instruction_set}"
+        self[itemsize] = module = import_module(name)
+        return module
+
+    @property
+    def either(self) -> ModuleType:
+        """One of them, for functions that take no numbers of either type."""
+        return self[4]
+
+
+conv = Kernel("conv")
+dense = Kernel("dense")
+depthwise = Kernel("depthwise")
+direct = Kernel("direct")
+elementwise = Kernel("elementwise")
+filter_lanes = Kernel("filter_lanes")
+implicit_gemm = Kernel("implicit_gemm")
+loss = Kernel("loss")
+matmul = Kernel("matmul")
+norm = Kernel("norm")
+optim = Kernel("optim")
+pointwise = Kernel("pointwise")
+pool = Kernel("pool")
+row_winograd = Kernel("row_winograd")
+stack = Kernel("stack")
+tap_rows = Kernel("tap_rows")
+winograd = Kernel("winograd")
 
 __all__ = [
+    "Kernel",
     "available",
     "conv",
     "dense",
@@ -67,6 +88,7 @@ __all__ = [
     "optim",
     "pointwise",
     "pool",
+    "row_winograd",
     "stack",
     "tap_rows",
     "threads_by",

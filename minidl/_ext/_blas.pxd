@@ -7,7 +7,7 @@ keeps each of M, N, K and the row lengths below 2^31 (`kernels.check_blas_sizes`
 
 from scipy.linalg.cython_blas cimport dgemm, sgemm
 
-from minidl._ext._types cimport real
+from minidl._ext._real cimport real
 
 
 cdef extern from "sanitize.h" nogil:
@@ -31,7 +31,9 @@ cdef inline void gemm(
     check_matrix(a, K if transpose_a else M, M if transpose_a else K, row_length_a, sizeof(real))
     check_matrix(b, N if transpose_b else K, K if transpose_b else N, row_length_b, sizeof(real))
     check_matrix(c, M, N, row_length_c, sizeof(real))
-    if real is float:
-        sgemm(&flag_b, &flag_a, &n, &m, &k, &alpha, <float*>b, &ldb, <float*>a, &lda, &beta, c, &ldc)
+    if sizeof(real) == sizeof(float):
+        sgemm(&flag_b, &flag_a, &n, &m, &k, <float*>&alpha, <float*>b, &ldb, <float*>a, &lda, <float*>&beta, <float*>c,
+              &ldc)
     else:
-        dgemm(&flag_b, &flag_a, &n, &m, &k, &alpha, <double*>b, &ldb, <double*>a, &lda, &beta, c, &ldc)
+        dgemm(&flag_b, &flag_a, &n, &m, &k, <double*>&alpha, <double*>b, &ldb, <double*>a, &lda, <double*>&beta,
+              <double*>c, &ldc)

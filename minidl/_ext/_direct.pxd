@@ -5,9 +5,9 @@ A block of images is [C, rows, columns, 16], with its padding written out (`Plan
 never looks beside it. Lanes beyond the batch hold zeros.
 """
 
+from minidl._ext._real cimport real
 from minidl._ext._threads cimport slot_start
 from minidl._ext._transpose cimport to_lanes
-from minidl._ext._types cimport real
 from minidl._ext._window cimport Window
 
 cdef enum:
@@ -21,7 +21,7 @@ cdef enum:
     MOST_TAPS = 7
 
 
-cdef extern from "direct.h" nogil:
+cdef extern from "direct_tiles.h" nogil:
     ctypedef struct Run "minidl_direct":
         Py_ssize_t channels, rows, columns
         Py_ssize_t x_channel, x_row, x_pixel
@@ -37,16 +37,11 @@ cdef extern from "direct.h" nogil:
         Py_ssize_t dw_filter, dw_tap
         int adds
 
-    void direct_run_float "minidl_direct_run_float" (
-        const float* x, const float* w, const float* bias, float* y, Py_ssize_t count, int filters, const Run* run)
-    void direct_run_double "minidl_direct_run_double" (
-        const double* x, const double* w, const double* bias, double* y, Py_ssize_t count, int filters, const Run* run)
-    void direct_sum_float "minidl_direct_sum_float" (
-        const float* x, const float* dy, float* dw, int filters, int taps, const Sum* sums)
-    void direct_sum_double "minidl_direct_sum_double" (
-        const double* x, const double* dy, double* dw, int filters, int taps, const Sum* sums)
-    float fold_float "minidl_direct_fold_float" (const float* lanes)
-    double fold_double "minidl_direct_fold_double" (const double* lanes)
+    void run "direct_run" (
+        const real* x, const real* w, const real* bias, real* y, Py_ssize_t count, int filters, const Run* steps)
+    void direct_sum(const real* x, const real* dy, real* dw, int filters, int taps, const Sum* sums)
+    # The sum of 16 lanes.
+    real fold "direct_fold" (const real* lanes)
 
 
 cdef struct Plane:
@@ -119,32 +114,6 @@ cdef inline void flatten(Run* steps, Py_ssize_t* terms) noexcept nogil:
     if channels == steps.channels:
         steps.channels = 1
     steps.rows, steps.columns, steps.x_columns = 1, at, terms
-
-
-cdef inline void run(
-    const real* x, const real* w, const real* bias, real* y, Py_ssize_t count, int filters, const Run* steps,
-) noexcept nogil:
-    if real is float:
-        direct_run_float(x, w, bias, y, count, filters, steps)
-    else:
-        direct_run_double(x, w, bias, y, count, filters, steps)
-
-
-cdef inline void direct_sum(
-    const real* x, const real* dy, real* dw, int filters, int taps, const Sum* sums,
-) noexcept nogil:
-    if real is float:
-        direct_sum_float(x, dy, dw, filters, taps, sums)
-    else:
-        direct_sum_double(x, dy, dw, filters, taps, sums)
-
-
-cdef inline real fold(const real* lanes) noexcept nogil:
-    """The sum of 16 lanes."""
-    if real is float:
-        return fold_float(lanes)
-    else:
-        return fold_double(lanes)
 
 
 cdef inline Py_ssize_t filters_at_once(Py_ssize_t filters, bint by_bands) noexcept nogil:

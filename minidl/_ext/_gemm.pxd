@@ -1,6 +1,6 @@
-"""What gemm.h offers, for both number types under one name."""
+"""What gemm_tiles.h offers."""
 
-from minidl._ext._types cimport real
+from minidl._ext._real cimport real
 from minidl._ext._window cimport copy_run
 
 cdef enum:
@@ -8,7 +8,7 @@ cdef enum:
     CHANNELS_AT_ONCE = 16
 
 
-cdef extern from "gemm.h" nogil:
+cdef extern from "gemm_tiles.h" nogil:
     enum:
         ROWS "MINIDL_GEMM_ROWS"
         VECTORS "MINIDL_GEMM_VECTORS"
@@ -25,72 +25,22 @@ cdef extern from "gemm.h" nogil:
 
     int find_runs "minidl_gemm_runs" (
         const View* view, Py_ssize_t first, Py_ssize_t count, Py_ssize_t lanes, Run* runs)
-    void tile_float "minidl_gemm_tile_float" (
-        const float* a, const float* b, Py_ssize_t count, Py_ssize_t lanes, const float* bias, int add, float* c,
+    void tile "gemm_tile" (
+        const real* a, const real* b, Py_ssize_t count, Py_ssize_t lanes, const real* bias, bint add, real* c,
         Py_ssize_t c_row)
-    void tile_double "minidl_gemm_tile_double" (
-        const double* a, const double* b, Py_ssize_t count, Py_ssize_t lanes, const double* bias, int add, double* c,
+    void tile_of_rows "gemm_tile_of_rows" (
+        const real* a, Py_ssize_t a_row, const real* b, Py_ssize_t count, Py_ssize_t lanes, bint add, real* c,
         Py_ssize_t c_row)
-    void tile_of_rows_float "minidl_gemm_tile_of_rows_float" (
-        const float* a, Py_ssize_t a_row, const float* b, Py_ssize_t count, Py_ssize_t lanes, int add, float* c,
-        Py_ssize_t c_row)
-    void tile_of_rows_double "minidl_gemm_tile_of_rows_double" (
-        const double* a, Py_ssize_t a_row, const double* b, Py_ssize_t count, Py_ssize_t lanes, int add, double* c,
-        Py_ssize_t c_row)
-    void gather_float "minidl_gemm_gather_float" (
-        const float* x, const View* view, Py_ssize_t k_start, Py_ssize_t k_stop, const Run* runs, int found, float* to,
+    void gather "gemm_gather" (
+        const real* x, const View* view, Py_ssize_t k_start, Py_ssize_t k_stop, const Run* runs, int found, real* to,
         Py_ssize_t to_panel, Py_ssize_t to_row)
-    void gather_double "minidl_gemm_gather_double" (
-        const double* x, const View* view, Py_ssize_t k_start, Py_ssize_t k_stop, const Run* runs, int found,
-        double* to, Py_ssize_t to_panel, Py_ssize_t to_row)
-    void turn_float "minidl_gemm_turn_float" (
-        const float* source, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t count, float* to, Py_ssize_t wide)
-    void turn_double "minidl_gemm_turn_double" (
-        const double* source, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t count, double* to, Py_ssize_t wide)
+    void turn "gemm_turn" (
+        const real* source, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t count, real* to, Py_ssize_t wide)
 
 
-cdef inline Py_ssize_t lanes_of(real* unused) noexcept nogil:
+cdef inline Py_ssize_t lanes_of() noexcept nogil:
     """The width of a panel."""
     return VECTORS * (VECTOR_BYTES // <Py_ssize_t>sizeof(real))
-
-
-cdef inline void tile(
-    const real* a, const real* b, Py_ssize_t count, Py_ssize_t lanes, const real* bias, bint add, real* c,
-    Py_ssize_t c_row,
-) noexcept nogil:
-    if real is float:
-        tile_float(a, b, count, lanes, bias, add, c, c_row)
-    else:
-        tile_double(a, b, count, lanes, bias, add, c, c_row)
-
-
-cdef inline void tile_of_rows(
-    const real* a, Py_ssize_t a_row, const real* b, Py_ssize_t count, Py_ssize_t lanes, bint add, real* c,
-    Py_ssize_t c_row,
-) noexcept nogil:
-    if real is float:
-        tile_of_rows_float(a, a_row, b, count, lanes, add, c, c_row)
-    else:
-        tile_of_rows_double(a, a_row, b, count, lanes, add, c, c_row)
-
-
-cdef inline void gather(
-    const real* x, const View* view, Py_ssize_t k_start, Py_ssize_t k_stop, const Run* runs, int found, real* to,
-    Py_ssize_t to_panel, Py_ssize_t to_row,
-) noexcept nogil:
-    if real is float:
-        gather_float(x, view, k_start, k_stop, runs, found, to, to_panel, to_row)
-    else:
-        gather_double(x, view, k_start, k_stop, runs, found, to, to_panel, to_row)
-
-
-cdef inline void turn(
-    const real* source, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t count, real* to, Py_ssize_t wide,
-) noexcept nogil:
-    if real is float:
-        turn_float(source, row, rows, count, to, wide)
-    else:
-        turn_double(source, row, rows, count, to, wide)
 
 
 cdef inline void pack_rows(

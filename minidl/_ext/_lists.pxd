@@ -2,10 +2,10 @@
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBuffer_Release, PyObject_GetBuffer
 
-from minidl._ext._types cimport real
+from minidl._ext._real cimport real
 
 
-cdef inline const real* address(object array, Py_ssize_t count, const real* of_type) except? NULL:
+cdef inline const real* address(object array, Py_ssize_t count) except? NULL:
     """Where the `count` numbers of an array lie, which its list keeps alive; its dtype is the caller's business."""
     cdef Py_buffer view
     PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS)

@@ -7,7 +7,7 @@ taps; those beyond the kernel are zero. No image is copied as a whole, but a few
 
 from libc.string cimport memcpy
 
-from minidl._ext._types cimport real
+from minidl._ext._real cimport real
 
 cdef enum:
     # Channels that lie side by side, and numbers of a `Phases`.

@@ -7,7 +7,7 @@ the transforms: F(4, 5) for outputs and the weight's gradient, F(2, 5), of fewer
 from minidl._ext._direct cimport (
     LANES, MOST_TAPS, MOST_TERMS, Plane, Run, Sum, direct_sum, filters_from, flatten, fold, run,
 )
-from minidl._ext._types cimport real
+from minidl._ext._real cimport real
 from minidl._ext._window cimport Window
 
 cdef enum:
@@ -19,35 +19,21 @@ cdef enum:
     TILES_SUMMED = 32
 
 
-cdef extern from "row_winograd.h" nogil:
-    void pixels_float "minidl_row_pixels_float" (
-        const float* x, Py_ssize_t columns, Py_ssize_t tiles, float* v, Py_ssize_t point)
-    void pixels_double "minidl_row_pixels_double" (
-        const double* x, Py_ssize_t columns, Py_ssize_t tiles, double* v, Py_ssize_t point)
-    void outputs_float "minidl_row_outputs_float" (
-        const float* m, Py_ssize_t point, float bias, Py_ssize_t columns, float* y)
-    void outputs_double "minidl_row_outputs_double" (
-        const double* m, Py_ssize_t point, double bias, Py_ssize_t columns, double* y)
-    void gradients_float "minidl_row_gradients_float" (
-        const float* dy, Py_ssize_t columns, float* d, Py_ssize_t point)
-    void gradients_double "minidl_row_gradients_double" (
-        const double* dy, Py_ssize_t columns, double* d, Py_ssize_t point)
-    void few_gradients_float "minidl_row_few_gradients_float" (
-        const float* dy, Py_ssize_t columns, float* d, Py_ssize_t point)
-    void few_gradients_double "minidl_row_few_gradients_double" (
-        const double* dy, Py_ssize_t columns, double* d, Py_ssize_t point)
-    void weights_float "minidl_row_weights_float" (const float* w, float* u)
-    void weights_double "minidl_row_weights_double" (const double* w, double* u)
-    void few_weights_float "minidl_row_few_weights_float" (const float* w, float* u)
-    void few_weights_double "minidl_row_few_weights_double" (const double* w, double* u)
-    void weight_sums_float "minidl_row_weight_sums_float" (const float* s, Py_ssize_t point, float* dw)
-    void weight_sums_double "minidl_row_weight_sums_double" (const double* s, Py_ssize_t point, double* dw)
-    void pixel_gradients_float "minidl_row_pixel_gradients_float" (
-        const float* m, const float* rest, Py_ssize_t point, Py_ssize_t tiles, Py_ssize_t first, Py_ssize_t columns,
-        float* dx)
-    void pixel_gradients_double "minidl_row_pixel_gradients_double" (
-        const double* m, const double* rest, Py_ssize_t point, Py_ssize_t tiles, Py_ssize_t first, Py_ssize_t columns,
-        double* dx)
+cdef extern from "row_winograd_tiles.h" nogil:
+    void row_pixels(
+        const real* x, Py_ssize_t columns, Py_ssize_t tiles, real* v, Py_ssize_t point)
+    # A row of a filter's outputs from the sums at its first tile.
+    void output_row "row_outputs" (const real* m, Py_ssize_t point, real bias, Py_ssize_t columns, real* y)
+    void row_gradients(
+        const real* dy, Py_ssize_t columns, real* d, Py_ssize_t point)
+    void row_few_gradients(
+        const real* dy, Py_ssize_t columns, real* d, Py_ssize_t point)
+    void row_weights(const real* w, real* u)
+    void row_few_weights(const real* w, real* u)
+    void row_weight_sums(const real* s, Py_ssize_t point, real* dw)
+    void row_pixel_gradients(
+        const real* m, const real* rest, Py_ssize_t point, Py_ssize_t tiles, Py_ssize_t first, Py_ssize_t columns,
+        real* dx)
 
 
 cdef inline Py_ssize_t tiles_of(const Window* window) noexcept nogil:
@@ -76,16 +62,10 @@ cdef inline void pack_points(
         for c in range(channels):
             for r in range(rows):
                 for f in range(size):
-                    if real is float:
-                        if few:
-                            few_weights_float(weight + (start + f) * filter_step + c * channel_step + r * 5, u)
-                        else:
-                            weights_float(weight + (start + f) * filter_step + c * channel_step + r * 5, u)
+                    if few:
+                        row_few_weights(weight + (start + f) * filter_step + c * channel_step + r * 5, u)
                     else:
-                        if few:
-                            few_weights_double(weight + (start + f) * filter_step + c * channel_step + r * 5, u)
-                        else:
-                            weights_double(weight + (start + f) * filter_step + c * channel_step + r * 5, u)
+                        row_weights(weight + (start + f) * filter_step + c * channel_step + r * 5, u)
                     for p in range(points):
                         to[((p * channels + c) * rows + r) * size + f] = u[p]
         to += points * channels * rows * size
@@ -98,38 +78,18 @@ cdef inline void pixel_points(
     """v[point][channel][row][tile] of a block of padded images."""
     cdef Py_ssize_t row
     for row in range(channels * plane.rows):
-        if real is float:
-            pixels_float(x + row * plane.columns * LANES, plane.columns, tiles, v + row * tiles * LANES,
-                         channels * plane.rows * tiles * LANES)
-        else:
-            pixels_double(x + row * plane.columns * LANES, plane.columns, tiles, v + row * tiles * LANES,
-                          channels * plane.rows * tiles * LANES)
+        row_pixels(x + row * plane.columns * LANES, plane.columns, tiles, v + row * tiles * LANES,
+                   channels * plane.rows * tiles * LANES)
 
 
 cdef inline void gradient_points(
     const real* dy, Py_ssize_t columns, real* d, Py_ssize_t point, bint few,
 ) noexcept nogil:
     """d[point][tile] of a row of outputs' gradients."""
-    if real is float:
-        if few:
-            few_gradients_float(dy, columns, d, point)
-        else:
-            gradients_float(dy, columns, d, point)
+    if few:
+        row_few_gradients(dy, columns, d, point)
     else:
-        if few:
-            few_gradients_double(dy, columns, d, point)
-        else:
-            gradients_double(dy, columns, d, point)
-
-
-cdef inline void output_row(
-    const real* m, Py_ssize_t point, real bias, Py_ssize_t columns, real* y,
-) noexcept nogil:
-    """A row of a filter's outputs from the sums at its first tile."""
-    if real is float:
-        outputs_float(m, point, bias, columns, y)
-    else:
-        outputs_double(m, point, bias, columns, y)
+        row_gradients(dy, columns, d, point)
 
 
 cdef inline void output_points(
@@ -204,10 +164,7 @@ cdef inline void weight_points(
             if first + rows == window.OH:
                 for i in range(filters):
                     for j in range(taps):
-                        if real is float:
-                            weight_sums_float(sums + (i * taps + j) * LANES, point, lanes)
-                        else:
-                            weight_sums_double(sums + (i * taps + j) * LANES, point, lanes)
+                        row_weight_sums(sums + (i * taps + j) * LANES, point, lanes)
                         for k in range(5):
                             dw[((i * channels + c) * window.KH + kh + j) * 5 + k] = fold(lanes + k * LANES)
             kh += taps
@@ -217,10 +174,7 @@ cdef inline void pixel_row(
     const real* m, const real* rest, Py_ssize_t point, Py_ssize_t tiles, const Window* window, real* dx,
 ) noexcept nogil:
     """A row of a channel's pixels' gradients from the sums at its first tile, which two halves may have."""
-    if real is float:
-        pixel_gradients_float(m, rest, point, tiles, window.left, window.W, dx)
-    else:
-        pixel_gradients_double(m, rest, point, tiles, window.left, window.W, dx)
+    row_pixel_gradients(m, rest, point, tiles, window.left, window.W, dx)
 
 
 cdef inline void input_points(

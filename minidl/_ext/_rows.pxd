@@ -9,7 +9,7 @@ from minidl._ext._direct cimport (
     LANES, MOST_COLUMNS, MOST_TAPS, MOST_TERMS, Run, Sum, direct_sum, divisor, filters_from, first_tap, flatten, fold,
     run,
 )
-from minidl._ext._types cimport real
+from minidl._ext._real cimport real
 from minidl._ext._window cimport Window, copy_every, copy_run, merge_runs, zero_run
 
 

@@ -7,27 +7,21 @@ Winograd's method (`_row_winograd.pxd`) the sums of all filters are made for suc
 from minidl._ext._direct cimport (
     LANES, MOST_TAPS, Plane, filters_from, forward_rows, input_gradient, plane_of, weight_gradient,
 )
+from minidl._ext._real cimport real
 from minidl._ext._row_winograd cimport (
     FEW_POINTS, FILTERS_SUMMED, POINTS, few_tiles_of, gradient_points, input_points, output_points, output_row,
     pixel_points, rows_transformed, tiles_of, weight_points,
 )
-from minidl._ext._types cimport real
 from minidl._ext._window cimport Window, zero_run
 
 
-cdef extern from "direct.h" nogil:
-    void pool_float "minidl_direct_pool_float" (
-        const float* y, Py_ssize_t y_row, int rows, int columns, int relu, Py_ssize_t count, float* out,
-        float* place)
-    void pool_double "minidl_direct_pool_double" (
-        const double* y, Py_ssize_t y_row, int rows, int columns, int relu, Py_ssize_t count, double* out,
-        double* place)
-    void spread_float "minidl_direct_spread_float" (
-        const float* grad, const float* place, int row, int columns, Py_ssize_t count, float* dy)
-    void spread_double "minidl_direct_spread_double" (
-        const double* grad, const double* place, int row, int columns, Py_ssize_t count, double* dy)
-    float total_float "minidl_direct_total_float" (const float* grad, const float* place, Py_ssize_t count)
-    double total_double "minidl_direct_total_double" (const double* grad, const double* place, Py_ssize_t count)
+cdef extern from "direct_tiles.h" nogil:
+    void direct_pool(
+        const real* y, Py_ssize_t y_row, int rows, int columns, int relu, Py_ssize_t count, real* out,
+        real* place)
+    void direct_spread(
+        const real* grad, const real* place, int row, int columns, Py_ssize_t count, real* dy)
+    real direct_total(const real* grad, const real* place, Py_ssize_t count)
 
 
 cdef struct Stage:
@@ -67,10 +61,7 @@ cdef inline void pool_row(
     const real* y, const Stage* stage, Py_ssize_t columns, real* out, real* place,
 ) noexcept nogil:
     """A row of pooled outputs from the rows of a filter's that lie under it."""
-    if real is float:
-        pool_float(y, stage.window.OW * LANES, <int>stage.PH, <int>stage.PW, stage.relu, columns, out, place)
-    else:
-        pool_double(y, stage.window.OW * LANES, <int>stage.PH, <int>stage.PW, stage.relu, columns, out, place)
+    direct_pool(y, stage.window.OW * LANES, <int>stage.PH, <int>stage.PW, stage.relu, columns, out, place)
 
 
 cdef inline void forward_directly(
@@ -129,10 +120,7 @@ cdef inline void spread_row(
     if q >= stage.QH:
         zero_run(to, stage.window.OW * LANES * sizeof(real))
         return
-    if real is float:
-        spread_float(grad + at, places + at, <int>(r - q * stage.PH), <int>stage.PW, stage.QW, to)
-    else:
-        spread_double(grad + at, places + at, <int>(r - q * stage.PH), <int>stage.PW, stage.QW, to)
+    direct_spread(grad + at, places + at, <int>(r - q * stage.PH), <int>stage.PW, stage.QW, to)
     zero_run(to + covered * LANES, (stage.window.OW - covered) * LANES * sizeof(real))
 
 

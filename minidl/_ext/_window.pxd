@@ -4,38 +4,17 @@ H, W is the image, KH, KW the kernel, SH, SW the stride, DH, DW the dilation, OH
 the rows of the columns and P = OH*OW their positions.
 """
 
-from minidl._ext._types cimport real
+from minidl._ext._real cimport real
 
 
 cdef extern from "runs.h" nogil:
     void copy_run "minidl_copy_run" (void* target, const void* source, size_t bytes)
     void zero_run "minidl_zero_run" (void* target, size_t bytes)
-    void copy_every_float "minidl_copy_every_float" (
-        float* target, const float* source, Py_ssize_t stride, Py_ssize_t count)
-    void copy_every_double "minidl_copy_every_double" (
-        double* target, const double* source, Py_ssize_t stride, Py_ssize_t count)
-    void merge_runs_float "minidl_merge_runs_float" (
-        float* target, const float* even, const float* odd, Py_ssize_t count)
-    void merge_runs_double "minidl_merge_runs_double" (
-        double* target, const double* even, const double* odd, Py_ssize_t count)
-    void add_run_float "minidl_add_run_float" (float* target, const float* source, Py_ssize_t count)
-    void add_run_double "minidl_add_run_double" (double* target, const double* source, Py_ssize_t count)
-
-
-cdef inline void copy_every(real* target, const real* source, Py_ssize_t stride, Py_ssize_t count) noexcept nogil:
-    """target[i] = source[i * stride]."""
-    if real is float:
-        copy_every_float(target, source, stride, count)
-    else:
-        copy_every_double(target, source, stride, count)
-
-
-cdef inline void merge_runs(real* target, const real* even, const real* odd, Py_ssize_t count) noexcept nogil:
-    """target[i] is even[i / 2] or odd[i / 2], in turns."""
-    if real is float:
-        merge_runs_float(target, even, odd, count)
-    else:
-        merge_runs_double(target, even, odd, count)
+    # target[i] = source[i * stride].
+    void copy_every(real* target, const real* source, Py_ssize_t stride, Py_ssize_t count)
+    # target[i] is even[i / 2] or odd[i / 2], in turns.
+    void merge_runs(real* target, const real* even, const real* odd, Py_ssize_t count)
+    void add_run(real* target, const real* source, Py_ssize_t count)
 
 
 cdef struct Window:
@@ -139,13 +118,6 @@ cdef inline void im2col(
             p += stop - ow
             oh += 1
             ow = 0
-
-
-cdef inline void add_run(real* target, const real* source, Py_ssize_t count) noexcept nogil:
-    if real is float:
-        add_run_float(target, source, count)
-    else:
-        add_run_double(target, source, count)
 
 
 cdef inline void col2im(

@@ -1,7 +1,7 @@
-"""What winograd.h offers, for both number types under one name, and how the work is cut into strips of tiles."""
+"""What winograd_tiles.h offers, and how the work is cut into strips of tiles."""
 
 from minidl._ext._phases cimport Phases, gather_phases, scatter_phases
-from minidl._ext._types cimport real
+from minidl._ext._real cimport real
 
 cdef enum:
     LANES = 16
@@ -9,7 +9,7 @@ cdef enum:
     ROWS = 6
 
 
-cdef extern from "winograd.h" nogil:
+cdef extern from "winograd_tiles.h" nogil:
     ctypedef struct Product "minidl_winograd_product":
         Py_ssize_t outer, count, together
         Py_ssize_t a_outer, a_row, a_k
@@ -18,76 +18,39 @@ cdef extern from "winograd.h" nogil:
 
     void fetch_bytes "minidl_winograd_fetch" (
         const void* source, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t start, Py_ssize_t stop)
-    void gather_float "minidl_winograd_gather_float" (
-        const float* source, Py_ssize_t channel_step, int channels, Py_ssize_t pixels, float* to)
-    void gather_double "minidl_winograd_gather_double" (
-        const double* source, Py_ssize_t channel_step, int channels, Py_ssize_t pixels, double* to)
-    void scatter_float "minidl_winograd_scatter_float" (
-        const float* source, Py_ssize_t pixels, float* to, Py_ssize_t channel_step, int channels)
-    void scatter_double "minidl_winograd_scatter_double" (
-        const double* source, Py_ssize_t pixels, double* to, Py_ssize_t channel_step, int channels)
-    void input_2_float "minidl_winograd_input_2_tile_float" (
-        const float* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to, Py_ssize_t column_from,
-        Py_ssize_t column_to, float* to, Py_ssize_t position_step)
-    void input_2_double "minidl_winograd_input_2_tile_double" (
-        const double* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to, Py_ssize_t column_from,
-        Py_ssize_t column_to, double* to, Py_ssize_t position_step)
-    void input_4_float "minidl_winograd_input_4_tile_float" (
-        const float* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to, Py_ssize_t column_from,
-        Py_ssize_t column_to, float* to, Py_ssize_t position_step)
-    void input_4_double "minidl_winograd_input_4_tile_double" (
-        const double* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to, Py_ssize_t column_from,
-        Py_ssize_t column_to, double* to, Py_ssize_t position_step)
-    void gradient_2_float "minidl_winograd_gradient_2_tile_float" (
-        const float* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to, Py_ssize_t column_from,
-        Py_ssize_t column_to, float* to, Py_ssize_t position_step)
-    void gradient_2_double "minidl_winograd_gradient_2_tile_double" (
-        const double* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to, Py_ssize_t column_from,
-        Py_ssize_t column_to, double* to, Py_ssize_t position_step)
-    void gradient_4_float "minidl_winograd_gradient_4_tile_float" (
-        const float* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to, Py_ssize_t column_from,
-        Py_ssize_t column_to, float* to, Py_ssize_t position_step)
-    void gradient_4_double "minidl_winograd_gradient_4_tile_double" (
-        const double* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to, Py_ssize_t column_from,
-        Py_ssize_t column_to, double* to, Py_ssize_t position_step)
-    void gradient_2_5_float "minidl_winograd_gradient_2_5_tile_float" (
-        const float* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to, Py_ssize_t column_from,
-        Py_ssize_t column_to, float* to, Py_ssize_t position_step)
-    void gradient_2_5_double "minidl_winograd_gradient_2_5_tile_double" (
-        const double* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to, Py_ssize_t column_from,
-        Py_ssize_t column_to, double* to, Py_ssize_t position_step)
-    void output_2_float "minidl_winograd_output_2_tile_float" (
-        const float* source, Py_ssize_t position_step, const float* bias, float* to, Py_ssize_t row_step,
+    void gather "winograd_gather" (
+        const real* source, Py_ssize_t channel_step, int channels, Py_ssize_t pixels, real* to)
+    void scatter "winograd_scatter" (
+        const real* source, Py_ssize_t pixels, real* to, Py_ssize_t channel_step, int channels)
+    void winograd_input_2_tile(
+        const real* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to, Py_ssize_t column_from,
+        Py_ssize_t column_to, real* to, Py_ssize_t position_step)
+    void winograd_input_4_tile(
+        const real* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to, Py_ssize_t column_from,
+        Py_ssize_t column_to, real* to, Py_ssize_t position_step)
+    void winograd_gradient_2_tile(
+        const real* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to, Py_ssize_t column_from,
+        Py_ssize_t column_to, real* to, Py_ssize_t position_step)
+    void winograd_gradient_4_tile(
+        const real* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to, Py_ssize_t column_from,
+        Py_ssize_t column_to, real* to, Py_ssize_t position_step)
+    void winograd_gradient_2_5_tile(
+        const real* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to, Py_ssize_t column_from,
+        Py_ssize_t column_to, real* to, Py_ssize_t position_step)
+    void winograd_output_2_tile(
+        const real* source, Py_ssize_t position_step, const real* bias, real* to, Py_ssize_t row_step,
         Py_ssize_t rows, Py_ssize_t columns)
-    void output_2_double "minidl_winograd_output_2_tile_double" (
-        const double* source, Py_ssize_t position_step, const double* bias, double* to, Py_ssize_t row_step,
+    void winograd_output_4_tile(
+        const real* source, Py_ssize_t position_step, const real* bias, real* to, Py_ssize_t row_step,
         Py_ssize_t rows, Py_ssize_t columns)
-    void output_4_float "minidl_winograd_output_4_tile_float" (
-        const float* source, Py_ssize_t position_step, const float* bias, float* to, Py_ssize_t row_step,
+    void winograd_output_2_5_tile(
+        const real* source, Py_ssize_t position_step, const real* bias, real* to, Py_ssize_t row_step,
         Py_ssize_t rows, Py_ssize_t columns)
-    void output_4_double "minidl_winograd_output_4_tile_double" (
-        const double* source, Py_ssize_t position_step, const double* bias, double* to, Py_ssize_t row_step,
-        Py_ssize_t rows, Py_ssize_t columns)
-    void output_2_5_float "minidl_winograd_output_2_5_tile_float" (
-        const float* source, Py_ssize_t position_step, const float* bias, float* to, Py_ssize_t row_step,
-        Py_ssize_t rows, Py_ssize_t columns)
-    void output_2_5_double "minidl_winograd_output_2_5_tile_double" (
-        const double* source, Py_ssize_t position_step, const double* bias, double* to, Py_ssize_t row_step,
-        Py_ssize_t rows, Py_ssize_t columns)
-    void weight_float "minidl_winograd_weight_float" (
-        int m, int r, const float* w, Py_ssize_t lane_step, int lanes, int turned, float* to,
-        Py_ssize_t position_step)
-    void weight_double "minidl_winograd_weight_double" (
-        int m, int r, const double* w, Py_ssize_t lane_step, int lanes, int turned, double* to,
-        Py_ssize_t position_step)
-    void taps_float "minidl_winograd_taps_float" (
-        int m, int r, const float* s, Py_ssize_t position_step, float* dw, int lanes)
-    void taps_double "minidl_winograd_taps_double" (
-        int m, int r, const double* s, Py_ssize_t position_step, double* dw, int lanes)
-    void multiply_float "minidl_winograd_multiply_float" (
-        const float* a, const float* b, float* c, int rows, Py_ssize_t groups, int add, const Product* steps)
-    void multiply_double "minidl_winograd_multiply_double" (
-        const double* a, const double* b, double* c, int rows, Py_ssize_t groups, int add, const Product* steps)
+    void weight_tile "winograd_weight" (
+        int m, int r, const real* w, Py_ssize_t lane_step, int lanes, int turned, real* to, Py_ssize_t position_step)
+    void taps "winograd_taps" (int m, int r, const real* s, Py_ssize_t position_step, real* dw, int lanes)
+    void multiply "winograd_multiply" (
+        const real* a, const real* b, real* c, int rows, Py_ssize_t groups, int add, const Product* steps)
 
 
 # Tiles are counted in strips: neighbours in one row of tiles, at most `width` of them. Strips are counted down the
@@ -117,97 +80,33 @@ cdef inline Image image_of(
     return image
 
 
-cdef inline void gather(
-    const real* source, Py_ssize_t channel_step, int channels, Py_ssize_t pixels, real* to,
-) noexcept nogil:
-    if real is float:
-        gather_float(source, channel_step, channels, pixels, to)
-    else:
-        gather_double(source, channel_step, channels, pixels, to)
-
-
-cdef inline void scatter(
-    const real* source, Py_ssize_t pixels, real* to, Py_ssize_t channel_step, int channels,
-) noexcept nogil:
-    if real is float:
-        scatter_float(source, pixels, to, channel_step, channels)
-    else:
-        scatter_double(source, pixels, to, channel_step, channels)
-
-
 cdef inline void spread_tile(
     int m, int r, bint gradient, const real* source, Py_ssize_t row_step, Py_ssize_t row_from, Py_ssize_t row_to,
     Py_ssize_t column_from, Py_ssize_t column_to, real* to, Py_ssize_t position_step,
 ) noexcept nogil:
-    if real is float:
-        if gradient:
-            if r == 5:
-                gradient_2_5_float(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
-            elif m == 2:
-                gradient_2_float(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
-            else:
-                gradient_4_float(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
-        elif m + r - 1 == 4:
-            input_2_float(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
+    if gradient:
+        if r == 5:
+            winograd_gradient_2_5_tile(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
+        elif m == 2:
+            winograd_gradient_2_tile(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
         else:
-            input_4_float(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
+            winograd_gradient_4_tile(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
+    elif m + r - 1 == 4:
+        winograd_input_2_tile(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
     else:
-        if gradient:
-            if r == 5:
-                gradient_2_5_double(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
-            elif m == 2:
-                gradient_2_double(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
-            else:
-                gradient_4_double(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
-        elif m + r - 1 == 4:
-            input_2_double(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
-        else:
-            input_4_double(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
+        winograd_input_4_tile(source, row_step, row_from, row_to, column_from, column_to, to, position_step)
 
 
 cdef inline void output_tile(
     int m, int r, const real* source, Py_ssize_t position_step, const real* bias, real* to, Py_ssize_t row_step,
     Py_ssize_t rows, Py_ssize_t columns,
 ) noexcept nogil:
-    if real is float:
-        if r == 5:
-            output_2_5_float(source, position_step, bias, to, row_step, rows, columns)
-        elif m == 2:
-            output_2_float(source, position_step, bias, to, row_step, rows, columns)
-        else:
-            output_4_float(source, position_step, bias, to, row_step, rows, columns)
+    if r == 5:
+        winograd_output_2_5_tile(source, position_step, bias, to, row_step, rows, columns)
+    elif m == 2:
+        winograd_output_2_tile(source, position_step, bias, to, row_step, rows, columns)
     else:
-        if r == 5:
-            output_2_5_double(source, position_step, bias, to, row_step, rows, columns)
-        elif m == 2:
-            output_2_double(source, position_step, bias, to, row_step, rows, columns)
-        else:
-            output_4_double(source, position_step, bias, to, row_step, rows, columns)
-
-
-cdef inline void weight_tile(
-    int m, int r, const real* w, Py_ssize_t lane_step, int lanes, int turned, real* to, Py_ssize_t position_step,
-) noexcept nogil:
-    if real is float:
-        weight_float(m, r, w, lane_step, lanes, turned, to, position_step)
-    else:
-        weight_double(m, r, w, lane_step, lanes, turned, to, position_step)
-
-
-cdef inline void taps(int m, int r, const real* s, Py_ssize_t position_step, real* dw, int lanes) noexcept nogil:
-    if real is float:
-        taps_float(m, r, s, position_step, dw, lanes)
-    else:
-        taps_double(m, r, s, position_step, dw, lanes)
-
-
-cdef inline void multiply(
-    const real* a, const real* b, real* c, int rows, Py_ssize_t groups, int add, const Product* steps,
-) noexcept nogil:
-    if real is float:
-        multiply_float(a, b, c, rows, groups, add, steps)
-    else:
-        multiply_double(a, b, c, rows, groups, add, steps)
+        winograd_output_4_tile(source, position_step, bias, to, row_step, rows, columns)
 
 
 cdef inline void fetch(

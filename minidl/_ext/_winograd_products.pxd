@@ -1,7 +1,7 @@
 """Products between Winograd's transformed tiles: over channels, forward, and over tiles, for the weight gradient."""
 
+from minidl._ext._real cimport real
 from minidl._ext._threads cimport slot_start
-from minidl._ext._types cimport real
 from minidl._ext._winograd cimport LANES, ROWS, Product, fetch, multiply
 
 cdef enum:

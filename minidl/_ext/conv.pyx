@@ -10,8 +10,8 @@ Letters: N samples, G groups, C channels per group, F output channels per group,
 from cython.parallel cimport prange
 
 from minidl._ext._blas cimport gemm
+from minidl._ext._real cimport real
 from minidl._ext._threads cimport slot_start
-from minidl._ext._types cimport real
 from minidl._ext._window cimport Window, col2im, im2col, unpack
 
 

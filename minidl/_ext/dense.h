@@ -1,4 +1,4 @@
-/* The tiles of dense_tiles.h for both number types, and the two activations that need an exponential. */
+/* The two activations that need an exponential. */
 #ifndef MINIDL_DENSE_H
 #define MINIDL_DENSE_H
 
@@ -6,7 +6,9 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "direct.h"
+#include "real.h"
+
+#if REAL_BYTES == 4
 
 typedef double minidl_wide __attribute__((vector_size(64)));
 typedef long long minidl_wide_bits __attribute__((vector_size(64)));
@@ -53,7 +55,7 @@ static inline minidl_wide minidl_sigmoid_wide(minidl_wide x) {
 }
 
 /* y = sigmoid(y), 8 at a time in float64. */
-static inline void minidl_sigmoid_float(float *y, ptrdiff_t count) {
+static inline void dense_sigmoid(real *y, ptrdiff_t count) {
     for (ptrdiff_t i = 0; i < count; i += 8) {
         minidl_narrow part = {0};
         const size_t bytes = (count - i < 8 ? count - i : 8) * sizeof(float);
@@ -95,7 +97,7 @@ static inline minidl_sixteen minidl_tanh_sixteen(minidl_sixteen x) {
     return (minidl_sixteen)((number & value) | (~number & (minidl_sixteen_bits)x));
 }
 
-static inline void minidl_tanh_float(float *y, ptrdiff_t count) {
+static inline void dense_tanh(real *y, ptrdiff_t count) {
     for (ptrdiff_t i = 0; i < count; i += 16) {
         minidl_sixteen part = {0};
         const size_t bytes = (count - i < 16 ? count - i : 16) * sizeof(float);
@@ -105,18 +107,19 @@ static inline void minidl_tanh_float(float *y, ptrdiff_t count) {
     }
 }
 
-static inline void minidl_tanh_double(double *y, ptrdiff_t count) {
+#else
+
+static inline void dense_tanh(real *y, ptrdiff_t count) {
     for (ptrdiff_t i = 0; i < count; i++) y[i] = tanh(y[i]);
 }
 
-static inline void minidl_sigmoid_double(double *y, ptrdiff_t count) {
+static inline void dense_sigmoid(real *y, ptrdiff_t count) {
     for (ptrdiff_t i = 0; i < count; i++) {
-        const double shrunk = exp(-fabs(y[i]));
+        const real shrunk = exp(-fabs(y[i]));
         y[i] = (y[i] < 0 ? shrunk : 1) / (1 + shrunk);
     }
 }
 
-#define TYPED_FILE "dense_tiles.h"
-#include "each_type.h"
+#endif
 
 #endif

@@ -13,31 +13,21 @@ from cython.parallel cimport parallel, prange
 
 from minidl._ext._lists cimport address
 from minidl._ext._memory cimport Block, row_step, rows_of
+from minidl._ext._real cimport real
 from minidl._ext._threads cimport slot_start, team_barrier
 from minidl._ext._transpose cimport to_lanes, to_rows
-from minidl._ext._types cimport real
 
-cdef extern from "dense.h" nogil:
-    void product_float "minidl_dense_product_float" (
-        const float* x, const float* w, const float* bias, float* y, Py_ssize_t outputs, Py_ssize_t inputs,
+cdef extern from "dense_tiles.h" nogil:
+    void product "dense_product" (
+        const real* x, const real* w, const real* bias, real* y, Py_ssize_t outputs, Py_ssize_t inputs,
         Py_ssize_t w_output, Py_ssize_t w_input, int blocks, Py_ssize_t x_block, Py_ssize_t y_block)
-    void product_double "minidl_dense_product_double" (
-        const double* x, const double* w, const double* bias, double* y, Py_ssize_t outputs, Py_ssize_t inputs,
-        Py_ssize_t w_output, Py_ssize_t w_input, int blocks, Py_ssize_t x_block, Py_ssize_t y_block)
-    void row_float "minidl_dense_row_float" (
-        const float* x, const float* w, const float* bias, float* y, Py_ssize_t outputs, Py_ssize_t inputs)
-    void row_double "minidl_dense_row_double" (
-        const double* x, const double* w, const double* bias, double* y, Py_ssize_t outputs, Py_ssize_t inputs)
-    void update_float "minidl_dense_update_float" (
-        const float* x, const float* grad, float* dw, float* db, int outputs, Py_ssize_t samples, Py_ssize_t inputs,
+    void dense_row(
+        const real* x, const real* w, const real* bias, real* y, Py_ssize_t outputs, Py_ssize_t inputs)
+    void dense_update(
+        const real* x, const real* grad, real* dw, real* db, int outputs, Py_ssize_t samples, Py_ssize_t inputs,
         Py_ssize_t grad_block)
-    void update_double "minidl_dense_update_double" (
-        const double* x, const double* grad, double* dw, double* db, int outputs, Py_ssize_t samples,
-        Py_ssize_t inputs, Py_ssize_t grad_block)
-    void activate_float "minidl_dense_activate_float" (float* y, Py_ssize_t count, int activation)
-    void activate_double "minidl_dense_activate_double" (double* y, Py_ssize_t count, int activation)
-    void slope_float "minidl_dense_slope_float" (const float* y, float* grad, Py_ssize_t count, int activation)
-    void slope_double "minidl_dense_slope_double" (const double* y, double* grad, Py_ssize_t count, int activation)
+    void activate "dense_activate" (real* y, Py_ssize_t count, int activation)
+    void dense_slope(const real* y, real* grad, Py_ssize_t count, int activation)
 
 cdef enum:
     LANES = 16
@@ -85,33 +75,16 @@ cdef class Job:
         self.rows = self.outputs - layer.outputs
 
 
-cdef int read(Job job, list weights, list biases, Layer* layers, const real* of_type) except -1:
+cdef int read(Job job, list weights, list biases, Layer* layers) except -1:
     """Copy the job's layers and find their arrays: calls at the same time have arrays of their own."""
     cdef Py_ssize_t i
     for i in range(job.depth):
         layers[i] = job.layers[i]
-        layers[i].weight = address(weights[i], layers[i].outputs * layers[i].inputs, of_type)
+        layers[i].weight = address(weights[i], layers[i].outputs * layers[i].inputs)
         layers[i].bias = NULL
         if biases[i] is not None:
-            layers[i].bias = address(biases[i], layers[i].outputs, of_type)
+            layers[i].bias = address(biases[i], layers[i].outputs)
     return 0
-
-
-cdef inline void product(
-    const real* x, const real* w, const real* bias, real* y, Py_ssize_t outputs, Py_ssize_t inputs,
-    Py_ssize_t w_output, Py_ssize_t w_input, int blocks, Py_ssize_t x_block, Py_ssize_t y_block,
-) noexcept nogil:
-    if real is float:
-        product_float(x, w, bias, y, outputs, inputs, w_output, w_input, blocks, x_block, y_block)
-    else:
-        product_double(x, w, bias, y, outputs, inputs, w_output, w_input, blocks, x_block, y_block)
-
-
-cdef inline void activate(real* y, Py_ssize_t count, int activation) noexcept nogil:
-    if real is float:
-        activate_float(y, count, activation)
-    else:
-        activate_double(y, count, activation)
 
 
 cdef void forward_blocks(
@@ -152,10 +125,7 @@ cdef void forward_sample(
     for i in range(depth):
         layer = &layers[i]
         to = (output if i == depth - 1 else rows + N * layer.rows) + n * layer.outputs
-        if real is float:
-            row_float(seen, <const float*>layer.weight, <const float*>layer.bias, to, layer.outputs, layer.inputs)
-        else:
-            row_double(seen, <const double*>layer.weight, <const double*>layer.bias, to, layer.outputs, layer.inputs)
+        dense_row(seen, <const real*>layer.weight, <const real*>layer.bias, to, layer.outputs, layer.inputs)
         activate(to, layer.outputs, layer.activation)
         seen = to
 
@@ -167,7 +137,7 @@ def forward(Job job, object x, list weights, list biases, real[:, ::1] y_nj, bin
     cdef Py_ssize_t N = y_nj.shape[0], depth = job.depth, blocks = (N + LANES - 1) // LANES, slot, block, i, n
     cdef Py_ssize_t step = row_step(job.outputs * LANES, sizeof(real)), row = 0
     cdef real* y = &y_nj[0, 0]
-    cdef const real* seen = address(x, N * job.layers[0].inputs, y)
+    cdef const real* seen = address(x, N * job.layers[0].inputs)
     cdef Block rows_block = Block(N * job.rows * sizeof(real))
     cdef Block lanes_block = None
     cdef Block scratch_block = None
@@ -175,7 +145,7 @@ def forward(Job job, object x, list weights, list biases, real[:, ::1] y_nj, bin
     cdef real* lanes = NULL
     cdef real* scratch = NULL
     cdef int slots = min(threads, <int>blocks)
-    read(job, weights, biases, layers, y)
+    read(job, weights, biases, layers)
     if keep or N >= FEW:
         # For a slot two blocks, if none is kept.
         lanes_block = rows_of(blocks if keep else 2 * slots, job.outputs * LANES, sizeof(real), &step)
@@ -215,12 +185,7 @@ cdef void backward_blocks(
         layer = &layers[i]
         here = grads + layer.lanes
         for b in range(blocks):
-            if real is float:
-                slope_float(lanes + layer.lanes + b * step, here + b * step, layer.outputs * LANES,
-                            layer.activation)
-            else:
-                slope_double(lanes + layer.lanes + b * step, here + b * step, layer.outputs * LANES,
-                             layer.activation)
+            dense_slope(lanes + layer.lanes + b * step, here + b * step, layer.outputs * LANES, layer.activation)
         if i > 0:
             product(here, <const real*>layer.weight, <const real*>NULL, grads + layers[i - 1].lanes, layer.inputs,
                     layer.outputs, 1, layer.inputs, blocks, step, step)
@@ -244,14 +209,9 @@ cdef void update_group(
         i -= 1
     j = (group - layers[i].group) * OUTPUTS_AT_ONCE
     seen = x if i == 0 else rows + N * layers[i - 1].rows
-    if real is float:
-        update_float(seen, grads + layers[i].lanes + j * LANES, total + layers[i].weights + j * layers[i].inputs,
-                     total + biases_at + layers[i].biases + j, <int>min(layers[i].outputs - j, OUTPUTS_AT_ONCE), N,
-                     layers[i].inputs, grad_block)
-    else:
-        update_double(seen, grads + layers[i].lanes + j * LANES, total + layers[i].weights + j * layers[i].inputs,
-                      total + biases_at + layers[i].biases + j, <int>min(layers[i].outputs - j, OUTPUTS_AT_ONCE), N,
-                      layers[i].inputs, grad_block)
+    dense_update(seen, grads + layers[i].lanes + j * LANES, total + layers[i].weights + j * layers[i].inputs,
+                 total + biases_at + layers[i].biases + j, <int>min(layers[i].outputs - j, OUTPUTS_AT_ONCE), N,
+                 layers[i].inputs, grad_block)
 
 
 def backward(
@@ -267,8 +227,8 @@ def backward(
     cdef Py_ssize_t step = row_step(job.outputs * LANES, sizeof(real)), row = 0
     cdef const real* rows = <const real*>rows_block.memory
     cdef const real* lanes = <const real*>lanes_block.memory
-    cdef const real* grads = address(grad, N * job.layers[depth - 1].outputs, rows)
-    cdef const real* seen = address(x, N * job.layers[0].inputs, rows)
+    cdef const real* grads = address(grad, N * job.layers[depth - 1].outputs)
+    cdef const real* seen = address(x, N * job.layers[0].inputs)
     cdef int slots = min(threads, <int>blocks)
     if lanes_block.size != blocks * step * <Py_ssize_t>sizeof(real):
         raise ValueError(f"{lanes_block.size} bytes were kept, not of {N} samples")
@@ -280,7 +240,7 @@ def backward(
     cdef real* scratch = <real*>scratch_block.memory
     cdef real* of_x = &grad_x_ni[0, 0] if grad_x_ni.shape[0] else NULL
     cdef real* sums = &total[0]
-    read(job, weights, biases, layers, rows)
+    read(job, weights, biases, layers)
     with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
         for slot in prange(slots, schedule="static"):
             for block in range(slot_start(blocks, slot, slots), slot_start(blocks, slot + 1, slots), 2):

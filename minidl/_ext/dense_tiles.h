@@ -3,31 +3,31 @@
  * A layer's input is [feature][16]. A weight is one number for all lanes, read where it lies, so neither the forward
  * product (over a row of the weight) nor the one for the input's gradient (over a column) needs it packed or turned.
  * The weight's gradient has vectors along its rows instead: it adds up samples, of which each gives a row of the input.
- *
- * Included once for each number type, with REAL and NAME(x) defined; direct_tiles.h has the widths.
  */
+#ifndef MINIDL_DENSE_TILES_H
+#define MINIDL_DENSE_TILES_H
 
-#ifndef MINIDL_DENSE_ONCE
-#define MINIDL_DENSE_ONCE
+#include "dense.h"
+#include "direct_tiles.h"
+
 enum { MINIDL_LINEAR, MINIDL_RELU, MINIDL_TANH, MINIDL_SIGMOID };
-#endif
 
-#define VECTOR NAME(dense_vector)
-typedef REAL VECTOR __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
-#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(REAL)))
+#define VECTOR dense_vector
+typedef real VECTOR __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(real)))
 #define PARTS (MINIDL_LANES / WIDTH)
-#define SHORT NAME(dense_short)
-typedef REAL SHORT __attribute__((vector_size(16), aligned(sizeof(REAL)), may_alias));
-#define SHORT_WIDTH ((int)(16 / sizeof(REAL)))
+#define SHORT dense_short
+typedef real SHORT __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
+#define SHORT_WIDTH ((int)(16 / sizeof(real)))
 /* Outputs at once: 8 where there are 32 registers, else what leaves a few of 16. */
 #define MOST (MINIDL_VECTOR_BYTES == 64 ? 8 : 12 / PARTS > 0 ? 12 / PARTS : 1)
 
 /* y[j] = bias[j] + the sum over i of w[j, i] x[i], for JB neighbouring outputs of one block, or of two that lie x_block
  * and y_block apart: each weight is loaded once for both. */
 #define PRODUCT(JB, BLOCKS)                                                                                            \
-    static void NAME(product_##JB##_##BLOCKS)(const REAL *x, const REAL *w, const REAL *bias, REAL *y,                 \
-                                              ptrdiff_t inputs, ptrdiff_t w_output, ptrdiff_t w_input,                 \
-                                              ptrdiff_t x_block, ptrdiff_t y_block) {                                  \
+    static void product_##JB##_##BLOCKS(const real *x, const real *w, const real *bias, real *y,                       \
+                                        ptrdiff_t inputs, ptrdiff_t w_output, ptrdiff_t w_input,                       \
+                                        ptrdiff_t x_block, ptrdiff_t y_block) {                                        \
         VECTOR sum[JB][BLOCKS * PARTS];                                                                                \
         UNROLL for (int j = 0; j < JB; j++)                                                                            \
             UNROLL for (int p = 0; p < BLOCKS * PARTS; p++) sum[j][p] = (VECTOR){0};                                   \
@@ -48,20 +48,20 @@ typedef REAL SHORT __attribute__((vector_size(16), aligned(sizeof(REAL)), may_al
 #define PRODUCTS(BLOCKS)                                                                                               \
     PRODUCT(1, BLOCKS) PRODUCT(2, BLOCKS) PRODUCT(3, BLOCKS) PRODUCT(4, BLOCKS)                                        \
     PRODUCT(5, BLOCKS) PRODUCT(6, BLOCKS) PRODUCT(7, BLOCKS) PRODUCT(8, BLOCKS)                                        \
-    static inline void NAME(dense_products_##BLOCKS)(const REAL *x, const REAL *w, const REAL *bias, REAL *y,          \
-                                                     ptrdiff_t outputs, ptrdiff_t inputs, ptrdiff_t w_output,          \
-                                                     ptrdiff_t w_input, ptrdiff_t x_block, ptrdiff_t y_block) {        \
+    static inline void dense_products_##BLOCKS(const real *x, const real *w, const real *bias, real *y,                \
+                                               ptrdiff_t outputs, ptrdiff_t inputs, ptrdiff_t w_output,                \
+                                               ptrdiff_t w_input, ptrdiff_t x_block, ptrdiff_t y_block) {              \
         while (outputs > 0) {                                                                                          \
             const int now = outputs >= MOST ? MOST : (int)outputs;                                                     \
             switch (now) {                                                                                             \
-            case 1: NAME(product_1_##BLOCKS)(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;       \
-            case 2: NAME(product_2_##BLOCKS)(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;       \
-            case 3: NAME(product_3_##BLOCKS)(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;       \
-            case 4: NAME(product_4_##BLOCKS)(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;       \
-            case 5: NAME(product_5_##BLOCKS)(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;       \
-            case 6: NAME(product_6_##BLOCKS)(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;       \
-            case 7: NAME(product_7_##BLOCKS)(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;       \
-            default: NAME(product_8_##BLOCKS)(x, w, bias, y, inputs, w_output, w_input, x_block, y_block);             \
+            case 1: product_1_##BLOCKS(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;             \
+            case 2: product_2_##BLOCKS(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;             \
+            case 3: product_3_##BLOCKS(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;             \
+            case 4: product_4_##BLOCKS(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;             \
+            case 5: product_5_##BLOCKS(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;             \
+            case 6: product_6_##BLOCKS(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;             \
+            case 7: product_7_##BLOCKS(x, w, bias, y, inputs, w_output, w_input, x_block, y_block); break;             \
+            default: product_8_##BLOCKS(x, w, bias, y, inputs, w_output, w_input, x_block, y_block);                   \
             }                                                                                                          \
             w += now * w_output, y += now * MINIDL_LANES, outputs -= now;                                              \
             if (bias) bias += now;                                                                                     \
@@ -71,19 +71,19 @@ PRODUCTS(1)
 PRODUCTS(2)
 
 /* The same for 1 or 2 blocks; together where the registers hold the sums of both. */
-static inline void NAME(dense_product)(const REAL *x, const REAL *w, const REAL *bias, REAL *y, ptrdiff_t outputs,
-                                       ptrdiff_t inputs, ptrdiff_t w_output, ptrdiff_t w_input, int blocks,
-                                       ptrdiff_t x_block, ptrdiff_t y_block) {
+static inline void dense_product(const real *x, const real *w, const real *bias, real *y, ptrdiff_t outputs,
+                                 ptrdiff_t inputs, ptrdiff_t w_output, ptrdiff_t w_input, int blocks,
+                                 ptrdiff_t x_block, ptrdiff_t y_block) {
     if (blocks == 2 && MINIDL_VECTOR_BYTES == 64 && PARTS == 1) {
-        NAME(dense_products_2)(x, w, bias, y, outputs, inputs, w_output, w_input, x_block, y_block);
+        dense_products_2(x, w, bias, y, outputs, inputs, w_output, w_input, x_block, y_block);
         return;
     }
     for (int b = 0; b < blocks; b++)
-        NAME(dense_products_1)(x + b * x_block, w, bias, y + b * y_block, outputs, inputs, w_output, w_input, 0, 0);
+        dense_products_1(x + b * x_block, w, bias, y + b * y_block, outputs, inputs, w_output, w_input, 0, 0);
 }
 
-static inline REAL NAME(dense_fold)(VECTOR sum) {
-    REAL lanes[WIDTH];
+static inline real dense_fold(VECTOR sum) {
+    real lanes[WIDTH];
     *(VECTOR *)lanes = sum;
     for (int half = WIDTH / 2; half > 0; half /= 2)
         for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
@@ -92,7 +92,7 @@ static inline REAL NAME(dense_fold)(VECTOR sum) {
 
 /* The same for a single sample: y[j] = bias[j] + w[j] . x, vectors along the rows of w. */
 #define ROW(JB)                                                                                                        \
-    static void NAME(row_##JB)(const REAL *x, const REAL *w, const REAL *bias, REAL *y, ptrdiff_t inputs) {            \
+    static void row_##JB(const real *x, const real *w, const real *bias, real *y, ptrdiff_t inputs) {                  \
         VECTOR sum[JB];                                                                                                \
         ptrdiff_t i = 0;                                                                                               \
         UNROLL for (int j = 0; j < JB; j++) sum[j] = (VECTOR){0};                                                      \
@@ -101,23 +101,23 @@ static inline REAL NAME(dense_fold)(VECTOR sum) {
             UNROLL for (int j = 0; j < JB; j++) sum[j] += *(const VECTOR *)(w + j * inputs + i) * seen;                \
         }                                                                                                              \
         UNROLL for (int j = 0; j < JB; j++) {                                                                          \
-            REAL total = NAME(dense_fold)(sum[j]);                                                                     \
+            real total = dense_fold(sum[j]);                                                                           \
             for (ptrdiff_t k = i; k < inputs; k++) total += w[j * inputs + k] * x[k];                                  \
             y[j] = total + (bias ? bias[j] : 0);                                                                       \
         }                                                                                                              \
     }
 ROW(1) ROW(8)
 
-static inline void NAME(dense_row)(const REAL *x, const REAL *w, const REAL *bias, REAL *y, ptrdiff_t outputs,
-                                   ptrdiff_t inputs) {
+static inline void dense_row(const real *x, const real *w, const real *bias, real *y, ptrdiff_t outputs,
+                             ptrdiff_t inputs) {
     ptrdiff_t j = 0;
-    for (; j + 8 <= outputs; j += 8) NAME(row_8)(x, w + j * inputs, bias ? bias + j : 0, y + j, inputs);
-    for (; j < outputs; j++) NAME(row_1)(x, w + j * inputs, bias ? bias + j : 0, y + j, inputs);
+    for (; j + 8 <= outputs; j += 8) row_8(x, w + j * inputs, bias ? bias + j : 0, y + j, inputs);
+    for (; j < outputs; j++) row_1(x, w + j * inputs, bias ? bias + j : 0, y + j, inputs);
 }
 
 /* dw[j, i...] = the sum over samples of grad[j] times row i... of x. A sample's gradient is a lane of its block. */
 #define UPDATE(JB, VB, VECTOR, WIDTH, SUFFIX)                                                                          \
-    static void NAME(update_##JB##_##VB##SUFFIX)(const REAL *x, const REAL *grad, REAL *dw, ptrdiff_t samples,         \
+    static void update_##JB##_##VB##SUFFIX(const real *x, const real *grad, real *dw, ptrdiff_t samples,               \
                                          ptrdiff_t inputs, ptrdiff_t grad_block) {                                     \
         VECTOR sum[JB][VB];                                                                                            \
         UNROLL for (int j = 0; j < JB; j++)                                                                            \
@@ -147,25 +147,25 @@ UPDATES(1, SHORT, SHORT_WIDTH, _short)
 
 #define UPDATE_CASE(VB)                                                                                                \
     switch (outputs) {                                                                                                 \
-    case 1: NAME(update_1_##VB)(x + i, grad, dw + i, samples, inputs, grad_block); break;                              \
-    case 2: NAME(update_2_##VB)(x + i, grad, dw + i, samples, inputs, grad_block); break;                              \
-    case 3: NAME(update_3_##VB)(x + i, grad, dw + i, samples, inputs, grad_block); break;                              \
-    case 4: NAME(update_4_##VB)(x + i, grad, dw + i, samples, inputs, grad_block); break;                              \
-    case 5: NAME(update_5_##VB)(x + i, grad, dw + i, samples, inputs, grad_block); break;                              \
-    default: NAME(update_6_##VB)(x + i, grad, dw + i, samples, inputs, grad_block);                                    \
+    case 1: update_1_##VB(x + i, grad, dw + i, samples, inputs, grad_block); break;                                    \
+    case 2: update_2_##VB(x + i, grad, dw + i, samples, inputs, grad_block); break;                                    \
+    case 3: update_3_##VB(x + i, grad, dw + i, samples, inputs, grad_block); break;                                    \
+    case 4: update_4_##VB(x + i, grad, dw + i, samples, inputs, grad_block); break;                                    \
+    case 5: update_5_##VB(x + i, grad, dw + i, samples, inputs, grad_block); break;                                    \
+    default: update_6_##VB(x + i, grad, dw + i, samples, inputs, grad_block);                                          \
     }
 
 /* Rows of the weight's gradient for 1 to 6 outputs, and the bias's. */
-static inline void NAME(dense_update)(const REAL *x, const REAL *grad, REAL *dw, REAL *db, int outputs,
-                                      ptrdiff_t samples, ptrdiff_t inputs, ptrdiff_t grad_block) {
+static inline void dense_update(const real *x, const real *grad, real *dw, real *db, int outputs,
+                                ptrdiff_t samples, ptrdiff_t inputs, ptrdiff_t grad_block) {
     ptrdiff_t i = 0;
     for (int j = 0; j < outputs; j++) {
-        REAL lanes[MINIDL_LANES] = {0};
-        const REAL *here = grad + j * MINIDL_LANES;
+        real lanes[MINIDL_LANES] = {0};
+        const real *here = grad + j * MINIDL_LANES;
         for (ptrdiff_t left = samples; left > 0; left -= MINIDL_LANES, here += grad_block)
             for (int lane = 0; lane < (left < MINIDL_LANES ? (int)left : MINIDL_LANES); lane++)
                 lanes[lane] += here[lane];
-        db[j] = NAME(direct_fold)(lanes);
+        db[j] = direct_fold(lanes);
     }
     if (MINIDL_VECTOR_BYTES == 64)
         for (; i + 4 * WIDTH <= inputs; i += 4 * WIDTH) UPDATE_CASE(4_whole)
@@ -174,7 +174,7 @@ static inline void NAME(dense_update)(const REAL *x, const REAL *grad, REAL *dw,
     for (; i + SHORT_WIDTH <= inputs; i += SHORT_WIDTH) UPDATE_CASE(1_short)
     for (; i < inputs; i++)
         for (int j = 0; j < outputs; j++) {
-            REAL total = 0;
+            real total = 0;
             for (ptrdiff_t n = 0; n < samples; n++)
                 total += grad[n / MINIDL_LANES * grad_block + j * MINIDL_LANES + n % MINIDL_LANES] * x[n * inputs + i];
             dw[j * inputs + i] = total;
@@ -182,17 +182,17 @@ static inline void NAME(dense_update)(const REAL *x, const REAL *grad, REAL *dw,
 }
 
 /* y = the activation of y; NaN stays NaN. */
-static inline void NAME(dense_activate)(REAL *y, ptrdiff_t count, int activation) {
+static inline void dense_activate(real *y, ptrdiff_t count, int activation) {
     if (activation == MINIDL_RELU)
         for (ptrdiff_t i = 0; i < count; i++) y[i] = y[i] <= 0 ? 0 : y[i];
     else if (activation == MINIDL_TANH)
-        NAME(tanh)(y, count);
+        dense_tanh(y, count);
     else if (activation == MINIDL_SIGMOID)
-        NAME(sigmoid)(y, count);
+        dense_sigmoid(y, count);
 }
 
 /* grad times the activation's slope, which its value y tells. */
-static inline void NAME(dense_slope)(const REAL *y, REAL *grad, ptrdiff_t count, int activation) {
+static inline void dense_slope(const real *y, real *grad, ptrdiff_t count, int activation) {
     if (activation == MINIDL_RELU)
         for (ptrdiff_t i = 0; i < count; i++) grad[i] = y[i] <= 0 ? 0 : grad[i];
     else if (activation == MINIDL_TANH)
@@ -213,3 +213,5 @@ static inline void NAME(dense_slope)(const REAL *y, REAL *grad, ptrdiff_t count,
 #undef WIDTH
 #undef PARTS
 #undef MOST
+
+#endif

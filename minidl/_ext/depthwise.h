@@ -1,10 +1,11 @@
-/* Depthwise convolution for both number types, with whole vectors and, for narrow images, with half as wide ones. */
+/* Depthwise convolution with whole vectors and, for narrow images, with half as wide ones. */
 #ifndef MINIDL_DEPTHWISE_H
 #define MINIDL_DEPTHWISE_H
 
 #include <stddef.h>
 #include <string.h>
 
+#include "real.h"
 #include "runs.h"
 
 #if defined(__AVX512F__)
@@ -43,8 +44,7 @@
 #define MINIDL_HOLD_POINTER(pointer) __asm__("" : "+r"(pointer))
 
 /* Compared with to make a mask. */
-static const int minidl_count_float[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-static const long long minidl_count_double[] = {0, 1, 2, 3, 4, 5, 6, 7};
+static const integer depthwise_count[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
 /* How planes lie in the workspace, and what is computed from them. Sizes are in numbers. */
 typedef struct {
@@ -67,87 +67,48 @@ typedef struct {
     const ptrdiff_t *column;   /* where in a row the taps of output 0 are */
 } minidl_depthwise;
 
-#define REAL float
-#define PACK(name) minidl_depthwise_##name##_float
 #include "depthwise_pack.h"
-#undef REAL
-#undef PACK
 
-#define REAL double
-#define PACK(name) minidl_depthwise_##name##_double
-#include "depthwise_pack.h"
-#undef REAL
-#undef PACK
-
-#define REAL float
-#define SIZE 4
-#define INTEGER int
-#define COUNT_FROM minidl_count_float
 #define BYTES MINIDL_WIDE_BYTES
-#define NAME(name) minidl_depthwise_##name##_float_wide
+#define NAME(name) depthwise_##name##_wide
 #include "depthwise_lanes.h"
 #undef BYTES
 #undef NAME
 #define BYTES MINIDL_NARROW_BYTES
-#define NAME(name) minidl_depthwise_##name##_float_narrow
+#define NAME(name) depthwise_##name##_narrow
 #include "depthwise_lanes.h"
 #undef BYTES
 #undef NAME
-#undef REAL
-#undef SIZE
-#undef INTEGER
-#undef COUNT_FROM
 
-#define REAL double
-#define SIZE 8
-#define INTEGER long long
-#define COUNT_FROM minidl_count_double
-#define BYTES MINIDL_WIDE_BYTES
-#define NAME(name) minidl_depthwise_##name##_double_wide
-#include "depthwise_lanes.h"
-#undef BYTES
-#undef NAME
-#define BYTES MINIDL_NARROW_BYTES
-#define NAME(name) minidl_depthwise_##name##_double_narrow
-#include "depthwise_lanes.h"
-#undef BYTES
-#undef NAME
-#undef REAL
-#undef SIZE
-#undef INTEGER
-#undef COUNT_FROM
+static inline void depthwise_correlate(const real *x, const real *w, real bias, real *y, ptrdiff_t rows,
+                                       const minidl_depthwise *g) {
+    if (g->narrow)
+        depthwise_correlate_narrow(x, w, bias, y, rows, g);
+    else
+        depthwise_correlate_wide(x, w, bias, y, rows, g);
+}
 
-#define MINIDL_EITHER(type)                                                                                            \
-    static inline void minidl_depthwise_correlate_##type(const type *x, const type *w, type bias, type *y,             \
-                                                         ptrdiff_t rows, const minidl_depthwise *g) {                  \
-        if (g->narrow)                                                                                                 \
-            minidl_depthwise_correlate_##type##_narrow(x, w, bias, y, rows, g);                                        \
-        else                                                                                                           \
-            minidl_depthwise_correlate_##type##_wide(x, w, bias, y, rows, g);                                          \
-    }                                                                                                                  \
-    static inline void minidl_depthwise_spread_##type(const type *grad, const type *w, type *dx, ptrdiff_t rows,       \
-                                                      ptrdiff_t height, ptrdiff_t width, int odd,                      \
-                                                      const minidl_depthwise *g) {                                     \
-        if (g->narrow)                                                                                                 \
-            minidl_depthwise_spread_##type##_narrow(grad, w, dx, rows, height, width, odd, g);                         \
-        else                                                                                                           \
-            minidl_depthwise_spread_##type##_wide(grad, w, dx, rows, height, width, odd, g);                           \
-    }                                                                                                                  \
-    static inline void minidl_depthwise_collect_##type(const type *x, const type *grad, ptrdiff_t grad_pitch,          \
-                                                       type *sums, ptrdiff_t rows, const minidl_depthwise *g) {        \
-        if (g->narrow)                                                                                                 \
-            minidl_depthwise_collect_##type##_narrow(x, grad, grad_pitch, sums, rows, g);                              \
-        else                                                                                                           \
-            minidl_depthwise_collect_##type##_wide(x, grad, grad_pitch, sums, rows, g);                                \
-    }                                                                                                                  \
-    /* The sum of `lanes` numbers, pairwise; they are lost. */                                                         \
-    static inline type minidl_depthwise_fold_##type(type *sums, ptrdiff_t lanes) {                                     \
-        for (ptrdiff_t half = lanes / 2; half > 0; half /= 2)                                                          \
-            for (ptrdiff_t i = 0; i < half; i++) sums[i] += sums[i + half];                                            \
-        return sums[0];                                                                                                \
-    }
-MINIDL_EITHER(float)
-MINIDL_EITHER(double)
-#undef MINIDL_EITHER
+static inline void depthwise_spread(const real *grad, const real *w, real *dx, ptrdiff_t rows, ptrdiff_t height,
+                                    ptrdiff_t width, int odd, const minidl_depthwise *g) {
+    if (g->narrow)
+        depthwise_spread_narrow(grad, w, dx, rows, height, width, odd, g);
+    else
+        depthwise_spread_wide(grad, w, dx, rows, height, width, odd, g);
+}
+
+static inline void depthwise_collect(const real *x, const real *grad, ptrdiff_t grad_pitch, real *sums, ptrdiff_t rows,
+                                     const minidl_depthwise *g) {
+    if (g->narrow)
+        depthwise_collect_narrow(x, grad, grad_pitch, sums, rows, g);
+    else
+        depthwise_collect_wide(x, grad, grad_pitch, sums, rows, g);
+}
+
+/* The sum of `lanes` numbers, pairwise; they are lost. */
+static inline real depthwise_fold(real *sums, ptrdiff_t lanes) {
+    for (ptrdiff_t half = lanes / 2; half > 0; half /= 2)
+        for (ptrdiff_t i = 0; i < half; i++) sums[i] += sums[i + half];
+    return sums[0];
+}
 
 #endif

@@ -14,8 +14,8 @@ Letters: q counts planes, p the numbers of one, f filters, t taps.
 from cython.parallel cimport prange
 from libc.string cimport memset
 
+from minidl._ext._real cimport real
 from minidl._ext._threads cimport slot_start
-from minidl._ext._types cimport real
 from minidl._ext._window cimport copy_run
 
 
@@ -30,26 +30,15 @@ cdef extern from "depthwise.h" nogil:
         Py_ssize_t out_height, out_width, bands, narrow, ahead, begin
         const Py_ssize_t* column
 
-    void pack_float "minidl_depthwise_pack_float" (
-        const float* plane, Py_ssize_t first, Py_ssize_t rows, float* to, const Geometry* g)
-    void pack_double "minidl_depthwise_pack_double" (
-        const double* plane, Py_ssize_t first, Py_ssize_t rows, double* to, const Geometry* g)
-    void correlate_float "minidl_depthwise_correlate_float" (
-        const float* x, const float* w, float bias, float* y, Py_ssize_t rows, const Geometry* g)
-    void correlate_double "minidl_depthwise_correlate_double" (
-        const double* x, const double* w, double bias, double* y, Py_ssize_t rows, const Geometry* g)
-    void spread_float "minidl_depthwise_spread_float" (
-        const float* grad, const float* w, float* dx, Py_ssize_t rows, Py_ssize_t height, Py_ssize_t width, int odd,
+    void pack "depthwise_pack" (const real* plane, Py_ssize_t first, Py_ssize_t rows, real* to, const Geometry* g)
+    void depthwise_correlate(
+        const real* x, const real* w, real bias, real* y, Py_ssize_t rows, const Geometry* g)
+    void depthwise_spread(
+        const real* grad, const real* w, real* dx, Py_ssize_t rows, Py_ssize_t height, Py_ssize_t width, int odd,
         const Geometry* g)
-    void spread_double "minidl_depthwise_spread_double" (
-        const double* grad, const double* w, double* dx, Py_ssize_t rows, Py_ssize_t height, Py_ssize_t width, int odd,
-        const Geometry* g)
-    void collect_float "minidl_depthwise_collect_float" (
-        const float* x, const float* grad, Py_ssize_t grad_pitch, float* sums, Py_ssize_t rows, const Geometry* g)
-    void collect_double "minidl_depthwise_collect_double" (
-        const double* x, const double* grad, Py_ssize_t grad_pitch, double* sums, Py_ssize_t rows, const Geometry* g)
-    float fold_float "minidl_depthwise_fold_float" (float* sums, Py_ssize_t lanes)
-    double fold_double "minidl_depthwise_fold_double" (double* sums, Py_ssize_t lanes)
+    void depthwise_collect(
+        const real* x, const real* grad, Py_ssize_t grad_pitch, real* sums, Py_ssize_t rows, const Geometry* g)
+    real depthwise_fold(real* sums, Py_ssize_t lanes)
 
 
 def vector_bytes():
@@ -67,13 +56,6 @@ cdef Geometry read(const Py_ssize_t[::1] plan) noexcept nogil:
     g.ahead, g.begin = plan[21], plan[22]
     g.column = &plan[23]
     return g
-
-
-cdef inline void pack(const real* plane, Py_ssize_t first, Py_ssize_t rows, real* to, const Geometry* g) noexcept nogil:
-    if real is float:
-        pack_float(plane, first, rows, to, g)
-    else:
-        pack_double(plane, first, rows, to, g)
 
 
 cdef inline Py_ssize_t rows_seen(Py_ssize_t rows, const Geometry* g) noexcept nogil:
@@ -121,10 +103,7 @@ cdef inline void correlate_item(
     for m in range(results):
         bias = bias_f[f + m] if bias_f.shape[0] > 0 else 0
         y = &output_qp[place.group * results + m, place.first * g.out_width]
-        if real is float:
-            correlate_float(x, &weight_ft[f + m, 0], bias, y, place.rows, g)
-        else:
-            correlate_double(x, &weight_ft[f + m, 0], bias, y, place.rows, g)
+        depthwise_correlate(x, &weight_ft[f + m, 0], bias, y, place.rows, g)
 
 
 def correlate(
@@ -157,10 +136,7 @@ cdef inline void spread_item(
     cdef Py_ssize_t height = output_qhw.shape[1] - 2 * place.first, width = output_qhw.shape[2]
     cdef Py_ssize_t f = place.group % weight_ft.shape[0]
     cdef real* dx = &output_qhw[place.group, 2 * place.first, 0]
-    if real is float:
-        spread_float(x, &weight_ft[f, 0], dx, place.rows, height, width, odd, g)
-    else:
-        spread_double(x, &weight_ft[f, 0], dx, place.rows, height, width, odd, g)
+    depthwise_spread(x, &weight_ft[f, 0], dx, place.rows, height, width, odd, g)
 
 
 def spread(
@@ -229,18 +205,11 @@ cdef void weight_gradient_item(
                 grad = &grad_qp[n * F + c * filters + i, place.first * g.out_width]
                 if copies:
                     grad = copied + i * grad_step
-                if real is float:
-                    collect_float(x + i // filters * g.plane_step, grad, grad_pitch, sums + i * T * cut.lanes,
+                depthwise_collect(x + i // filters * g.plane_step, grad, grad_pitch, sums + i * T * cut.lanes,
                                   place.rows, g)
-                else:
-                    collect_double(x + i // filters * g.plane_step, grad, grad_pitch, sums + i * T * cut.lanes,
-                                   place.rows, g)
     for i in range(size * filters):
         for t in range(T):
-            if real is float:
-                partial_sft[chunk, c * filters + i, t] = fold_float(sums + (i * T + t) * cut.lanes, cut.lanes)
-            else:
-                partial_sft[chunk, c * filters + i, t] = fold_double(sums + (i * T + t) * cut.lanes, cut.lanes)
+            partial_sft[chunk, c * filters + i, t] = depthwise_fold(sums + (i * T + t) * cut.lanes, cut.lanes)
 
 
 def weight_gradient(

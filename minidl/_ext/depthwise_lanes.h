@@ -6,32 +6,31 @@
  * before; a row that is shorter than a vector spills into the next ones, which are written after it, and is cut where
  * the last row ends.
  *
- * Included for each number type and width of vectors, with REAL, SIZE (its bytes), INTEGER (as wide), COUNT_FROM
- * (0, 1, ...), BYTES (of a vector) and NAME(name) defined.
+ * Included for each width of vectors, with BYTES (of a vector) and NAME(name) defined.
  */
 #define VECTOR NAME(vector)
-typedef REAL VECTOR __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));
+typedef real VECTOR __attribute__((vector_size(BYTES), aligned(sizeof(real)), may_alias));
 #define MASK NAME(mask)
-typedef INTEGER MASK __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));
-#define WIDTH ((ptrdiff_t)(BYTES / sizeof(REAL)))
+typedef integer MASK __attribute__((vector_size(BYTES), aligned(sizeof(real)), may_alias));
+#define WIDTH ((ptrdiff_t)(BYTES / sizeof(real)))
 #define LOAD(from) (*(const VECTOR *)(from))
 /* A number in all lanes; it is not added to zero, which would not be nothing for -0. */
 #define ALL(number) ((number) - (VECTOR){0})
 
 /* The first `keep` lanes; all of them from WIDTH on. */
-MINIDL_INLINE void NAME(store)(REAL *to, VECTOR value, ptrdiff_t keep) {
+MINIDL_INLINE void NAME(store)(real *to, VECTOR value, ptrdiff_t keep) {
     if (keep >= WIDTH)
         *(VECTOR *)to = value;
     else if (keep > 0) {
-        REAL lanes[BYTES / sizeof(REAL)];
+        real lanes[BYTES / sizeof(real)];
         *(VECTOR *)lanes = value;
-        minidl_copy_run(to, lanes, (size_t)keep * sizeof(REAL));
+        minidl_copy_run(to, lanes, (size_t)keep * sizeof(real));
     }
 }
 
 /* y = bias + the sum over the taps of a K x K kernel with dilation 1 and stride S on one plane, R rows at once (at most
  * `rows`). All three are constants where this is inlined. */
-MINIDL_INLINE void NAME(correlate_square)(const REAL *x, const REAL *w, REAL bias, REAL *y, ptrdiff_t rows,
+MINIDL_INLINE void NAME(correlate_square)(const real *x, const real *w, real bias, real *y, ptrdiff_t rows,
                                           const minidl_depthwise *g, const int K, const int S, const int R) {
     const ptrdiff_t width = g->out_width, pitch = g->pitch, part = g->part;
     VECTOR weight[25];
@@ -40,7 +39,7 @@ MINIDL_INLINE void NAME(correlate_square)(const REAL *x, const REAL *w, REAL bia
         if (r + R > rows) r = rows - R;
         for (ptrdiff_t j = 0; j < width; j += WIDTH) {
             if (j > 0 && j + WIDTH > width) j = width - WIDTH;
-            const REAL *from = x + r * S * pitch + j;
+            const real *from = x + r * S * pitch + j;
             VECTOR sum[MINIDL_ROWS_3];
             MINIDL_UNROLL for (int i = 0; i < R; i++) sum[i] = (VECTOR){0};
             MINIDL_UNROLL for (int row = 0; row < (R - 1) * S + K; row++) {
@@ -55,7 +54,7 @@ MINIDL_INLINE void NAME(correlate_square)(const REAL *x, const REAL *w, REAL bia
                 from += pitch;
                 MINIDL_HOLD_POINTER(from);
             }
-            REAL *to = y + r * width + j;
+            real *to = y + r * width + j;
             ptrdiff_t keep = (rows - r) * width - j;
             MINIDL_UNROLL for (int i = 0; i < R; i++) {
                 NAME(store)(to, sum[i] + bias, keep);
@@ -67,25 +66,25 @@ MINIDL_INLINE void NAME(correlate_square)(const REAL *x, const REAL *w, REAL bia
 }
 
 /* The same for any kernel, stride and dilation, and a sum over any number of planes. */
-MINIDL_INLINE void NAME(correlate_any)(const REAL *x, const REAL *w, REAL bias, REAL *y, ptrdiff_t rows,
+MINIDL_INLINE void NAME(correlate_any)(const real *x, const real *w, real bias, real *y, ptrdiff_t rows,
                                        const minidl_depthwise *g, const int R) {
     const ptrdiff_t width = g->out_width, step = g->stride * g->pitch;
     for (ptrdiff_t r = 0; r < rows; r += R) {
         if (r + R > rows) r = rows - R;
         for (ptrdiff_t j = 0; j < width; j += WIDTH) {
             if (j > 0 && j + WIDTH > width) j = width - WIDTH;
-            const REAL *weight = w;
+            const real *weight = w;
             VECTOR sum[MINIDL_ROWS];
             MINIDL_UNROLL for (int i = 0; i < R; i++) sum[i] = (VECTOR){0};
             for (ptrdiff_t p = 0; p < g->planes; p++)
                 for (ptrdiff_t kh = 0; kh < g->kernel_height; kh++) {
-                    const REAL *from = x + p * g->plane_step + r * step + kh * g->dilation * g->pitch + j;
+                    const real *from = x + p * g->plane_step + r * step + kh * g->dilation * g->pitch + j;
                     for (ptrdiff_t kw = 0; kw < g->kernel_width; kw++, weight++) {
-                        const REAL *seen = from + g->column[kw];
+                        const real *seen = from + g->column[kw];
                         MINIDL_UNROLL for (int i = 0; i < R; i++) sum[i] += LOAD(seen + i * step) * *weight;
                     }
                 }
-            REAL *to = y + r * width + j;
+            real *to = y + r * width + j;
             MINIDL_UNROLL for (int i = 0; i < R; i++)
                 NAME(store)(to + i * width, sum[i] + bias, (rows - r - i) * width - j);
         }
@@ -93,7 +92,7 @@ MINIDL_INLINE void NAME(correlate_any)(const REAL *x, const REAL *w, REAL bias, 
 }
 
 #define SQUARE(K, S, R)                                                                                                \
-    MINIDL_APART void NAME(correlate_##K##_##S)(const REAL *x, const REAL *w, REAL bias, REAL *y, ptrdiff_t rows,      \
+    MINIDL_APART void NAME(correlate_##K##_##S)(const real *x, const real *w, real bias, real *y, ptrdiff_t rows,      \
                                                 const minidl_depthwise *g) {                                           \
         if (rows >= R)                                                                                                 \
             NAME(correlate_square)(x, w, bias, y, rows, g, K, S, R);                                                   \
@@ -104,7 +103,7 @@ SQUARE(3, 1, MINIDL_ROWS_3) SQUARE(3, 2, MINIDL_ROWS_3) SQUARE(5, 1, MINIDL_ROWS
 #undef SQUARE
 
 /* `rows` rows of outputs from the padded planes at x. */
-static void NAME(correlate)(const REAL *x, const REAL *w, REAL bias, REAL *y, ptrdiff_t rows,
+static void NAME(correlate)(const real *x, const real *w, real bias, real *y, ptrdiff_t rows,
                             const minidl_depthwise *g) {
     const ptrdiff_t K = g->kernel_width;
     const int fast = g->square && g->kernel_height == K;
@@ -123,13 +122,13 @@ static void NAME(correlate)(const REAL *x, const REAL *w, REAL bias, REAL *y, pt
 }
 
 /* Lanes of even and odd columns alternating: those of their first halves, or of their second ones. */
-#if BYTES / SIZE == 16
+#if BYTES / REAL_BYTES == 16
 #define FIRST 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define SECOND 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
-#elif BYTES / SIZE == 8
+#elif BYTES / REAL_BYTES == 8
 #define FIRST 0, 8, 1, 9, 2, 10, 3, 11
 #define SECOND 4, 12, 5, 13, 6, 14, 7, 15
-#elif BYTES / SIZE == 4
+#elif BYTES / REAL_BYTES == 4
 #define FIRST 0, 4, 1, 5
 #define SECOND 2, 6, 3, 7
 #else
@@ -140,7 +139,7 @@ static void NAME(correlate)(const REAL *x, const REAL *w, REAL bias, REAL *y, pt
 /* The input gradient for stride 2 on one plane: the four pixels of a block of 2 x 2 have taps of their own. ODD is the
  * parity of the padding above and left; `rows` counts rows of blocks, height x width is what dx has from here on.
  * Columns go from right to left, so that what spills over the end of a row is overwritten. */
-MINIDL_INLINE void NAME(spread_square)(const REAL *grad, const REAL *w, REAL *dx, ptrdiff_t rows, ptrdiff_t height,
+MINIDL_INLINE void NAME(spread_square)(const real *grad, const real *w, real *dx, ptrdiff_t rows, ptrdiff_t height,
                                        ptrdiff_t width, const minidl_depthwise *g, const int K, const int ODD,
                                        const int R) {
     const ptrdiff_t blocks = g->out_width, pitch = g->pitch;
@@ -151,7 +150,7 @@ MINIDL_INLINE void NAME(spread_square)(const REAL *grad, const REAL *w, REAL *dx
     for (ptrdiff_t r = 0; r < rows; r += R) {
         if (r + R > rows) r = rows - R;
         for (ptrdiff_t j = blocks > WIDTH ? blocks - WIDTH : 0;; j = j > WIDTH ? j - WIDTH : 0) {
-            const REAL *from = grad + r * pitch + j;
+            const real *from = grad + r * pitch + j;
             VECTOR sum[MINIDL_ROWS][2][2];
             MINIDL_UNROLL for (int i = 0; i < R; i++) {
                 sum[i][0][0] = sum[i][0][1] = sum[i][1][0] = sum[i][1][1] = (VECTOR){0};
@@ -172,7 +171,7 @@ MINIDL_INLINE void NAME(spread_square)(const REAL *grad, const REAL *w, REAL *dx
                 from += pitch;
                 MINIDL_HOLD_POINTER(from);
             }
-            REAL *to = dx + 2 * r * width + 2 * j;
+            real *to = dx + 2 * r * width + 2 * j;
             ptrdiff_t keep = (end - 2 * r) * width - 2 * j;
             MINIDL_UNROLL for (int i = 0; i < R; i++) {
                 MINIDL_UNROLL for (int a = 0; a < 2; a++) {
@@ -189,7 +188,7 @@ MINIDL_INLINE void NAME(spread_square)(const REAL *grad, const REAL *w, REAL *dx
 }
 
 #define SPREAD(K, ODD, R)                                                                                              \
-    MINIDL_APART void NAME(spread_##K##_##ODD)(const REAL *grad, const REAL *w, REAL *dx, ptrdiff_t rows,              \
+    MINIDL_APART void NAME(spread_##K##_##ODD)(const real *grad, const real *w, real *dx, ptrdiff_t rows,              \
                                                ptrdiff_t height, ptrdiff_t width, const minidl_depthwise *g) {         \
         if (rows >= R)                                                                                                 \
             NAME(spread_square)(grad, w, dx, rows, height, width, g, K, ODD, R);                                       \
@@ -200,7 +199,7 @@ SPREAD(3, 0, 2) SPREAD(3, 1, 2) SPREAD(5, 0, 2) SPREAD(5, 1, 2)
 #undef SPREAD
 
 /* For kernels of 3 x 3 and 5 x 5. */
-static void NAME(spread)(const REAL *grad, const REAL *w, REAL *dx, ptrdiff_t rows, ptrdiff_t height, ptrdiff_t width,
+static void NAME(spread)(const real *grad, const real *w, real *dx, ptrdiff_t rows, ptrdiff_t height, ptrdiff_t width,
                          int odd, const minidl_depthwise *g) {
     if (g->kernel_width == 3 && odd)
         NAME(spread_3_1)(grad, w, dx, rows, height, width, g);
@@ -213,12 +212,12 @@ static void NAME(spread)(const REAL *grad, const REAL *w, REAL *dx, ptrdiff_t ro
 }
 
 /* A vector without the lanes that the mask leaves out. Both factors go through it: zero times infinity is no zero. */
-MINIDL_INLINE VECTOR NAME(masked)(const REAL *from, MASK mask, const int whole) {
+MINIDL_INLINE VECTOR NAME(masked)(const real *from, MASK mask, const int whole) {
     return whole ? LOAD(from) : (VECTOR)((MASK)LOAD(from) & mask);
 }
 
 /* sum[tap] += grad times what the tap sees, for R rows of one vector each. */
-MINIDL_INLINE void NAME(collect_tile)(const REAL *x, const REAL *grad, ptrdiff_t grad_pitch, VECTOR *sum, MASK mask,
+MINIDL_INLINE void NAME(collect_tile)(const real *x, const real *grad, ptrdiff_t grad_pitch, VECTOR *sum, MASK mask,
                                       const minidl_depthwise *g, const int K, const int S, const int R,
                                       const int whole) {
     const ptrdiff_t pitch = g->pitch, part = g->part;
@@ -242,7 +241,7 @@ MINIDL_INLINE void NAME(collect_tile)(const REAL *x, const REAL *grad, ptrdiff_t
     }
 }
 
-MINIDL_INLINE void NAME(collect_square)(const REAL *x, const REAL *grad, ptrdiff_t grad_pitch, REAL *sums,
+MINIDL_INLINE void NAME(collect_square)(const real *x, const real *grad, ptrdiff_t grad_pitch, real *sums,
                                         ptrdiff_t rows, MASK mask, const minidl_depthwise *g, const int K, const int S,
                                         const int R) {
     const ptrdiff_t width = g->out_width, x_row = S * g->pitch, whole = width / WIDTH * WIDTH;
@@ -251,13 +250,13 @@ MINIDL_INLINE void NAME(collect_square)(const REAL *x, const REAL *grad, ptrdiff
     MINIDL_UNROLL for (int k = 0; k < K * K; k++) sum[k] = (VECTOR){0};
     ptrdiff_t r = 0;
     for (; r + R <= rows; r += R) {
-        const REAL *from = x + r * x_row, *here = grad + r * grad_pitch;
+        const real *from = x + r * x_row, *here = grad + r * grad_pitch;
         for (ptrdiff_t j = 0; j < whole; j += WIDTH)
             NAME(collect_tile)(from + j, here + j, grad_pitch, sum, mask, g, K, S, R, 1);
         if (whole < width) NAME(collect_tile)(from + rest, here + rest, grad_pitch, sum, mask, g, K, S, R, 0);
     }
     for (; r < rows; r++) {
-        const REAL *from = x + r * x_row, *here = grad + r * grad_pitch;
+        const real *from = x + r * x_row, *here = grad + r * grad_pitch;
         for (ptrdiff_t j = 0; j < whole; j += WIDTH)
             NAME(collect_tile)(from + j, here + j, grad_pitch, sum, mask, g, K, S, 1, 1);
         if (whole < width) NAME(collect_tile)(from + rest, here + rest, grad_pitch, sum, mask, g, K, S, 1, 0);
@@ -266,13 +265,13 @@ MINIDL_INLINE void NAME(collect_square)(const REAL *x, const REAL *grad, ptrdiff
 }
 
 /* The same for COUNT neighbouring taps of any kernel. */
-MINIDL_INLINE void NAME(collect_taps)(const REAL *x, const REAL *grad, ptrdiff_t grad_pitch, REAL *sums, ptrdiff_t rows,
+MINIDL_INLINE void NAME(collect_taps)(const real *x, const real *grad, ptrdiff_t grad_pitch, real *sums, ptrdiff_t rows,
                                       MASK mask, const ptrdiff_t *column, const minidl_depthwise *g, const int COUNT) {
     const ptrdiff_t width = g->out_width;
     VECTOR sum[5];
     MINIDL_UNROLL for (int k = 0; k < COUNT; k++) sum[k] = (VECTOR){0};
     for (ptrdiff_t r = 0; r < rows; r++) {
-        const REAL *from = x + r * g->stride * g->pitch, *here = grad + r * grad_pitch;
+        const real *from = x + r * g->stride * g->pitch, *here = grad + r * grad_pitch;
         ptrdiff_t j = 0;
         for (; j + WIDTH <= width; j += WIDTH) {
             MINIDL_UNROLL for (int k = 0; k < COUNT; k++) sum[k] += LOAD(from + j + column[k]) * LOAD(here + j);
@@ -287,7 +286,7 @@ MINIDL_INLINE void NAME(collect_taps)(const REAL *x, const REAL *grad, ptrdiff_t
     MINIDL_UNROLL for (int k = 0; k < COUNT; k++) *(VECTOR *)(sums + k * WIDTH) += sum[k];
 }
 
-static void NAME(collect_any)(const REAL *x, const REAL *grad, ptrdiff_t grad_pitch, REAL *sums, ptrdiff_t rows,
+static void NAME(collect_any)(const real *x, const real *grad, ptrdiff_t grad_pitch, real *sums, ptrdiff_t rows,
                               MASK mask, const minidl_depthwise *g) {
     for (ptrdiff_t kh = 0; kh < g->kernel_height; kh++, x += g->dilation * g->pitch)
         for (ptrdiff_t kw = 0; kw < g->kernel_width;) {
@@ -306,13 +305,13 @@ static void NAME(collect_any)(const REAL *x, const REAL *grad, ptrdiff_t grad_pi
 
 /* sums[tap, lane] += what `rows` rows of the output's gradient say, whose rows of less than a vector must end in
  * readable memory. */
-static void NAME(collect)(const REAL *x, const REAL *grad, ptrdiff_t grad_pitch, REAL *sums, ptrdiff_t rows,
+static void NAME(collect)(const real *x, const real *grad, ptrdiff_t grad_pitch, real *sums, ptrdiff_t rows,
                           const minidl_depthwise *g) {
     const ptrdiff_t width = g->out_width, K = g->kernel_width;
     const int fast = g->square && g->kernel_height == K && g->stride <= 2;
-    const MASK lane = *(const MASK *)COUNT_FROM;
+    const MASK lane = *(const MASK *)depthwise_count;
     /* What ends a row of less than a vector is left out, or else what an earlier vector has counted. */
-    const MASK mask = width < WIDTH ? (MASK)(lane < (INTEGER)width) : (MASK)(lane >= (INTEGER)(WIDTH - width % WIDTH));
+    const MASK mask = width < WIDTH ? (MASK)(lane < (integer)width) : (MASK)(lane >= (integer)(WIDTH - width % WIDTH));
     if (fast && K == 3 && g->stride == 1)
         NAME(collect_square)(x, grad, grad_pitch, sums, rows, mask, g, 3, 1, MINIDL_ROWS_3);
     else if (fast && K == 3)

@@ -17,13 +17,13 @@ from minidl._ext._direct cimport (
 )
 from minidl._ext._lists cimport address
 from minidl._ext._memory cimport Block, rows_of
+from minidl._ext._real cimport real
 from minidl._ext._rows cimport (
     GradBand, band_columns, band_forward, band_input_gradient, band_rows, band_weight_gradient, grad_band, is_narrow,
     load_band, load_grad, whole,
 )
 from minidl._ext._threads cimport slot_start
 from minidl._ext._transpose cimport to_lanes, to_rows
-from minidl._ext._types cimport real
 from minidl._ext._window cimport Window, unpack, zero_run
 
 
@@ -47,19 +47,18 @@ cdef class Job:
     """One direction of a convolution of given shapes, and how it is cut: all that calls of it have in common.
 
     By bands of `band` rows, or (0) by `parts` of blocks; `scratch` numbers for each slot. The weight gradient's sum of
-    one part begins at `sum_at`, and items are added up in so many `chunks`. Arrays are C-contiguous, with numbers of
-    `itemsize` bytes.
+    one part begins at `sum_at`, and items are added up in so many `chunks`. Arrays are C-contiguous.
     """
 
     cdef Window window
-    cdef Py_ssize_t N, C, F, itemsize, taps, items, bands, band, parts, scratch, sum_at, chunks
+    cdef Py_ssize_t N, C, F, taps, items, bands, band, parts, scratch, sum_at, chunks
 
     def __cinit__(
-        self, const Py_ssize_t[::1] packed_window, Py_ssize_t N, Py_ssize_t C, Py_ssize_t F, Py_ssize_t itemsize,
-        Py_ssize_t band, Py_ssize_t parts, Py_ssize_t scratch, Py_ssize_t sum_at, Py_ssize_t chunks, bint of_inputs,
+        self, const Py_ssize_t[::1] packed_window, Py_ssize_t N, Py_ssize_t C, Py_ssize_t F, Py_ssize_t band,
+        Py_ssize_t parts, Py_ssize_t scratch, Py_ssize_t sum_at, Py_ssize_t chunks, bint of_inputs,
     ):
         self.window = unpack(packed_window)
-        self.N, self.C, self.F, self.itemsize = N, C, F, itemsize
+        self.N, self.C, self.F = N, C, F
         self.taps = self.window.KH * self.window.KW
         self.band, self.parts, self.scratch, self.sum_at, self.chunks = band, parts, scratch, sum_at, chunks
         self.bands = ((self.window.H if of_inputs else self.window.OH) + band - 1) // band if band else 1
@@ -67,25 +66,15 @@ cdef class Job:
 
     def forward(self, object x, object weight, object bias, object y, int threads):
         """y = x convolved with the weight, plus the bias (or None)."""
-        # Cython's own choice of a type costs more than the arithmetic of a small image.
-        if self.itemsize == sizeof(float):
-            forward(self, x, weight, bias, y, threads, <const float*>NULL)
-        else:
-            forward(self, x, weight, bias, y, threads, <const double*>NULL)
+        forward(self, x, weight, bias, y, threads)
 
     def gradient_of_input(self, object grad, object weight, object dx, int threads):
         """dx."""
-        if self.itemsize == sizeof(float):
-            gradient_of_input(self, grad, weight, dx, threads, <const float*>NULL)
-        else:
-            gradient_of_input(self, grad, weight, dx, threads, <const double*>NULL)
+        gradient_of_input(self, grad, weight, dx, threads)
 
     def gradient_of_weight(self, object x, object grad, object dw, int threads):
         """dw, summed over chunks of items."""
-        if self.itemsize == sizeof(float):
-            gradient_of_weight(self, x, grad, dw, threads, <const float*>NULL)
-        else:
-            gradient_of_weight(self, x, grad, dw, threads, <const double*>NULL)
+        gradient_of_weight(self, x, grad, dw, threads)
 
 
 cdef void forward_block(
@@ -120,20 +109,18 @@ cdef void forward_band(
                  scratch + job.C * band_rows(job.band, window) * window.SW * band_columns(window))
 
 
-cdef int forward(
-    Job job, object x, object weight, object bias, object y_nfij, int threads, const real* of_type,
-) except -1:
-    cdef const real* images = address(x, job.N * job.C * job.window.H * job.window.W, of_type)
-    cdef const real* weights = address(weight, job.F * job.C * job.taps, of_type)
+cdef int forward(Job job, object x, object weight, object bias, object y_nfij, int threads) except -1:
+    cdef const real* images = address(x, job.N * job.C * job.window.H * job.window.W)
+    cdef const real* weights = address(weight, job.F * job.C * job.taps)
     cdef const real* biases = NULL
     cdef Py_ssize_t row = 0, slot, item
     cdef Block block = rows_of(threads, job.scratch + job.F * job.C * job.taps, sizeof(real), &row)
     cdef real* scratch = <real*>block.memory
     # The first slot's scratch has room for the weights in another order.
     cdef real* packed = scratch + job.scratch
-    cdef real* y = <real*>address(y_nfij, job.N * job.F * job.window.OH * job.window.OW, of_type)
+    cdef real* y = <real*>address(y_nfij, job.N * job.F * job.window.OH * job.window.OW)
     if bias is not None:
-        biases = address(bias, job.F, of_type)
+        biases = address(bias, job.F)
     with nogil:
         pack(weights, packed, job.F, job.C, job.taps, job.C * job.taps, job.taps, job.band > 0)
         for slot in prange(threads, num_threads=threads, schedule="static", use_threads_if=threads > 1):
@@ -189,16 +176,14 @@ cdef void input_band(
                         scratch + job.F * around.rows * around.length)
 
 
-cdef int gradient_of_input(
-    Job job, object grad, object weight, object dx_nchw, int threads, const real* of_type,
-) except -1:
-    cdef const real* grads = address(grad, job.N * job.F * job.window.OH * job.window.OW, of_type)
-    cdef const real* weights = address(weight, job.F * job.C * job.taps, of_type)
+cdef int gradient_of_input(Job job, object grad, object weight, object dx_nchw, int threads) except -1:
+    cdef const real* grads = address(grad, job.N * job.F * job.window.OH * job.window.OW)
+    cdef const real* weights = address(weight, job.F * job.C * job.taps)
     cdef Py_ssize_t row = 0, slot, item
     cdef Block block = rows_of(threads, job.scratch + job.F * job.C * job.taps, sizeof(real), &row)
     cdef real* scratch = <real*>block.memory
     cdef real* packed = scratch + job.scratch
-    cdef real* dx = <real*>address(dx_nchw, job.N * job.C * job.window.H * job.window.W, of_type)
+    cdef real* dx = <real*>address(dx_nchw, job.N * job.C * job.window.H * job.window.W)
     with nogil:
         pack(weights, packed, job.C, job.F, job.taps, job.taps, job.C * job.taps, job.band > 0)
         for slot in prange(threads, num_threads=threads, schedule="static", use_threads_if=threads > 1):
@@ -246,17 +231,15 @@ cdef void weight_band(
     band_weight_gradient(scratch, dy, count * whole(window.OW), dw, job.C, job.F, count, window)
 
 
-cdef int gradient_of_weight(
-    Job job, object x, object grad, object dw_fckl, int threads, const real* of_type,
-) except -1:
-    cdef const real* images = address(x, job.N * job.C * job.window.H * job.window.W, of_type)
-    cdef const real* grads = address(grad, job.N * job.F * job.window.OH * job.window.OW, of_type)
+cdef int gradient_of_weight(Job job, object x, object grad, object dw_fckl, int threads) except -1:
+    cdef const real* images = address(x, job.N * job.C * job.window.H * job.window.W)
+    cdef const real* grads = address(grad, job.N * job.F * job.window.OH * job.window.OW)
     cdef Py_ssize_t size = job.F * job.C * job.taps, row = 0, unused = 0, slot, chunk, item, i
     cdef Block block = rows_of(threads, job.scratch, sizeof(real), &row)
     # The sums of all chunks but the first.
     cdef Block partial = rows_of(1, (job.chunks - 1) * size, sizeof(real), &unused) if job.chunks > 1 else None
     cdef real* scratch = <real*>block.memory
-    cdef real* dw = <real*>address(dw_fckl, size, of_type)
+    cdef real* dw = <real*>address(dw_fckl, size)
     cdef real* others = <real*>partial.memory if partial is not None else NULL
     cdef real* sums
     with nogil:

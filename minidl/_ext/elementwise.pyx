@@ -3,8 +3,8 @@
 from cython.parallel cimport prange
 from libc.string cimport memcpy, memset
 
+from minidl._ext._real cimport real
 from minidl._ext._threads cimport slot_start
-from minidl._ext._types cimport real
 
 
 def relu(const real[::1] x, real[::1] y, int threads):

@@ -14,8 +14,8 @@ from minidl._ext._filter cimport (
     MOST_VECTORS, fetch_rows, from_lanes, gradients_of_taps, outputs_of_row, tile_rows, tile_taps,
 )
 from minidl._ext._gemm cimport VECTOR_BYTES, turn
+from minidl._ext._real cimport real
 from minidl._ext._threads cimport slot_start, team_barrier
-from minidl._ext._types cimport real
 from minidl._ext._window cimport copy_run, zero_run
 
 
@@ -28,7 +28,7 @@ cdef struct Cut:
     Py_ssize_t K, width, vectors, panels
 
 
-cdef Cut cut_of(const Py_ssize_t[::1] numbers, Py_ssize_t K, Py_ssize_t itemsize) noexcept nogil:
+cdef Cut cut_of(const Py_ssize_t[::1] numbers, Py_ssize_t K) noexcept nogil:
     cdef Cut cut
     cut.N, cut.C, cut.F, cut.H, cut.W = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
     cut.OH, cut.OW, cut.SH, cut.SW = numbers[5], numbers[6], numbers[7], numbers[8]
@@ -36,17 +36,17 @@ cdef Cut cut_of(const Py_ssize_t[::1] numbers, Py_ssize_t K, Py_ssize_t itemsize
     cut.rows, cut.columns = numbers[12], numbers[13]
     cut.bands = (cut.OH + cut.band - 1) // cut.band
     cut.together = numbers[14]
-    cut.K, cut.width = K, VECTOR_BYTES // itemsize
+    cut.K, cut.width = K, VECTOR_BYTES // <Py_ssize_t>sizeof(real)
     cut.vectors = (cut.F + cut.width - 1) // cut.width
     cut.panels = (cut.vectors + MOST_VECTORS - 1) // MOST_VECTORS
     return cut
 
 
-def tile_sizes(Py_ssize_t itemsize):
+def tile_sizes():
     """Lanes of a vector, the most vectors of a panel, and by their number the positions and the taps of a tile."""
     cdef int i
-    return (VECTOR_BYTES // itemsize, MOST_VECTORS, [tile_rows[i] for i in range(1, MOST_VECTORS + 1)],
-            [tile_taps[i] for i in range(1, MOST_VECTORS + 1)])
+    return (VECTOR_BYTES // <Py_ssize_t>sizeof(real), MOST_VECTORS,
+            [tile_rows[i] for i in range(1, MOST_VECTORS + 1)], [tile_taps[i] for i in range(1, MOST_VECTORS + 1)])
 
 
 cdef const real* seen_by(
@@ -107,7 +107,7 @@ def forward(
     `numbers` are those of a `Cut`. `packed` has K rows of whole vectors of filters and one more, for the bias; a slot
     of `workspace` the results of a band and its copy.
     """
-    cdef Cut cut = cut_of(numbers, offset.shape[0], sizeof(real))
+    cdef Cut cut = cut_of(numbers, offset.shape[0])
     cdef Py_ssize_t slot, item, panel, first, lanes, filters, k, all_lanes = cut.vectors * cut.width
     cdef Py_ssize_t k_start, k_stop, results = cut.together * cut.OW * MOST_VECTORS * cut.width
     cdef real* biases = &packed[all_lanes * cut.K]
@@ -229,9 +229,9 @@ cdef Py_ssize_t tiles_in(const Cut* cut) noexcept nogil:
     return tiles
 
 
-def sums_of(const Py_ssize_t[::1] numbers, Py_ssize_t K, Py_ssize_t itemsize):
+def sums_of(const Py_ssize_t[::1] numbers, Py_ssize_t K):
     """How many numbers the sums of a weight gradient are, for the numbers of a `Cut`."""
-    cdef Cut cut = cut_of(numbers, K, itemsize)
+    cdef Cut cut = cut_of(numbers, K)
     cdef Py_ssize_t panel, count = 0
     cdef Part part
     for panel in range(cut.panels):
@@ -249,7 +249,7 @@ def weight_gradient(
     Bands are shared out to the rows of `sums` (the first `sums_of` numbers), which are added in order; threads share
     the tiles of all rows. A slot of `workspace` has the turned gradients of a panel's band and its copy.
     """
-    cdef Cut cut = cut_of(numbers, offset.shape[0], sizeof(real))
+    cdef Cut cut = cut_of(numbers, offset.shape[0])
     cdef Py_ssize_t chunks = sums.shape[0], items = cut.N * cut.bands, tiles = tiles_in(&cut)
     cdef Py_ssize_t slot, item, chunk, start, stop
     cdef Py_ssize_t turned = cut.band * cut.OW * MOST_VECTORS * cut.width

@@ -4,11 +4,12 @@
  * A tile is some positions of one row (forward) or some taps (the weight's gradient) by one to four vectors of filters,
  * a "panel". What it reads of the filters lies as [k][lanes of the panel], of the outputs' gradients as
  * [position][lanes of the panel].
- *
- * Included once for each number type, with REAL, INTEGER and NAME(x) defined, after gemm_tiles.h.
  */
-#ifndef MINIDL_FILTER_ONCE
-#define MINIDL_FILTER_ONCE
+#ifndef MINIDL_FILTER_TILES_H
+#define MINIDL_FILTER_TILES_H
+
+#include "gemm_tiles.h"
+
 /* Sums, the vectors that they need and a factor fill the registers: rows of a tile by its number of vectors. */
 #if defined(__AVX512F__)
 #define MINIDL_FILTER_VECTORS 4
@@ -24,29 +25,28 @@ static const int minidl_filter_rows[5] = {0, 12, 12, 8, 6}, minidl_filter_taps[5
 static const int minidl_filter_rows[4] = {0, 8, 6, 4}, minidl_filter_taps[4] = {0, 8, 6, 4};
 #endif
 #define MINIDL_FILTER_MOST_TAPS 8
-#endif
 
-#define VECTOR NAME(gemm_vector)
-#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(REAL)))
+#define VECTOR gemm_vector
+#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(real)))
 
 /* ---- Forward. ---- */
 
 /* to[i][lane] = bias[lane] + the sum over k < count of x[offset[k] + i * stride] weight[k][lane]. Addresses go by fours,
  * which three registers for multiples of the stride are enough for. */
 #define TILE(VB, ROWS)                                                                                                 \
-    static void NAME(filter_tile_##VB##_##ROWS)(const REAL *restrict x, ptrdiff_t stride,                              \
-                                                const ptrdiff_t *restrict offset, ptrdiff_t count,                     \
-                                                const REAL *restrict weight, const REAL *restrict bias,                \
-                                                REAL *restrict to) {                                                   \
+    static void filter_tile_##VB##_##ROWS(const real *restrict x, ptrdiff_t stride,                                    \
+                                          const ptrdiff_t *restrict offset, ptrdiff_t count,                           \
+                                          const real *restrict weight, const real *restrict bias,                      \
+                                          real *restrict to) {                                                         \
         VECTOR sum[ROWS][VB];                                                                                          \
-        const REAL *const fifth = x + 4 * stride, *const ninth = x + 8 * stride;                                       \
+        const real *const fifth = x + 4 * stride, *const ninth = x + 8 * stride;                                       \
         UNROLL for (int i = 0; i < ROWS; i++) UNROLL for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};             \
         for (ptrdiff_t k = 0; k < count; k++, weight += VB * WIDTH) {                                                  \
             VECTOR seen[VB];                                                                                           \
             const ptrdiff_t at = offset[k];                                                                            \
             UNROLL for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(weight + v * WIDTH);                       \
             UNROLL for (int i = 0; i < ROWS; i++) {                                                                    \
-                const REAL *four = i < 4 ? x : i < 8 ? fifth : ninth;                                                  \
+                const real *four = i < 4 ? x : i < 8 ? fifth : ninth;                                                  \
                 /* To subtract 0 changes no number and costs nothing. */                                               \
                 const VECTOR pixel = four[at + i % 4 * stride] - (VECTOR){0};                                          \
                 UNROLL for (int v = 0; v < VB; v++) sum[i][v] += pixel * seen[v];                                      \
@@ -60,17 +60,17 @@ MINIDL_FILTER_EACH(TILE)
 #undef TILE
 
 /* A row of `columns` positions: whole tiles, the last of which overlaps the one before; smaller ones in short rows. */
-static void NAME(filter_row)(const REAL *x, ptrdiff_t stride, ptrdiff_t columns, const ptrdiff_t *offset,
-                             ptrdiff_t count, const REAL *weight, int vectors, const REAL *bias, REAL *to) {
+static void filter_row(const real *x, ptrdiff_t stride, ptrdiff_t columns, const ptrdiff_t *offset,
+                       ptrdiff_t count, const real *weight, int vectors, const real *bias, real *to) {
     const ptrdiff_t most = minidl_filter_rows[vectors];
     const ptrdiff_t rows = columns >= most ? most : columns >= most / 2 ? most / 2 : 1;
     for (ptrdiff_t next = 0; next < columns; next += rows) {
         const ptrdiff_t first = next + rows <= columns ? next : columns - rows;
-        const REAL *from = x + first * stride;
-        REAL *result = to + first * vectors * WIDTH;
+        const real *from = x + first * stride;
+        real *result = to + first * vectors * WIDTH;
 #define TILE(VB, ROWS)                                                                                                 \
     if (vectors == VB && rows == ROWS)                                                                                 \
-        NAME(filter_tile_##VB##_##ROWS)(from, stride, offset, count, weight, bias, result);
+        filter_tile_##VB##_##ROWS(from, stride, offset, count, weight, bias, result);
         MINIDL_FILTER_EACH(TILE)
 #undef TILE
     }
@@ -81,14 +81,14 @@ static void NAME(filter_row)(const REAL *x, ptrdiff_t stride, ptrdiff_t columns,
 /* to[i][lane] += the sum over rows and columns of x[offset[i] + row * row_step + column * stride]
  * gradient[row][column][lane]. */
 #define TILE(VB, TAPS)                                                                                                 \
-    static void NAME(filter_taps_##VB##_##TAPS)(const REAL *restrict x, const ptrdiff_t *restrict offset,              \
-                                                ptrdiff_t row_step, ptrdiff_t stride, ptrdiff_t rows,                  \
-                                                ptrdiff_t columns, const REAL *restrict gradient,                      \
-                                                REAL *restrict to) {                                                   \
+    static void filter_taps_##VB##_##TAPS(const real *restrict x, const ptrdiff_t *restrict offset,                    \
+                                          ptrdiff_t row_step, ptrdiff_t stride, ptrdiff_t rows,                        \
+                                          ptrdiff_t columns, const real *restrict gradient,                            \
+                                          real *restrict to) {                                                         \
         VECTOR sum[TAPS][VB];                                                                                          \
         UNROLL for (int i = 0; i < TAPS; i++) UNROLL for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};             \
         for (ptrdiff_t row = 0; row < rows; row++, x += row_step) {                                                    \
-            const REAL *seen_by[TAPS];                                                                                 \
+            const real *seen_by[TAPS];                                                                                 \
             UNROLL for (int i = 0; i < TAPS; i++) seen_by[i] = x + offset[i];                                          \
             for (ptrdiff_t column = 0; column < columns; column++, gradient += VB * WIDTH) {                           \
                 VECTOR seen[VB];                                                                                       \
@@ -107,22 +107,22 @@ MINIDL_FILTER_TAPS(TILE)
 #undef TILE
 
 /* All taps: `to` has lanes for whole tiles of them, the last of which repeats the last tap. */
-static void NAME(filter_gradient)(const REAL *x, const ptrdiff_t *offset, ptrdiff_t count, ptrdiff_t row_step,
-                                  ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns, const REAL *gradient,
-                                  int vectors, REAL *to) {
+static void filter_gradient(const real *x, const ptrdiff_t *offset, ptrdiff_t count, ptrdiff_t row_step,
+                            ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns, const real *gradient,
+                            int vectors, real *to) {
     const int taps = minidl_filter_taps[vectors];
     for (ptrdiff_t k = 0; k < count; k += taps, to += taps * vectors * WIDTH) {
         ptrdiff_t group[MINIDL_FILTER_MOST_TAPS];
         for (int i = 0; i < taps; i++) group[i] = offset[k + i < count ? k + i : count - 1];
         /* Rows that only the next taps see, other channels': hardware doesn't foresee them. */
-        const ptrdiff_t line = 64 / sizeof(REAL);
+        const ptrdiff_t line = 64 / sizeof(real);
         for (ptrdiff_t next = k + taps; next < k + 2 * taps && next < count; next++)
             if (offset[next] - offset[next - 1] >= line)
                 for (ptrdiff_t row = 0; row < rows; row++)
                     for (ptrdiff_t i = 0; i < columns * stride; i += line)
                         __builtin_prefetch(x + offset[next] + row * row_step + i, 0, 3);
 #define TILE(VB, TAPS)                                                                                                 \
-    if (vectors == VB) NAME(filter_taps_##VB##_##TAPS)(x, group, row_step, stride, rows, columns, gradient, to);
+    if (vectors == VB) filter_taps_##VB##_##TAPS(x, group, row_step, stride, rows, columns, gradient, to);
         MINIDL_FILTER_TAPS(TILE)
 #undef TILE
     }
@@ -132,11 +132,11 @@ static void NAME(filter_gradient)(const REAL *x, const ptrdiff_t *offset, ptrdif
 
 /* Fetch `count` numbers of each of `rows` rows into the caches, to be written or to be read. Hardware doesn't foresee so
  * many rows, and a row of results waits for memory longer than for a third of its products. */
-static void NAME(filter_fetch)(const REAL *from, ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t count, int written) {
-    const ptrdiff_t line = 64 / sizeof(REAL);
+static void filter_fetch(const real *from, ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t count, int written) {
+    const ptrdiff_t line = 64 / sizeof(real);
     for (ptrdiff_t row = 0; row < rows; row++, from += from_row)
         for (ptrdiff_t i = 0; i < count + line; i += line) {
-            const REAL *at = from + (i < count ? i : count - 1);
+            const real *at = from + (i < count ? i : count - 1);
             if (written)
                 __builtin_prefetch(at, 1, 3);
             else
@@ -145,8 +145,8 @@ static void NAME(filter_fetch)(const REAL *from, ptrdiff_t from_row, ptrdiff_t r
 }
 
 /* to[lane][i] = from[i][lane] for `lanes` of `wide`, rows of the result `to_row` apart. */
-static void NAME(filter_turn)(const REAL *from, ptrdiff_t wide, ptrdiff_t lanes, ptrdiff_t count, REAL *to,
-                              ptrdiff_t to_row) {
+static void filter_turn(const real *from, ptrdiff_t wide, ptrdiff_t lanes, ptrdiff_t count, real *to,
+                        ptrdiff_t to_row) {
     ptrdiff_t lane = 0;
     if (WIDTH >= 4 && count >= WIDTH)
         for (; lane + WIDTH <= lanes; lane += WIDTH)
@@ -155,7 +155,7 @@ static void NAME(filter_turn)(const REAL *from, ptrdiff_t wide, ptrdiff_t lanes,
                 const ptrdiff_t i = next + WIDTH <= count ? next : count - WIDTH;
                 VECTOR square[WIDTH];
                 UNROLL for (int j = 0; j < WIDTH; j++) square[j] = *(const VECTOR *)(from + (i + j) * wide + lane);
-                NAME(transpose_square)(square);
+                transpose_square(square);
                 UNROLL for (int j = 0; j < WIDTH; j++) *(VECTOR *)(to + (lane + j) * to_row + i) = square[j];
             }
     for (; lane < lanes; lane++)
@@ -164,3 +164,5 @@ static void NAME(filter_turn)(const REAL *from, ptrdiff_t wide, ptrdiff_t lanes,
 
 #undef VECTOR
 #undef WIDTH
+
+#endif

@@ -2,17 +2,17 @@
  *
  * A tile of the result, ROWS rows by up to three vectors of lanes, stays in registers while the whole inner dimension
  * goes by. Its operands lie as it reads them: `a` as [k][ROWS], each number for all lanes, `b` as [k][LANES].
- *
- * Included once for each number type, with REAL, INTEGER and NAME(x) defined.
  */
+#ifndef MINIDL_GEMM_TILES_H
+#define MINIDL_GEMM_TILES_H
+
 #include <stddef.h>
 #include <string.h>
 
+#include "real.h"
 #include "runs.h"
 #include "vector.h"
 
-#ifndef MINIDL_GEMM_ONCE
-#define MINIDL_GEMM_ONCE
 /* Sums of a tile, the vectors that they need and a factor fill the registers: 28 of 32, or 16 of 16. */
 #define MINIDL_GEMM_VECTORS 3
 #define MINIDL_GEMM_ROWS (MINIDL_VECTOR_BYTES == 64 ? 8 : 4)
@@ -65,25 +65,24 @@ static int minidl_gemm_runs(const minidl_gemm_view *view, ptrdiff_t first, ptrdi
     }
     return found;
 }
-#endif
 
-#define VECTOR NAME(gemm_vector)
-typedef REAL VECTOR __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
-#define MASK NAME(gemm_mask)
-typedef INTEGER MASK __attribute__((vector_size(MINIDL_VECTOR_BYTES)));
-#define FOUR NAME(gemm_four)
-typedef REAL FOUR __attribute__((vector_size(4 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
-#define FOUR_MASK NAME(gemm_four_mask)
-typedef INTEGER FOUR_MASK __attribute__((vector_size(4 * sizeof(REAL))));
-#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(REAL)))
+#define VECTOR gemm_vector
+typedef real VECTOR __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+#define MASK gemm_mask
+typedef integer MASK __attribute__((vector_size(MINIDL_VECTOR_BYTES)));
+#define FOUR gemm_four
+typedef real FOUR __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
+#define FOUR_MASK gemm_four_mask
+typedef integer FOUR_MASK __attribute__((vector_size(4 * sizeof(real))));
+#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(real)))
 #define LANES (MINIDL_GEMM_VECTORS * WIDTH)
 #define ROWS MINIDL_GEMM_ROWS
 
 /* ---- The tile. ---- */
 
 #define TILE(VB)                                                                                                       \
-    static void NAME(gemm_tile_##VB)(const REAL *restrict a, const REAL *restrict b, ptrdiff_t count,                  \
-                                     const REAL *restrict bias, int add, REAL *restrict c, ptrdiff_t c_row) {          \
+    static void gemm_tile_##VB(const real *restrict a, const real *restrict b, ptrdiff_t count,                        \
+                               const real *restrict bias, int add, real *restrict c, ptrdiff_t c_row) {                \
         VECTOR sum[ROWS][VB];                                                                                          \
         UNROLL for (int i = 0; i < ROWS; i++) UNROLL for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};             \
         /* The result's lines are fetched while the products are computed. */                                          \
@@ -103,10 +102,10 @@ TILE(1) TILE(2) TILE(3)
 /* The same with a[i][k], rows of `a_row` numbers, and always added. Addresses go by fours, which three registers for
  * multiples of the row are enough for. */
 #define TILE_OF_ROWS(VB)                                                                                               \
-    static void NAME(gemm_rows_##VB)(const REAL *restrict a, ptrdiff_t a_row, const REAL *restrict b, ptrdiff_t count, \
-                                     int add, REAL *restrict c, ptrdiff_t c_row) {                                     \
+    static void gemm_rows_##VB(const real *restrict a, ptrdiff_t a_row, const real *restrict b, ptrdiff_t count,       \
+                               int add, real *restrict c, ptrdiff_t c_row) {                                           \
         VECTOR sum[ROWS][VB];                                                                                          \
-        const REAL *second = a + 4 * a_row;                                                                            \
+        const real *second = a + 4 * a_row;                                                                            \
         UNROLL for (int i = 0; i < ROWS; i++) UNROLL for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};             \
         UNROLL for (int i = 0; i < ROWS; i++)                                                                          \
             UNROLL for (int v = 0; v < VB; v++) __builtin_prefetch(c + i * c_row + v * WIDTH, 1);                      \
@@ -128,46 +127,46 @@ TILE(1) TILE(2) TILE(3)
 TILE_OF_ROWS(1) TILE_OF_ROWS(2) TILE_OF_ROWS(3)
 
 /* c[i][lane] = the sum over k < count (at least 1) of a[i][k] b[k][lane], plus c itself if `add`. */
-static inline void NAME(gemm_tile_of_rows)(const REAL *a, ptrdiff_t a_row, const REAL *b, ptrdiff_t count,
-                                           ptrdiff_t lanes, int add, REAL *c, ptrdiff_t c_row) {
+static inline void gemm_tile_of_rows(const real *a, ptrdiff_t a_row, const real *b, ptrdiff_t count,
+                                     ptrdiff_t lanes, int add, real *c, ptrdiff_t c_row) {
     if (lanes <= WIDTH)
-        NAME(gemm_rows_1)(a, a_row, b, count, add, c, c_row);
+        gemm_rows_1(a, a_row, b, count, add, c, c_row);
     else if (lanes <= 2 * WIDTH)
-        NAME(gemm_rows_2)(a, a_row, b, count, add, c, c_row);
+        gemm_rows_2(a, a_row, b, count, add, c, c_row);
     else
-        NAME(gemm_rows_3)(a, a_row, b, count, add, c, c_row);
+        gemm_rows_3(a, a_row, b, count, add, c, c_row);
 }
 
 /* c[i][lane] = the sum over k < count (at least 1) of a[k][i] b[k][lane], plus c itself or, without `add`, bias[i]. */
-static inline void NAME(gemm_tile)(const REAL *a, const REAL *b, ptrdiff_t count, ptrdiff_t lanes, const REAL *bias,
-                                   int add, REAL *c, ptrdiff_t c_row) {
+static inline void gemm_tile(const real *a, const real *b, ptrdiff_t count, ptrdiff_t lanes, const real *bias,
+                             int add, real *c, ptrdiff_t c_row) {
     if (lanes <= WIDTH)
-        NAME(gemm_tile_1)(a, b, count, bias, add, c, c_row);
+        gemm_tile_1(a, b, count, bias, add, c, c_row);
     else if (lanes <= 2 * WIDTH)
-        NAME(gemm_tile_2)(a, b, count, bias, add, c, c_row);
+        gemm_tile_2(a, b, count, bias, add, c, c_row);
     else
-        NAME(gemm_tile_3)(a, b, count, bias, add, c, c_row);
+        gemm_tile_3(a, b, count, bias, add, c, c_row);
 }
 
 /* ---- What the tile reads. ---- */
 
 /* to[panel][k][lane] = what taps k_start to k_stop (channel by channel) see from the runs' positions, 0 outside. */
-static void NAME(gemm_gather)(const REAL *x, const minidl_gemm_view *view, ptrdiff_t k_start, ptrdiff_t k_stop,
-                              const minidl_gemm_run *runs, int found, REAL *to, ptrdiff_t to_panel,
-                              ptrdiff_t to_row) {
-    const ptrdiff_t line = 64 / sizeof(REAL);
+static void gemm_gather(const real *x, const minidl_gemm_view *view, ptrdiff_t k_start, ptrdiff_t k_stop,
+                        const minidl_gemm_run *runs, int found, real *to, ptrdiff_t to_panel,
+                        ptrdiff_t to_row) {
+    const ptrdiff_t line = 64 / sizeof(real);
     ptrdiff_t channel = k_start / view->taps, t = k_start % view->taps;
     for (ptrdiff_t k = k_start; k < k_stop; k++, to += to_row) {
         const ptrdiff_t *tap = view->tap + 4 * t;
-        const REAL *plane = x + channel * view->channel_step;
+        const real *plane = x + channel * view->channel_step;
         for (int r = 0; r < found; r++) {
             const ptrdiff_t h = runs[r].row * view->row_stride + tap[0];
             const ptrdiff_t stop = runs[r].column + runs[r].count;
             ptrdiff_t start = runs[r].column > tap[2] ? runs[r].column : tap[2];
             ptrdiff_t end = stop < tap[3] ? stop : tap[3];
-            REAL *lanes = to + runs[r].panel * to_panel + runs[r].lane - runs[r].column;
+            real *lanes = to + runs[r].panel * to_panel + runs[r].lane - runs[r].column;
             if (h < 0 || h >= view->H || start >= end) start = end = stop;
-            const REAL *from = plane + runs[r].image * view->image_step + h * view->W + tap[1];
+            const real *from = plane + runs[r].image * view->image_step + h * view->W + tap[1];
             for (ptrdiff_t j = runs[r].column; j < start; j++) lanes[j] = 0;
             if (view->taps == 1 && k + 1 < k_stop && start < end)
                 /* The next channel's: hardware doesn't foresee another page. */
@@ -177,7 +176,7 @@ static void NAME(gemm_gather)(const REAL *x, const minidl_gemm_view *view, ptrdi
                 UNROLL for (int v = 0; v < LANES; v += WIDTH)
                     *(VECTOR *)(lanes + start + v) = *(const VECTOR *)(from + start + v);
             else if (start < end)
-                NAME(copy_every)(lanes + start, from + start * view->column_stride, view->column_stride, end - start);
+                copy_every(lanes + start, from + start * view->column_stride, view->column_stride, end - start);
             for (ptrdiff_t j = end; j < stop; j++) lanes[j] = 0;
         }
         if (++t == view->taps) t = 0, channel++;
@@ -187,7 +186,7 @@ static void NAME(gemm_gather)(const REAL *x, const minidl_gemm_view *view, ptrdi
 #include "square.h"
 
 /* The same for a square of 4 in memory. */
-static inline void NAME(gemm_small_square)(const REAL *from, ptrdiff_t from_row, REAL *to, ptrdiff_t to_row) {
+static inline void gemm_small_square(const real *from, ptrdiff_t from_row, real *to, ptrdiff_t to_row) {
     const FOUR_MASK low = {0, 4, 1, 5}, high = {2, 6, 3, 7}, left = {0, 1, 4, 5}, right = {2, 3, 6, 7};
     FOUR rows[4];
     UNROLL for (int i = 0; i < 4; i++) rows[i] = *(const FOUR *)(from + i * from_row);
@@ -200,7 +199,7 @@ static inline void NAME(gemm_small_square)(const REAL *from, ptrdiff_t from_row,
 }
 
 /* to[k][row] = from[row][k] for the ROWS rows of a panel and so many k as a vector has lanes. */
-static inline void NAME(gemm_turn_panel)(const REAL *from, ptrdiff_t from_row, REAL *to) {
+static inline void gemm_turn_panel(const real *from, ptrdiff_t from_row, real *to) {
     MASK low, high;
     for (int lane = 0; lane < WIDTH; lane++) {
         low[lane] = lane / 2 + lane % 2 * WIDTH;
@@ -221,13 +220,13 @@ static inline void NAME(gemm_turn_panel)(const REAL *from, ptrdiff_t from_row, R
 }
 
 /* to[k][row] = from[row][k] for `rows` of `wide` rows; zeros in rows beyond. */
-static void NAME(gemm_turn)(const REAL *from, ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t count, REAL *to,
-                            ptrdiff_t wide) {
+static void gemm_turn(const real *from, ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t count, real *to,
+                      ptrdiff_t wide) {
     ptrdiff_t row = 0;
     if (wide == ROWS && rows == ROWS && count >= WIDTH) {
         for (ptrdiff_t next = 0; next < count; next += WIDTH) {
             const ptrdiff_t k = next + WIDTH <= count ? next : count - WIDTH;
-            NAME(gemm_turn_panel)(from + k, from_row, to + k * ROWS);
+            gemm_turn_panel(from + k, from_row, to + k * ROWS);
         }
         return;
     }
@@ -238,13 +237,13 @@ static void NAME(gemm_turn)(const REAL *from, ptrdiff_t from_row, ptrdiff_t rows
                 const ptrdiff_t k = next + WIDTH <= count ? next : count - WIDTH;
                 VECTOR square[WIDTH];
                 UNROLL for (int i = 0; i < WIDTH; i++) square[i] = *(const VECTOR *)(from + (row + i) * from_row + k);
-                NAME(transpose_square)(square);
+                transpose_square(square);
                 UNROLL for (int i = 0; i < WIDTH; i++) *(VECTOR *)(to + (k + i) * wide + row) = square[i];
             }
     for (; row + 4 <= rows; row += 4) {
         ptrdiff_t k = 0;
         for (; k + 4 <= count; k += 4)
-            NAME(gemm_small_square)(from + row * from_row + k, from_row, to + k * wide + row, wide);
+            gemm_small_square(from + row * from_row + k, from_row, to + k * wide + row, wide);
         for (; k < count; k++)
             for (ptrdiff_t i = row; i < row + 4; i++) to[k * wide + i] = from[i * from_row + k];
     }
@@ -261,3 +260,5 @@ static void NAME(gemm_turn)(const REAL *from, ptrdiff_t from_row, ptrdiff_t rows
 #undef ROWS
 #undef TILE
 #undef TILE_OF_ROWS
+
+#endif

@@ -14,8 +14,8 @@ from cython.parallel cimport parallel, prange
 from minidl._ext._gemm cimport (
     ROWS, VECTOR_BYTES, VECTORS, Run, View, find_runs, gather, lanes_of, pack_rows, tile, tile_of_rows, turn,
 )
+from minidl._ext._real cimport real
 from minidl._ext._threads cimport slot_start, team_barrier
-from minidl._ext._types cimport real
 from minidl._ext._window cimport copy_every, copy_run
 
 cdef enum:
@@ -36,9 +36,9 @@ cdef struct Target:
     Py_ssize_t high, wide, row_start, row_step, column_start, column_step
 
 
-def tile_sizes(Py_ssize_t itemsize):
+def tile_sizes():
     """Rows and lanes of a tile, and how many of these panels of lanes a block of columns may have."""
-    return ROWS, VECTORS * (VECTOR_BYTES // itemsize), MOST_PANELS
+    return ROWS, lanes_of(), MOST_PANELS
 
 
 cdef Product product_of(const Py_ssize_t[::1] geometry, const Py_ssize_t[:, ::1] tap) noexcept nogil:
@@ -99,7 +99,7 @@ cdef void correlate_item(
 ) noexcept nogil:
     """Some rows of the product at the positions from q_start to q_stop."""
     cdef Run runs[MOST_RUNS]
-    cdef Py_ssize_t lanes = lanes_of(output), K = product.K, F = product.F, count = q_stop - q_start
+    cdef Py_ssize_t lanes = lanes_of(), K = product.K, F = product.F, count = q_stop - q_start
     cdef Py_ssize_t P = product.view.rows * product.view.columns, image_step = F * target.high * target.wide
     cdef Py_ssize_t column_panels = (count + lanes - 1) // lanes, last = count - (column_panels - 1) * lanes
     cdef Py_ssize_t k_start = 0, k_stop, step, panel, column_panel, k, lane, q, wide, rows
@@ -213,7 +213,7 @@ cdef void weight_gradient_item(
 
     `by_images`: a block is in one image, so that the outputs' gradients are read where they lie.
     """
-    cdef Py_ssize_t lanes = lanes_of(sums), width = VECTOR_BYTES // <Py_ssize_t>sizeof(real)
+    cdef Py_ssize_t lanes = lanes_of(), width = VECTOR_BYTES // <Py_ssize_t>sizeof(real)
     cdef Py_ssize_t Q = product.N * product.view.rows * product.view.columns, K = product.K
     cdef Py_ssize_t row = (K + width - 1) // width * width
     cdef Py_ssize_t vectors = vector_stop - vector_start, column_panels = (vectors + VECTORS - 1) // VECTORS

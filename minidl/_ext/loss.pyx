@@ -5,17 +5,10 @@ Every row is shifted by its maximum first, so that no exponential overflows; sum
 """
 
 from cython.parallel cimport prange
-from libc.math cimport exp, expf, log
+from libc.math cimport log
 
+from minidl._ext._real cimport exponential, real
 from minidl._ext._threads cimport slot_start
-from minidl._ext._types cimport real
-
-
-cdef inline real exponential(real x) noexcept nogil:
-    if real is float:
-        return expf(x)
-    else:
-        return exp(x)
 
 
 cdef double row_log_sum(const real[:, ::1] x_rc, Py_ssize_t r, real* maximum) noexcept nogil:

@@ -7,8 +7,8 @@ and blocks are cut by shape.
 from cython.parallel cimport prange
 
 from minidl._ext._blas cimport gemm
+from minidl._ext._real cimport real
 from minidl._ext._threads cimport slot_start
-from minidl._ext._types cimport real
 
 
 cdef void matmul_item(

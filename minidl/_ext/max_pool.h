@@ -10,18 +10,20 @@
 
 #include <stddef.h>
 
+#include "real.h"
+
 typedef struct {
     ptrdiff_t kernel_height, kernel_width; /* taps */
     ptrdiff_t row_step, column_step;       /* between taps, in elements */
     ptrdiff_t stride;                      /* between neighbouring windows: 1 or 2 */
 } minidl_taps;
 
-#define MINIDL_MAX_BLOCK(name, type, int_type, lanes, ODD)                                                             \
-    static inline __attribute__((always_inline)) void name(const type *first, int position, const minidl_taps *taps,   \
-                                                           type *output, int *argmax) {                                \
-        typedef type values __attribute__((vector_size(lanes * sizeof(type))));                                        \
-        typedef int_type integers __attribute__((vector_size(lanes * sizeof(type))));                                  \
-        typedef type unaligned __attribute__((vector_size(lanes * sizeof(type)), aligned(sizeof(type)), may_alias));   \
+#define MAX_BLOCK(name, lanes, ODD)                                                                                    \
+    static inline __attribute__((always_inline)) void name(const real *first, int position, const minidl_taps *taps,   \
+                                                           real *output, int *argmax) {                                \
+        typedef real values __attribute__((vector_size(lanes * sizeof(real))));                                        \
+        typedef integer integers __attribute__((vector_size(lanes * sizeof(real))));                                   \
+        typedef real unaligned __attribute__((vector_size(lanes * sizeof(real)), aligned(sizeof(real)), may_alias));   \
         values best;                                                                                                   \
         integers index;                                                                                                \
         for (int i = 0; i < lanes; i++) {                                                                              \
@@ -38,59 +40,51 @@ typedef struct {
                     value = __builtin_shuffle(value, (values)*(const unaligned *)(first + offset + lanes - 1), ODD);   \
                 const integers wins = (value > best) | (value != value);                                               \
                 best = (values)((wins & (integers)value) | (~wins & (integers)best));                                  \
-                index = (wins & (start + (int_type)offset)) | (~wins & index);                                         \
+                index = (wins & (start + (integer)offset)) | (~wins & index);                                          \
             }                                                                                                          \
         }                                                                                                              \
         *(unaligned *)output = best;                                                                                   \
         for (int i = 0; i < lanes; i++) argmax[i] = (int)index[i];                                                     \
     }
 
-#define MINIDL_MAX_RUN(name, type, int_type)                                                                           \
-    MINIDL_MAX_BLOCK(name##_4, type, int_type, 4, ((integers){0, 2, 5, 7}))                                            \
-    MINIDL_MAX_BLOCK(name##_8, type, int_type, 8, ((integers){0, 2, 4, 6, 9, 11, 13, 15}))                             \
-    /* `count` windows, at least 4, whose first taps are at `first`, `first + stride`, ... */                          \
-    static void name(const type *first, int position, const minidl_taps *taps, ptrdiff_t count, type *output,          \
-                     int *argmax) {                                                                                    \
-        const ptrdiff_t lanes = count < 8 ? 4 : 8;                                                                     \
-        for (ptrdiff_t i = 0; i < count; i += lanes) {                                                                 \
-            if (i > count - lanes) i = count - lanes;                                                                  \
-            const type *at = first + i * taps->stride;                                                                 \
-            if (lanes == 4)                                                                                            \
-                name##_4(at, position + (int)(i * taps->stride), taps, output + i, argmax + i);                        \
-            else                                                                                                       \
-                name##_8(at, position + (int)(i * taps->stride), taps, output + i, argmax + i);                        \
-        }                                                                                                              \
+MAX_BLOCK(max_block_4, 4, ((integers){0, 2, 5, 7}))
+MAX_BLOCK(max_block_8, 8, ((integers){0, 2, 4, 6, 9, 11, 13, 15}))
+
+#undef MAX_BLOCK
+
+/* `count` windows, at least 4, whose first taps are at `first`, `first + stride`, ... */
+static void max_run(const real *first, int position, const minidl_taps *taps, ptrdiff_t count, real *output,
+                    int *argmax) {
+    const ptrdiff_t lanes = count < 8 ? 4 : 8;
+    for (ptrdiff_t i = 0; i < count; i += lanes) {
+        if (i > count - lanes) i = count - lanes;
+        const real *at = first + i * taps->stride;
+        if (lanes == 4)
+            max_block_4(at, position + (int)(i * taps->stride), taps, output + i, argmax + i);
+        else
+            max_block_8(at, position + (int)(i * taps->stride), taps, output + i, argmax + i);
     }
+}
 
 /* One window of `rows` by `count` neighbouring positions, at least 8: eight interleaved windows in lanes, with taps 8
  * apart, and the last 8 positions of each row once more, then the best of all lanes. */
-#define MINIDL_MAX_SPAN(name, run, type)                                                                               \
-    static void name(const type *first, int position, ptrdiff_t rows, ptrdiff_t row_step, ptrdiff_t count,             \
-                     type *output, int *argmax) {                                                                      \
-        const minidl_taps whole = {rows, count / 8, row_step, 8, 1}, rest = {rows, 1, row_step, 8, 1};                 \
-        const ptrdiff_t last = count - 8;                                                                              \
-        type best[16];                                                                                                 \
-        int index[16];                                                                                                 \
-        run##_8(first, position, &whole, best, index);                                                                 \
-        run##_8(first + last, position + (int)last, &rest, best + 8, index + 8);                                       \
-        int at = 0;                                                                                                    \
-        for (int i = 1; i < 16; i++) {                                                                                 \
-            const int wins = best[at] != best[at] ? best[i] != best[i] && index[i] > index[at]                         \
-                                                  : best[i] > best[at] || best[i] != best[i] ||                        \
-                                                        (best[i] == best[at] && index[i] < index[at]);                 \
-            if (wins) at = i;                                                                                          \
-        }                                                                                                              \
-        *output = best[at];                                                                                            \
-        *argmax = index[at];                                                                                           \
+static void max_span(const real *first, int position, ptrdiff_t rows, ptrdiff_t row_step, ptrdiff_t count, real *output,
+                     int *argmax) {
+    const minidl_taps whole = {rows, count / 8, row_step, 8, 1}, rest = {rows, 1, row_step, 8, 1};
+    const ptrdiff_t last = count - 8;
+    real best[16];
+    int index[16];
+    max_block_8(first, position, &whole, best, index);
+    max_block_8(first + last, position + (int)last, &rest, best + 8, index + 8);
+    int at = 0;
+    for (int i = 1; i < 16; i++) {
+        const int wins = best[at] != best[at] ? best[i] != best[i] && index[i] > index[at]
+                                              : best[i] > best[at] || best[i] != best[i] ||
+                                                    (best[i] == best[at] && index[i] < index[at]);
+        if (wins) at = i;
     }
-
-MINIDL_MAX_RUN(minidl_max_run_float, float, int)
-MINIDL_MAX_RUN(minidl_max_run_double, double, long long)
-MINIDL_MAX_SPAN(minidl_max_span_float, minidl_max_run_float, float)
-MINIDL_MAX_SPAN(minidl_max_span_double, minidl_max_run_double, double)
-
-#undef MINIDL_MAX_SPAN
-#undef MINIDL_MAX_RUN
-#undef MINIDL_MAX_BLOCK
+    *output = best[at];
+    *argmax = index[at];
+}
 
 #endif

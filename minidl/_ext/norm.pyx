@@ -14,8 +14,8 @@ vectors. Where P is 1, a vector lane is a column instead, and 64 columns are an 
 from cython.parallel cimport prange
 from libc.math cimport INFINITY, sqrt
 
+from minidl._ext._real cimport real
 from minidl._ext._threads cimport slot_start
-from minidl._ext._types cimport real
 
 
 cdef inline double folded(const double* lanes) noexcept nogil:
@@ -126,7 +126,7 @@ cdef void moments(const real[:, :, ::1] x_abp, Py_ssize_t b, double* mean, doubl
     for a in range(A):
         add_squares(&x_abp[a, b, 0], P, mean[0], squares)
         # A sum of float32 in double precision leaves nothing out that matters.
-        if real is double:
+        if sizeof(real) == sizeof(double):
             add_run(&x_abp[a, b, 0], P, mean[0], lanes)
     variance[0] = folded(squares) / count
     correct(mean, variance, folded(lanes) / count)

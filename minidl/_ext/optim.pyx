@@ -14,13 +14,12 @@ from cpython.buffer cimport (
     PyObject_GetBuffer,
 )
 from cython.parallel cimport prange
-from libc.math cimport sqrt, sqrtf
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, strcmp
 
+from minidl._ext._real cimport real, square_root
 from minidl._ext._subnormal cimport flush_subnormals, restore_subnormals
 from minidl._ext._threads cimport slot_start
-from minidl._ext._types cimport real
 
 # Whether weight decay is part of the gradient. A run is compiled for either: 0 times an infinite parameter would be
 # NaN, and with one more branch in the loop not all of them are vectorised. The tag's value means nothing.
@@ -30,24 +29,16 @@ ctypedef fused decay_tag:
     plain
     decayed
 
-ctypedef void (*FloatRun)(
-    plain tag, float sign, float decay, void** arrays, Py_ssize_t count, const double* each, const void* options,
+ctypedef void (*PlainRun)(
+    plain tag, real sign, real decay, void** arrays, Py_ssize_t count, const double* each, const void* options,
 ) noexcept nogil
-ctypedef void (*FloatDecayedRun)(
-    decayed tag, float sign, float decay, void** arrays, Py_ssize_t count, const double* each, const void* options,
-) noexcept nogil
-ctypedef void (*DoubleRun)(
-    plain tag, double sign, double decay, void** arrays, Py_ssize_t count, const double* each, const void* options,
-) noexcept nogil
-ctypedef void (*DoubleDecayedRun)(
-    decayed tag, double sign, double decay, void** arrays, Py_ssize_t count, const double* each, const void* options,
+ctypedef void (*DecayedRun)(
+    decayed tag, real sign, real decay, void** arrays, Py_ssize_t count, const double* each, const void* options,
 ) noexcept nogil
 
 cdef struct Runs:
-    FloatRun float_run
-    FloatDecayedRun float_decayed
-    DoubleRun double_run
-    DoubleDecayedRun double_decayed
+    PlainRun plain_run
+    DecayedRun decayed_run
 
 cdef enum:
     # With more, GCC finds too many pairs of arrays that could overlap, and does not vectorise.
@@ -134,7 +125,8 @@ cdef class Buffers:
         free(self.addresses)
         free(self.numbers)
 
-    cdef bint all_of(self, char code):
+    cdef bint are_real(self):
+        cdef char code = c"f" if sizeof(real) == sizeof(float) else c"d"
         cdef Py_ssize_t i
         for i in range(self.parameters):
             if self.views[i].format[0] != code:
@@ -142,7 +134,7 @@ cdef class Buffers:
         return True
 
     cdef void slot(
-        self, bint is_float, double sign, double decay, const Runs* runs, const void* options, Py_ssize_t slot,
+        self, double sign, double decay, const Runs* runs, const void* options, Py_ssize_t slot,
         Py_ssize_t slots,
     ) noexcept nogil:
         cdef Py_ssize_t i, kind, itemsize, start, count
@@ -158,14 +150,10 @@ cdef class Buffers:
                 if arrays[kind] != NULL:
                     arrays[kind] = <char*>arrays[kind] + start * itemsize
             each = &self.numbers[i * self.per_parameter]
-            if is_float and decay == 0:
-                runs.float_run(0, <float>sign, 0, arrays, count, each, options)
-            elif is_float:
-                runs.float_decayed(0, <float>sign, <float>decay, arrays, count, each, options)
-            elif decay == 0:
-                runs.double_run(0, sign, 0, arrays, count, each, options)
+            if decay == 0:
+                runs.plain_run(0, <real>sign, 0, arrays, count, each, options)
             else:
-                runs.double_decayed(0, sign, decay, arrays, count, each, options)
+                runs.decayed_run(0, <real>sign, <real>decay, arrays, count, each, options)
         restore_subnormals(before)
 
 
@@ -174,13 +162,12 @@ cdef int update(
 ) except -1:
     """Update all parameters of lists = [gradients, parameters, ...]; None stands for a list that is not needed."""
     cdef Buffers buffers = Buffers(lists, each)
-    cdef bint is_float = buffers.all_of(c"f")
     cdef double sign = -1 if maximize else 1
     cdef Py_ssize_t slot
-    if not is_float and not buffers.all_of(c"d"):
-        raise TypeError("arrays of several dtypes, or neither float32 nor float64")
+    if not buffers.are_real():
+        raise TypeError("arrays of several dtypes, or of another than this kernel is compiled for")
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        buffers.slot(is_float, sign, decay, &runs, options, slot, threads)
+        buffers.slot(sign, decay, &runs, options, slot, threads)
     return 0
 
 
@@ -189,13 +176,6 @@ cdef inline real gradient(decay_tag tag, real sign, real grad, real decay, real 
         return sign * grad + decay * parameter
     else:
         return sign * grad
-
-
-cdef inline real square_root(real x) noexcept nogil:
-    if real is float:
-        return sqrtf(x)
-    else:
-        return sqrt(x)
 
 
 cdef inline real towards(real old, real new, real part) noexcept nogil:
@@ -238,8 +218,7 @@ def sgd(
     g = grad + weight_decay parameter. Nesterov steps along g + momentum velocity instead.
     """
     cdef SGDOptions options = SGDOptions(lr, momentum, dampening, nesterov)
-    cdef Runs runs = Runs(sgd_run[plain, float], sgd_run[decayed, float], sgd_run[plain, double],
-                          sgd_run[decayed, double])
+    cdef Runs runs = Runs(sgd_run[plain], sgd_run[decayed])
     update([grads, parameters, velocities], [first], maximize, weight_decay, runs, &options, threads)
 
 
@@ -286,8 +265,7 @@ def adam(
     are divided by the root of the largest mean square so far (Reddi et al. 2018).
     """
     cdef AdamOptions options = AdamOptions(lr, beta1, beta2, eps, 1 - lr * weight_decay if decoupled else 1)
-    cdef Runs runs = Runs(adam_run[plain, float], adam_run[decayed, float], adam_run[plain, double],
-                          adam_run[decayed, double])
+    cdef Runs runs = Runs(adam_run[plain], adam_run[decayed])
     update([grads, parameters, means, squares, highest], [corrections1, corrections2], maximize,
            0 if decoupled else weight_decay, runs, &options, threads)
 
@@ -324,8 +302,7 @@ def radam(
     not tractable, and the step is then along the mean alone.
     """
     cdef AdamOptions options = AdamOptions(lr, beta1, beta2, eps, 1 - lr * weight_decay if decoupled else 1)
-    cdef Runs runs = Runs(radam_run[plain, float], radam_run[decayed, float], radam_run[plain, double],
-                          radam_run[decayed, double])
+    cdef Runs runs = Runs(radam_run[plain], radam_run[decayed])
     update([grads, parameters, means, squares], [corrections1, rectified], maximize,
            0 if decoupled else weight_decay, runs, &options, threads)
 
@@ -374,8 +351,7 @@ def rmsprop(
     velocity = momentum velocity + step.
     """
     cdef RMSpropOptions options = RMSpropOptions(lr, alpha, eps, momentum)
-    cdef Runs runs = Runs(rmsprop_run[plain, float], rmsprop_run[decayed, float], rmsprop_run[plain, double],
-                          rmsprop_run[decayed, double])
+    cdef Runs runs = Runs(rmsprop_run[plain], rmsprop_run[decayed])
     update([grads, parameters, squares, means, velocities], [], maximize, weight_decay, runs, &options, threads)
 
 
@@ -404,8 +380,7 @@ def adagrad(
 ):
     """total += g^2; parameter -= rate g / (sqrt(total) + eps) (Duchi et al. 2011); rates has an entry a parameter."""
     cdef AdagradOptions options = AdagradOptions(eps)
-    cdef Runs runs = Runs(adagrad_run[plain, float], adagrad_run[decayed, float], adagrad_run[plain, double],
-                          adagrad_run[decayed, double])
+    cdef Runs runs = Runs(adagrad_run[plain], adagrad_run[decayed])
     update([grads, parameters, totals], [rates], maximize, weight_decay, runs, &options, threads)
 
 
@@ -443,6 +418,5 @@ def lion(
 ):
     """Lion (Chen et al. 2023, algorithm 2): steps of lr, by the sign of beta1 mean + (1 - beta1) grad."""
     cdef LionOptions options = LionOptions(lr, beta1, beta2, 1 - lr * weight_decay)
-    cdef Runs runs = Runs(lion_run[plain, float], lion_run[decayed, float], lion_run[plain, double],
-                          lion_run[decayed, double])
+    cdef Runs runs = Runs(lion_run[plain], lion_run[decayed])
     update([grads, parameters, means], [], maximize, 0, runs, &options, threads)

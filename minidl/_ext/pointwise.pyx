@@ -11,8 +11,8 @@ Letters: N images, K channels in and F out, P positions of an image, Q = N*P pos
 from cython.parallel cimport parallel, prange
 
 from minidl._ext._gemm cimport ROWS, VECTOR_BYTES, lanes_of, pack_rows
+from minidl._ext._real cimport real
 from minidl._ext._threads cimport slot_start, team_barrier
-from minidl._ext._types cimport real
 
 cdef enum:
     # Panels of columns whose results stay in the L2 cache while the blocks of the inner dimension go by.
@@ -20,25 +20,17 @@ cdef enum:
     # What a panel of columns takes to be gathered, in panels of rows that it is multiplied by.
     GATHERING = 2
 
-cdef extern from "pointwise.h" nogil:
+cdef extern from "pointwise_tiles.h" nogil:
     ctypedef struct Place "minidl_pointwise_place":
         pass
 
-    void gather_float "minidl_pointwise_gather_float" (
-        const float* x, Py_ssize_t P, Py_ssize_t channels, Py_ssize_t first, Py_ssize_t count, Py_ssize_t k_start,
-        Py_ssize_t k_stop, float* to)
-    void gather_double "minidl_pointwise_gather_double" (
-        const double* x, Py_ssize_t P, Py_ssize_t channels, Py_ssize_t first, Py_ssize_t count, Py_ssize_t k_start,
-        Py_ssize_t k_stop, double* to)
-    int place_float "minidl_pointwise_place_float" (
+    void pointwise_gather(
+        const real* x, Py_ssize_t P, Py_ssize_t channels, Py_ssize_t first, Py_ssize_t count, Py_ssize_t k_start,
+        Py_ssize_t k_stop, real* to)
+    int pointwise_place(
         Py_ssize_t P, Py_ssize_t rows_of_image, Py_ssize_t first, Py_ssize_t count, Place* place)
-    int place_double "minidl_pointwise_place_double" (
-        Py_ssize_t P, Py_ssize_t rows_of_image, Py_ssize_t first, Py_ssize_t count, Place* place)
-    void tile_float "minidl_pointwise_tile_float" (
-        const float* a, const float* b, Py_ssize_t count, const float* bias, int add, int rows, float* c,
-        Py_ssize_t c_row, int vectors, const Place* place)
-    void tile_double "minidl_pointwise_tile_double" (
-        const double* a, const double* b, Py_ssize_t count, const double* bias, int add, int rows, double* c,
+    void pointwise_tile(
+        const real* a, const real* b, Py_ssize_t count, const real* bias, int add, int rows, real* c,
         Py_ssize_t c_row, int vectors, const Place* place)
 
 
@@ -53,7 +45,7 @@ cdef void correlate_part(
     Py_ssize_t panel_stop, Py_ssize_t q_start, Py_ssize_t q_stop, real* columns, real* output,
 ) noexcept nogil:
     """Some rows of the product at the positions from q_start to q_stop."""
-    cdef Py_ssize_t lanes = lanes_of(output), panels = (q_stop - q_start + lanes - 1) // lanes
+    cdef Py_ssize_t lanes = lanes_of(), panels = (q_stop - q_start + lanes - 1) // lanes
     cdef Py_ssize_t groups = (panels + PANELS_AT_ONCE - 1) // PANELS_AT_ONCE, group, first, last, k_start, k_stop
     for group in range(groups):
         k_start = 0
@@ -74,7 +66,7 @@ cdef void multiply(
     real* columns, real* output,
 ) noexcept nogil:
     """Add a block of the inner dimension at the positions that are gathered together, to some rows."""
-    cdef Py_ssize_t lanes = lanes_of(output), steps = k_stop - k_start, panel, count, i, found = 0, q = q_start
+    cdef Py_ssize_t lanes = lanes_of(), steps = k_stop - k_start, panel, count, i, found = 0, q = q_start
     cdef Place place[PANELS_AT_ONCE]
     cdef int vectors[PANELS_AT_ONCE]
     cdef real start[ROWS]
@@ -83,12 +75,8 @@ cdef void multiply(
     cdef int rows
     while q < q_stop:
         count = min(lanes, q_stop - q)
-        if real is float:
-            gather_float(x, product.P, product.K, q, count, k_start, k_stop, columns + found * steps * lanes)
-            vectors[found] = place_float(product.P, product.F, q, count, place + found)
-        else:
-            gather_double(x, product.P, product.K, q, count, k_start, k_stop, columns + found * steps * lanes)
-            vectors[found] = place_double(product.P, product.F, q, count, place + found)
+        pointwise_gather(x, product.P, product.K, q, count, k_start, k_stop, columns + found * steps * lanes)
+        vectors[found] = pointwise_place(product.P, product.F, q, count, place + found)
         found += 1
         q += count
     for i in range(ROWS):
@@ -100,12 +88,8 @@ cdef void multiply(
                 start[i] = bias[panel * ROWS + i]
         a, to = packed + (panel * product.K + k_start) * ROWS, output + panel * ROWS * product.P
         for i in range(found):
-            if real is float:
-                tile_float(a, columns + i * steps * lanes, steps, start, k_start > 0, rows, to, product.P, vectors[i],
+            pointwise_tile(a, columns + i * steps * lanes, steps, start, k_start > 0, rows, to, product.P, vectors[i],
                            place + i)
-            else:
-                tile_double(a, columns + i * steps * lanes, steps, start, k_start > 0, rows, to, product.P, vectors[i],
-                            place + i)
 
 
 cdef Py_ssize_t parts_of_rows(Py_ssize_t panels, Py_ssize_t vectors, Py_ssize_t threads) noexcept nogil:

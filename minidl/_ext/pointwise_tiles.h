@@ -2,11 +2,12 @@
  *
  * A tile is that of gemm_tiles.h. But positions are counted over the batch, so the lanes of a vector may lie in two
  * images, whose results are not neighbours: such a vector is loaded and stored in two pieces.
- *
- * Included once for each number type, with REAL, INTEGER and NAME(x) defined, after gemm_tiles.h.
  */
-#ifndef MINIDL_POINTWISE_ONCE
-#define MINIDL_POINTWISE_ONCE
+#ifndef MINIDL_POINTWISE_TILES_H
+#define MINIDL_POINTWISE_TILES_H
+
+#include "gemm_tiles.h"
+
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
@@ -17,11 +18,10 @@ typedef struct {
     unsigned lanes[MINIDL_GEMM_VECTORS], lanes_beyond[MINIDL_GEMM_VECTORS];
     int whole;
 } minidl_pointwise_place;
-#endif
 
-#define VECTOR NAME(gemm_vector)
-#define MASK NAME(gemm_mask)
-#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(REAL)))
+#define VECTOR gemm_vector
+#define MASK gemm_mask
+#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(real)))
 #define LANES (MINIDL_GEMM_VECTORS * WIDTH)
 #define ROWS MINIDL_GEMM_ROWS
 #define ALL ((1u << WIDTH) - 1)
@@ -29,19 +29,19 @@ typedef struct {
 /* ---- The columns. ---- */
 
 /* to[k][lane] = what channels k_start to k_stop hold at so many positions, counted over the batch. */
-static void NAME(pointwise_gather)(const REAL *x, ptrdiff_t P, ptrdiff_t channels, ptrdiff_t first, ptrdiff_t count,
-                                   ptrdiff_t k_start, ptrdiff_t k_stop, REAL *to) {
+static void pointwise_gather(const real *x, ptrdiff_t P, ptrdiff_t channels, ptrdiff_t first, ptrdiff_t count,
+                             ptrdiff_t k_start, ptrdiff_t k_stop, real *to) {
     for (ptrdiff_t lane = 0, now; lane < count; lane += now) {
         const ptrdiff_t image = (first + lane) / P, position = (first + lane) % P;
-        const REAL *from = x + (image * channels + k_start) * P + position;
-        REAL *lanes = to + lane;
+        const real *from = x + (image * channels + k_start) * P + position;
+        real *lanes = to + lane;
         now = P - position < count - lane ? P - position : count - lane;
         if (now == LANES)
             for (ptrdiff_t k = k_start; k < k_stop; k++, from += P, lanes += LANES)
                 UNROLL for (int v = 0; v < LANES; v += WIDTH) *(VECTOR *)(lanes + v) = *(const VECTOR *)(from + v);
         else
             for (ptrdiff_t k = k_start; k < k_stop; k++, from += P, lanes += LANES)
-                minidl_copy_run(lanes, from, (size_t)now * sizeof(REAL));
+                minidl_copy_run(lanes, from, (size_t)now * sizeof(real));
     }
     /* A vector's other lanes: any finite numbers do, what becomes of them is not stored. */
     const ptrdiff_t wide = (count + WIDTH - 1) / WIDTH * WIDTH;
@@ -53,9 +53,9 @@ static void NAME(pointwise_gather)(const REAL *x, ptrdiff_t P, ptrdiff_t channel
 /* ---- The tile. ---- */
 
 /* The lanes that have a bit, 0 in others. */
-static inline VECTOR NAME(pointwise_take)(const REAL *from, unsigned lanes) {
+static inline VECTOR pointwise_take(const real *from, unsigned lanes) {
 #if defined(__AVX512F__)
-    return sizeof(REAL) == 4 ? (VECTOR)_mm512_maskz_loadu_ps((__mmask16)lanes, from)
+    return sizeof(real) == 4 ? (VECTOR)_mm512_maskz_loadu_ps((__mmask16)lanes, from)
                              : (VECTOR)_mm512_maskz_loadu_pd((__mmask8)lanes, from);
 #else
     VECTOR all = {0};
@@ -65,9 +65,9 @@ static inline VECTOR NAME(pointwise_take)(const REAL *from, unsigned lanes) {
 #endif
 }
 
-static inline void NAME(pointwise_put)(REAL *to, unsigned lanes, VECTOR all) {
+static inline void pointwise_put(real *to, unsigned lanes, VECTOR all) {
 #if defined(__AVX512F__)
-    if (sizeof(REAL) == 4)
+    if (sizeof(real) == 4)
         _mm512_mask_storeu_ps(to, (__mmask16)lanes, (__m512)all);
     else
         _mm512_mask_storeu_pd(to, (__mmask8)lanes, (__m512d)all);
@@ -78,8 +78,8 @@ static inline void NAME(pointwise_put)(REAL *to, unsigned lanes, VECTOR all) {
 }
 
 #define TILE(VB, name, WHOLE)                                                                                          \
-    APART void NAME(name)(const REAL *restrict a, const REAL *restrict b, ptrdiff_t count, const REAL *restrict bias,  \
-                          int add, int rows, REAL *restrict c, ptrdiff_t c_row, const minidl_pointwise_place *place) { \
+    APART void name(const real *restrict a, const real *restrict b, ptrdiff_t count, const real *restrict bias,        \
+                    int add, int rows, real *restrict c, ptrdiff_t c_row, const minidl_pointwise_place *place) {       \
         VECTOR sum[ROWS][VB];                                                                                          \
         UNROLL for (int i = 0; i < ROWS; i++) UNROLL for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};             \
         /* The result's lines are fetched while the products are computed. */                                          \
@@ -91,7 +91,7 @@ static inline void NAME(pointwise_put)(REAL *to, unsigned lanes, VECTOR all) {
         MINIDL_GEMM_PRODUCTS(VB)                                                                                       \
         if (!add) UNROLL for (int i = 0; i < ROWS; i++) UNROLL for (int v = 0; v < VB; v++) sum[i][v] += bias[i];      \
         UNROLL for (int v = 0; v < VB; v++) {                                                                          \
-            REAL *to = c + place->at[v], *beyond = c + place->beyond[v];                                               \
+            real *to = c + place->at[v], *beyond = c + place->beyond[v];                                               \
             const unsigned lanes = place->lanes[v], lanes_beyond = place->lanes_beyond[v];                             \
             if (WHOLE || (lanes == ALL && rows == ROWS))                                                               \
                 UNROLL for (int i = 0; i < ROWS; i++) {                                                                \
@@ -102,12 +102,12 @@ static inline void NAME(pointwise_put)(REAL *to, unsigned lanes, VECTOR all) {
                 UNROLL for (int i = 0; i < ROWS; i++)                                                                  \
                     if (i < rows) {                                                                                    \
                         if (add) {                                                                                     \
-                            MASK there = (MASK)NAME(pointwise_take)(to + i * c_row, lanes);                            \
-                            if (lanes_beyond) there |= (MASK)NAME(pointwise_take)(beyond + i * c_row, lanes_beyond);   \
+                            MASK there = (MASK)pointwise_take(to + i * c_row, lanes);                                  \
+                            if (lanes_beyond) there |= (MASK)pointwise_take(beyond + i * c_row, lanes_beyond);         \
                             sum[i][v] += (VECTOR)there;                                                                \
                         }                                                                                              \
-                        NAME(pointwise_put)(to + i * c_row, lanes, sum[i][v]);                                         \
-                        if (lanes_beyond) NAME(pointwise_put)(beyond + i * c_row, lanes_beyond, sum[i][v]);            \
+                        pointwise_put(to + i * c_row, lanes, sum[i][v]);                                               \
+                        if (lanes_beyond) pointwise_put(beyond + i * c_row, lanes_beyond, sum[i][v]);                  \
                     }                                                                                                  \
         }                                                                                                              \
     }
@@ -117,8 +117,8 @@ TILE(3, pointwise_tile_3, 0)
 TILE(3, pointwise_tile_whole, 1)
 
 /* Where the lanes of a tile lie; an image has at least as many positions as a vector has lanes. */
-static int NAME(pointwise_place)(ptrdiff_t P, ptrdiff_t rows_of_image, ptrdiff_t first, ptrdiff_t count,
-                                 minidl_pointwise_place *place) {
+static int pointwise_place(ptrdiff_t P, ptrdiff_t rows_of_image, ptrdiff_t first, ptrdiff_t count,
+                           minidl_pointwise_place *place) {
     int vectors = 0;
     place->whole = count == LANES;
     for (ptrdiff_t lane = 0; lane < count; lane += WIDTH, vectors++) {
@@ -137,17 +137,17 @@ static int NAME(pointwise_place)(ptrdiff_t P, ptrdiff_t rows_of_image, ptrdiff_t
 
 /* c[place of lane][i] = the sum over k < count of a[k][i] b[k][lane], plus what is there or, without `add`, bias[i], for
  * `rows` of the tile's rows, which are c_row apart. */
-static inline void NAME(pointwise_tile)(const REAL *a, const REAL *b, ptrdiff_t count, const REAL *bias, int add,
-                                        int rows, REAL *c, ptrdiff_t c_row, int vectors,
-                                        const minidl_pointwise_place *place) {
+static inline void pointwise_tile(const real *a, const real *b, ptrdiff_t count, const real *bias, int add,
+                                  int rows, real *c, ptrdiff_t c_row, int vectors,
+                                  const minidl_pointwise_place *place) {
     if (vectors == 1)
-        NAME(pointwise_tile_1)(a, b, count, bias, add, rows, c, c_row, place);
+        pointwise_tile_1(a, b, count, bias, add, rows, c, c_row, place);
     else if (vectors == 2)
-        NAME(pointwise_tile_2)(a, b, count, bias, add, rows, c, c_row, place);
+        pointwise_tile_2(a, b, count, bias, add, rows, c, c_row, place);
     else if (!place->whole || rows < ROWS)
-        NAME(pointwise_tile_3)(a, b, count, bias, add, rows, c, c_row, place);
+        pointwise_tile_3(a, b, count, bias, add, rows, c, c_row, place);
     else
-        NAME(pointwise_tile_whole)(a, b, count, bias, add, rows, c, c_row, place);
+        pointwise_tile_whole(a, b, count, bias, add, rows, c, c_row, place);
 }
 
 #undef VECTOR
@@ -157,3 +157,5 @@ static inline void NAME(pointwise_tile)(const REAL *a, const REAL *b, ptrdiff_t 
 #undef ROWS
 #undef ALL
 #undef TILE
+
+#endif

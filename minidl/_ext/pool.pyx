@@ -11,8 +11,8 @@ shared among threads.
 from cython.parallel cimport prange
 from libc.math cimport INFINITY
 
+from minidl._ext._real cimport real
 from minidl._ext._threads cimport slot_start
-from minidl._ext._types cimport real
 from minidl._ext._window cimport Window, end_inside, first_inside, unpack
 
 
@@ -24,15 +24,10 @@ cdef extern from "max_pool.h" nogil:
         Py_ssize_t column_step
         Py_ssize_t stride
 
-    void max_run_float "minidl_max_run_float" (
-        const float* first, int position, const Taps* taps, Py_ssize_t count, float* output, int* argmax)
-    void max_run_double "minidl_max_run_double" (
-        const double* first, int position, const Taps* taps, Py_ssize_t count, double* output, int* argmax)
-    void max_span_float "minidl_max_span_float" (
-        const float* first, int position, Py_ssize_t rows, Py_ssize_t row_step, Py_ssize_t count, float* output,
-        int* argmax)
-    void max_span_double "minidl_max_span_double" (
-        const double* first, int position, Py_ssize_t rows, Py_ssize_t row_step, Py_ssize_t count, double* output,
+    void max_run(
+        const real* first, int position, const Taps* taps, Py_ssize_t count, real* output, int* argmax)
+    void max_span(
+        const real* first, int position, Py_ssize_t rows, Py_ssize_t row_step, Py_ssize_t count, real* output,
         int* argmax)
 
 
@@ -61,12 +56,8 @@ cdef void max_window(
     cdef real value, best = -INFINITY
     cdef int index = <int>(rows.start * W + columns.start)
     if rows.step == columns.step == 1 and columns.stop - columns.start >= 8:
-        if real is float:
-            max_span_float(&image_qhw[q, rows.start, columns.start], index, rows.stop - rows.start, W,
-                           columns.stop - columns.start, &output_qhw[q, oh, ow], &argmax_qhw[q, oh, ow])
-        else:
-            max_span_double(&image_qhw[q, rows.start, columns.start], index, rows.stop - rows.start, W,
-                            columns.stop - columns.start, &output_qhw[q, oh, ow], &argmax_qhw[q, oh, ow])
+        max_span(&image_qhw[q, rows.start, columns.start], index, rows.stop - rows.start, W,
+                 columns.stop - columns.start, &output_qhw[q, oh, ow], &argmax_qhw[q, oh, ow])
         return
     h = rows.start
     while h < rows.stop:
@@ -113,12 +104,8 @@ cdef void max_plane(
         if start > 0:
             max_edges(image_qhw, output_qhw, argmax_qhw, q, oh, 0, start, window)
         w = start * SW - window.left
-        if real is float:
-            max_run_float(&image_qhw[q, h, w], <int>(h * window.W + w), &taps, stop - start,
-                          &output_qhw[q, oh, start], &argmax_qhw[q, oh, start])
-        else:
-            max_run_double(&image_qhw[q, h, w], <int>(h * window.W + w), &taps, stop - start,
-                           &output_qhw[q, oh, start], &argmax_qhw[q, oh, start])
+        max_run(&image_qhw[q, h, w], <int>(h * window.W + w), &taps, stop - start, &output_qhw[q, oh, start],
+                &argmax_qhw[q, oh, start])
         if stop < window.OW:
             max_edges(image_qhw, output_qhw, argmax_qhw, q, oh, stop, window.OW, window)
 

@@ -9,13 +9,13 @@ from cython.parallel cimport prange
 from minidl._ext._direct cimport LANES, MOST_TAPS, Part, inputs_part, load_images, outputs_part
 from minidl._ext._lists cimport address
 from minidl._ext._memory cimport Block, rows_of
+from minidl._ext._real cimport real
 from minidl._ext._row_winograd cimport (
     FEW_POINTS, FILTERS_SUMMED, POINTS, few_tiles_of, gradient_points, input_points, output_points, output_row,
     pack_points, pixel_points, tiles_of, weight_points,
 )
 from minidl._ext._threads cimport slot_start
 from minidl._ext._transpose cimport to_lanes, to_rows
-from minidl._ext._types cimport real
 from minidl._ext._window cimport Window, unpack
 
 
@@ -80,8 +80,8 @@ cdef void forward_part(
 
 def forward(Job job, object x, object weight, object bias, real[:, :, :, ::1] y_nfij, int threads):
     """y = x convolved with the weight, plus the bias (or None)."""
-    cdef const real* images = address(x, job.N * job.C * job.window.H * job.window.W, <const real*>NULL)
-    cdef const real* weights = address(weight, job.F * job.C * job.taps, <const real*>NULL)
+    cdef const real* images = address(x, job.N * job.C * job.window.H * job.window.W)
+    cdef const real* weights = address(weight, job.F * job.C * job.taps)
     cdef const real* biases = NULL
     cdef Py_ssize_t row = 0, slot, item
     cdef Block block = rows_of(threads, job.scratch + job.transformed, sizeof(real), &row)
@@ -89,7 +89,7 @@ def forward(Job job, object x, object weight, object bias, real[:, :, :, ::1] y_
     cdef real* packed = scratch + job.scratch
     cdef real* y = &y_nfij[0, 0, 0, 0]
     if bias is not None:
-        biases = address(bias, job.F, <const real*>NULL)
+        biases = address(bias, job.F)
     with nogil:
         pack_points(weights, packed, job.F, job.C, job.window.KH, job.C * job.taps, job.taps, False)
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
@@ -117,8 +117,8 @@ cdef void input_part(
 
 def gradient_of_input(Job job, object grad, object weight, real[:, :, :, ::1] dx_nchw, int threads):
     """dx, some of its rows at a time."""
-    cdef const real* grads = address(grad, job.N * job.F * job.window.OH * job.window.OW, <const real*>NULL)
-    cdef const real* weights = address(weight, job.F * job.C * job.taps, <const real*>NULL)
+    cdef const real* grads = address(grad, job.N * job.F * job.window.OH * job.window.OW)
+    cdef const real* weights = address(weight, job.F * job.C * job.taps)
     cdef Py_ssize_t row = 0, slot, item
     cdef Block block = rows_of(threads, job.scratch + job.transformed, sizeof(real), &row)
     cdef real* scratch = <real*>block.memory
@@ -159,8 +159,8 @@ cdef void weight_part(
 
 def gradient_of_weight(Job job, object x, object grad, real[:, :, :, ::1] dw_fckl, int threads):
     """dw, summed over chunks of items."""
-    cdef const real* images = address(x, job.N * job.C * job.window.H * job.window.W, <const real*>NULL)
-    cdef const real* grads = address(grad, job.N * job.F * job.window.OH * job.window.OW, <const real*>NULL)
+    cdef const real* images = address(x, job.N * job.C * job.window.H * job.window.W)
+    cdef const real* grads = address(grad, job.N * job.F * job.window.OH * job.window.OW)
     cdef Py_ssize_t size = job.F * job.C * job.taps, row = 0, unused = 0, slot, chunk, item, i
     cdef Block block = rows_of(threads, job.scratch, sizeof(real), &row)
     # The sums of all chunks but the first.

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "real.h"
 #include "vector.h"
 
 /* A block of `size` bytes (a compile-time constant) as one or a few vector moves. */
@@ -66,79 +67,60 @@ static inline void minidl_zero_run(void *target, size_t bytes) {
     }
 }
 
-#define MINIDL_ADD_RUN(name, type)                                                                                  \
-    static inline void name(type *restrict to, const type *restrict from, ptrdiff_t count) {                       \
-        typedef type block __attribute__((vector_size(32), aligned(sizeof(type)), may_alias));                     \
-        const ptrdiff_t lanes = (ptrdiff_t)(32 / sizeof(type));                                                     \
-        ptrdiff_t i = 0;                                                                                            \
-        for (; i + lanes <= count; i += lanes) *(block *)(to + i) += *(const block *)(from + i);                   \
-        for (; i < count; i++) to[i] += from[i];                                                                    \
+static inline void add_run(real *restrict to, const real *restrict from, ptrdiff_t count) {
+    typedef real block __attribute__((vector_size(32), aligned(sizeof(real)), may_alias));
+    const ptrdiff_t lanes = (ptrdiff_t)(32 / sizeof(real));
+    ptrdiff_t i = 0;
+    for (; i + lanes <= count; i += lanes) *(block *)(to + i) += *(const block *)(from + i);
+    for (; i < count; i++) to[i] += from[i];
+}
+
+typedef real run_vector __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+typedef integer run_places __attribute__((vector_size(MINIDL_VECTOR_BYTES)));
+
+/* to[i] = from[i * stride]. */
+static void copy_every(real *to, const real *from, ptrdiff_t stride, ptrdiff_t count) {
+    const ptrdiff_t width = MINIDL_VECTOR_BYTES / sizeof(real);
+    ptrdiff_t i = 0;
+    if (stride == 1) {
+        minidl_copy_run(to, from, (size_t)count * sizeof(real));
+        return;
     }
-
-MINIDL_ADD_RUN(minidl_add_run_float, float)
-MINIDL_ADD_RUN(minidl_add_run_double, double)
-
-#undef MINIDL_ADD_RUN
-
-#define MINIDL_COPY_EVERY(name, type, index)                                                                           \
-    /* to[i] = from[i * stride]. */                                                                                    \
-    static void name(type *to, const type *from, ptrdiff_t stride, ptrdiff_t count) {                                  \
-        typedef type vector __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(type)), may_alias));       \
-        typedef index places __attribute__((vector_size(MINIDL_VECTOR_BYTES)));                                        \
-        const ptrdiff_t width = MINIDL_VECTOR_BYTES / sizeof(type);                                                    \
-        ptrdiff_t i = 0;                                                                                               \
-        if (stride == 1) {                                                                                             \
-            minidl_copy_run(to, from, (size_t)count * sizeof(type));                                                   \
-            return;                                                                                                    \
-        }                                                                                                              \
-        if ((stride == 2 || stride == 4) && count > width) {                                                           \
-            places even, odd;                                                                                          \
-            for (ptrdiff_t lane = 0; lane < width; lane++) even[lane] = 2 * lane, odd[lane] = 2 * lane + 1;            \
-            /* Whole vectors reach beyond the last number that is taken: there must be one more to take behind them. */ \
-            for (; i + width < count; i += width) {                                                                    \
-                const vector *seen = (const vector *)(from + i * stride);                                              \
-                vector half = __builtin_shuffle(seen[0], seen[1], even);                                               \
-                if (stride == 4) half = __builtin_shuffle(half, __builtin_shuffle(seen[2], seen[3], even), even);      \
-                *(vector *)(to + i) = half;                                                                            \
-            }                                                                                                          \
-            /* The last one ends with it, and overlaps what is there already. */                                       \
-            const vector *seen = (const vector *)(from + (count - 1) * stride + 1 - width * stride);                   \
-            vector half = __builtin_shuffle(seen[0], seen[1], odd);                                                    \
-            if (stride == 4) half = __builtin_shuffle(half, __builtin_shuffle(seen[2], seen[3], odd), odd);            \
-            *(vector *)(to + count - width) = half;                                                                    \
-            return;                                                                                                    \
-        }                                                                                                              \
-        for (; i < count; i++) to[i] = from[i * stride];                                                               \
+    if ((stride == 2 || stride == 4) && count > width) {
+        run_places even, odd;
+        for (ptrdiff_t lane = 0; lane < width; lane++) even[lane] = 2 * lane, odd[lane] = 2 * lane + 1;
+        /* Whole vectors reach beyond the last number that is taken: there must be one more to take behind them. */
+        for (; i + width < count; i += width) {
+            const run_vector *seen = (const run_vector *)(from + i * stride);
+            run_vector half = __builtin_shuffle(seen[0], seen[1], even);
+            if (stride == 4) half = __builtin_shuffle(half, __builtin_shuffle(seen[2], seen[3], even), even);
+            *(run_vector *)(to + i) = half;
+        }
+        /* The last one ends with it, and overlaps what is there already. */
+        const run_vector *seen = (const run_vector *)(from + (count - 1) * stride + 1 - width * stride);
+        run_vector half = __builtin_shuffle(seen[0], seen[1], odd);
+        if (stride == 4) half = __builtin_shuffle(half, __builtin_shuffle(seen[2], seen[3], odd), odd);
+        *(run_vector *)(to + count - width) = half;
+        return;
     }
+    for (; i < count; i++) to[i] = from[i * stride];
+}
 
-MINIDL_COPY_EVERY(minidl_copy_every_float, float, int)
-MINIDL_COPY_EVERY(minidl_copy_every_double, double, long long)
-
-#undef MINIDL_COPY_EVERY
-
-#define MINIDL_MERGE_RUNS(name, type, index)                                                                           \
-    /* to[i] = even[i / 2] or odd[i / 2], in turns. */                                                                 \
-    static void name(type *to, const type *even, const type *odd, ptrdiff_t count) {                                   \
-        typedef type vector __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(type)), may_alias));       \
-        typedef index places __attribute__((vector_size(MINIDL_VECTOR_BYTES)));                                        \
-        const ptrdiff_t width = MINIDL_VECTOR_BYTES / sizeof(type);                                                    \
-        ptrdiff_t i = 0;                                                                                               \
-        places low, high;                                                                                              \
-        for (ptrdiff_t lane = 0; lane < width; lane++) {                                                               \
-            low[lane] = lane / 2 + lane % 2 * width;                                                                   \
-            high[lane] = low[lane] + width / 2;                                                                        \
-        }                                                                                                              \
-        for (; i + 2 * width <= count; i += 2 * width) {                                                               \
-            const vector one = *(const vector *)(even + i / 2), other = *(const vector *)(odd + i / 2);                \
-            *(vector *)(to + i) = __builtin_shuffle(one, other, low);                                                  \
-            *(vector *)(to + i + width) = __builtin_shuffle(one, other, high);                                         \
-        }                                                                                                              \
-        for (; i < count; i++) to[i] = i % 2 ? odd[i / 2] : even[i / 2];                                               \
+/* to[i] = even[i / 2] or odd[i / 2], in turns. */
+static void merge_runs(real *to, const real *even, const real *odd, ptrdiff_t count) {
+    const ptrdiff_t width = MINIDL_VECTOR_BYTES / sizeof(real);
+    ptrdiff_t i = 0;
+    run_places low, high;
+    for (ptrdiff_t lane = 0; lane < width; lane++) {
+        low[lane] = lane / 2 + lane % 2 * width;
+        high[lane] = low[lane] + width / 2;
     }
-
-MINIDL_MERGE_RUNS(minidl_merge_runs_float, float, int)
-MINIDL_MERGE_RUNS(minidl_merge_runs_double, double, long long)
-
-#undef MINIDL_MERGE_RUNS
+    for (; i + 2 * width <= count; i += 2 * width) {
+        const run_vector one = *(const run_vector *)(even + i / 2), other = *(const run_vector *)(odd + i / 2);
+        *(run_vector *)(to + i) = __builtin_shuffle(one, other, low);
+        *(run_vector *)(to + i + width) = __builtin_shuffle(one, other, high);
+    }
+    for (; i < count; i++) to[i] = i % 2 ? odd[i / 2] : even[i / 2];
+}
 
 #endif

@@ -1,7 +1,7 @@
-/* Transposes a square of vectors. Included in tiles, with VECTOR, MASK, WIDTH and NAME(x) defined. */
+/* Transposes a square of vectors. Included in tiles, with VECTOR, MASK and WIDTH defined. */
 
 /* Rounds of interleaving the upper half of the rows with the lower half transpose a square. */
-static inline __attribute__((always_inline)) void NAME(transpose_square)(VECTOR rows[WIDTH]) {
+static inline __attribute__((always_inline)) void transpose_square(VECTOR rows[WIDTH]) {
     MASK low, high;
     for (int i = 0; i < WIDTH; i++) {
         low[i] = i / 2 + (i % 2) * WIDTH;

@@ -12,36 +12,30 @@ from cython.parallel cimport prange
 from minidl._ext._direct cimport LANES, MOST_COLUMNS, Plane, load_images, pack, plane_of
 from minidl._ext._lists cimport address
 from minidl._ext._memory cimport Block, row_step, rows_of
+from minidl._ext._real cimport real
 from minidl._ext._row_winograd cimport pack_points
 from minidl._ext._rows cimport band_columns, band_rows, load_band
 from minidl._ext._stage cimport (
-    Stage, forward_stage, read, spread_row, stage_input_gradient, stage_weight_gradient, total_double, total_float,
+    Stage, direct_total, forward_stage, read, spread_row, stage_input_gradient, stage_weight_gradient,
     weight_by_points,
 )
 from minidl._ext._threads cimport slot_start
 from minidl._ext._transpose cimport to_lanes, to_rows
-from minidl._ext._types cimport real
 from minidl._ext._window cimport Window, unpack, zero_run
 
 
-cdef extern from "sample.h" nogil:
+cdef extern from "sample_tiles.h" nogil:
     ctypedef struct Taps "minidl_sample":
         Py_ssize_t channels, rows, columns
         Py_ssize_t x_channel, x_row
         const Py_ssize_t* x_columns
 
-    void sample_row_float "minidl_sample_row_float" (
-        const float* x, const float* w, const float* bias, float* y, Py_ssize_t count, Py_ssize_t filters,
+    void sample_row(
+        const real* x, const real* w, const real* bias, real* y, Py_ssize_t count, Py_ssize_t filters,
         const Taps* taps)
-    void sample_row_double "minidl_sample_row_double" (
-        const double* x, const double* w, const double* bias, double* y, Py_ssize_t count, Py_ssize_t filters,
-        const Taps* taps)
-    void sample_pool_float "minidl_sample_pool_float" (
-        const float* y, Py_ssize_t y_row, int rows, int columns, int relu, Py_ssize_t count, Py_ssize_t filters,
-        float* out)
-    void sample_pool_double "minidl_sample_pool_double" (
-        const double* y, Py_ssize_t y_row, int rows, int columns, int relu, Py_ssize_t count, Py_ssize_t filters,
-        double* out)
+    void sample_pool(
+        const real* y, Py_ssize_t y_row, int rows, int columns, int relu, Py_ssize_t count, Py_ssize_t filters,
+        real* out)
 
 
 cdef enum:
@@ -100,7 +94,7 @@ cdef int pack_weights(Job job, list weights, real* packed, bint by_channel, bint
     for s in range(job.depth):
         stage = &job.stages[s]
         F, C, T = stage.F, stage.C, stage.window.KH * stage.window.KW
-        weight = address(weights[s], F * C * T, packed)
+        weight = address(weights[s], F * C * T)
         if by_channel and stage.input_by_points:
             pack_points(weight, packed + stage.packed_by_channel, C, F, T // 5, T, C * T, True)
         elif by_channel:
@@ -119,7 +113,7 @@ cdef int gather_biases(Job job, list biases, real* together) except -1:
     for s in range(job.depth):
         bias = NULL
         if biases[s] is not None:
-            bias = address(biases[s], job.stages[s].F, together)
+            bias = address(biases[s], job.stages[s].F)
         for f in range(job.stages[s].F):
             together[job.stages[s].bias + f] = bias[f] if bias != NULL else 0
     return 0
@@ -170,7 +164,7 @@ def forward(Job job, object x, list weights, list biases, real[:, :, :, ::1] y_n
     cdef Py_ssize_t N = y_nfij.shape[0], blocks = (N + LANES - 1) // LANES, slot, block, n, row = 0, step = 0
     cdef Py_ssize_t size = job.stages[0].C * job.stages[0].window.H * job.stages[0].window.W
     cdef Py_ssize_t outputs = y_nfij.shape[1] * y_nfij.shape[2] * y_nfij.shape[3]
-    cdef const real* images = address(x, N * size, <const real*>NULL)
+    cdef const real* images = address(x, N * size)
     cdef int slots = min(threads, <int>blocks)
     cdef Block kept = rows_of(blocks if keep else slots, job.images + job.places, sizeof(real), &step)
     cdef Block packed = Block((job.packed + job.biases) * sizeof(real))
@@ -233,18 +227,10 @@ cdef void forward_sample(
         count = min(<Py_ssize_t>LANES, stage.F - f)
         for q in range(stage.QH):
             for r in range(stage.PH):
-                if real is float:
-                    sample_row_float(x + (q * stage.PH + r) * step, packed + LANES, packed, y + r * window.OW * LANES,
-                                     stage.QW * stage.PW, count, &taps)
-                else:
-                    sample_row_double(x + (q * stage.PH + r) * step, packed + LANES, packed, y + r * window.OW * LANES,
-                                      stage.QW * stage.PW, count, &taps)
-            if real is float:
-                sample_pool_float(y, window.OW * LANES, <int>stage.PH, <int>stage.PW, stage.relu, stage.QW, count,
-                                  pooled + q * stage.QW * LANES)
-            else:
-                sample_pool_double(y, window.OW * LANES, <int>stage.PH, <int>stage.PW, stage.relu, stage.QW, count,
-                                   pooled + q * stage.QW * LANES)
+                sample_row(x + (q * stage.PH + r) * step, packed + LANES, packed, y + r * window.OW * LANES,
+                           stage.QW * stage.PW, count, &taps)
+            sample_pool(y, window.OW * LANES, <int>stage.PH, <int>stage.PW, stage.relu, stage.QW, count,
+                        pooled + q * stage.QW * LANES)
         to_rows(pooled, count, stage.QH * stage.QW, out + f * stage.QH * stage.QW, stage.QH * stage.QW)
         packed += (size + 1) * LANES
         f += LANES
@@ -271,7 +257,7 @@ def forward_samples(Job job, object x, list weights, list biases, real[:, :, :, 
     cdef real* y = &y_nfij[0, 0, 0, 0]
     cdef const Stage* stage = &job.stages[0]
     cdef Py_ssize_t pixels = stage.C * stage.window.H * stage.window.W
-    cdef const real* images = address(x, N * pixels, y)
+    cdef const real* images = address(x, N * pixels)
     cdef const real* seen = NULL
     cdef const real* bias
     cdef real* to
@@ -281,8 +267,8 @@ def forward_samples(Job job, object x, list weights, list biases, real[:, :, :, 
         size = stage.C * stage.window.KH * stage.window.KW
         bias = NULL
         if biases[s] is not None:
-            bias = address(biases[s], stage.F, seen)
-        pack_filters(address(weights[s], stage.F * size, seen), bias, packed + at, stage)
+            bias = address(biases[s], stage.F)
+        pack_filters(address(weights[s], stage.F * size), bias, packed + at, stage)
         at += (stage.F + LANES - 1) // LANES * LANES * (size + 1)
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
         for n in range(slot_start(N, slot, threads), slot_start(N, slot + 1, threads)):
@@ -320,10 +306,7 @@ cdef void backward_block(
         for f in range(stage.F):
             i = f * stage.QH * stage.QW * LANES
             where = places + stage.index + i
-            if real is float:
-                total[job.weights + stage.bias + f] = total_float(grad + i, where, stage.QH * stage.QW)
-            else:
-                total[job.weights + stage.bias + f] = total_double(grad + i, where, stage.QH * stage.QW)
+            total[job.weights + stage.bias + f] = direct_total(grad + i, where, stage.QH * stage.QW)
             if is_last and stage.weight_by_points:
                 # Its rows are spread as they are transformed.
                 continue
@@ -355,7 +338,7 @@ def backward(
     cdef Py_ssize_t step = row_step(job.images + job.places, sizeof(real)), slot, block, n, i, row = 0, sums_row = 0
     cdef Py_ssize_t N = grad.shape[0], blocks = (N + LANES - 1) // LANES
     cdef const real* images = <const real*>kept.memory
-    cdef const real* grads = address(grad, N * outputs, images)
+    cdef const real* grads = address(grad, N * outputs)
     cdef real* grad_images = &grad_image_nchw[0, 0, 0, 0] if grad_image_nchw.shape[0] else NULL
     if kept.size != blocks * step * <Py_ssize_t>sizeof(real):
         raise ValueError(f"{kept.size} bytes were kept, not of {N} samples")

@@ -13,27 +13,21 @@ filters, R rows of the product.
 from cython.parallel cimport parallel, prange
 
 from minidl._ext._gemm cimport ROWS, lanes_of
+from minidl._ext._real cimport real
 from minidl._ext._threads cimport slot_start, team_barrier
-from minidl._ext._types cimport real
-from minidl._ext._window cimport add_run_double, add_run_float, copy_run, merge_runs, zero_run
+from minidl._ext._window cimport add_run, copy_run, merge_runs, zero_run
 
 cdef enum:
     # While weights are packed: so many of their rows stay in the cache until all columns have been taken from them.
     FILTERS_AT_ONCE = 8
 
-cdef extern from "tap_rows.h" nogil:
-    void tile_float "minidl_tap_rows_tile_float" (
-        const float* a, const float* b, Py_ssize_t count, Py_ssize_t lanes, const Py_ssize_t* offset, int rows,
-        float* to)
-    void tile_double "minidl_tap_rows_tile_double" (
-        const double* a, const double* b, Py_ssize_t count, Py_ssize_t lanes, const Py_ssize_t* offset, int rows,
-        double* to)
-    void gather_float "minidl_tap_rows_gather_float" (
-        const float* grad, Py_ssize_t step, Py_ssize_t wide, Py_ssize_t pitch, Py_ssize_t first, Py_ssize_t lanes,
-        Py_ssize_t count, float* to)
-    void gather_double "minidl_tap_rows_gather_double" (
-        const double* grad, Py_ssize_t step, Py_ssize_t wide, Py_ssize_t pitch, Py_ssize_t first, Py_ssize_t lanes,
-        Py_ssize_t count, double* to)
+cdef extern from "tap_rows_tiles.h" nogil:
+    void tap_rows_tile(
+        const real* a, const real* b, Py_ssize_t count, Py_ssize_t lanes, const Py_ssize_t* offset, int rows,
+        real* to)
+    void tap_rows_gather(
+        const real* grad, Py_ssize_t step, Py_ssize_t wide, Py_ssize_t pitch, Py_ssize_t first, Py_ssize_t lanes,
+        Py_ssize_t count, real* to)
 
 
 cdef struct Cut:
@@ -80,7 +74,7 @@ cdef void add_band(
     real* columns, real* band,
 ) noexcept nogil:
     """All that the positions of some rows of one sample add to the pixels."""
-    cdef Py_ssize_t lanes = lanes_of(band), P = cut.OH * cut.OW, count = rows * cut.pitch
+    cdef Py_ssize_t lanes = lanes_of(), P = cut.OH * cut.OW, count = rows * cut.pitch
     cdef Py_ssize_t panels = (cut.R + ROWS - 1) // ROWS, panel, q = 0, wide, k, steps
     cdef const real* a
     zero_run(band, <size_t>cut.size * sizeof(real))
@@ -89,18 +83,11 @@ cdef void add_band(
         k = 0
         while k < cut.F:
             steps = min(cut.k_block, cut.F - k)
-            if real is float:
-                gather_float(grad + k * P + row * cut.OW, P, cut.OW, cut.pitch, q, wide, steps, columns)
-            else:
-                gather_double(grad + k * P + row * cut.OW, P, cut.OW, cut.pitch, q, wide, steps, columns)
+            tap_rows_gather(grad + k * P + row * cut.OW, P, cut.OW, cut.pitch, q, wide, steps, columns)
             for panel in range(panels):
                 a = packed + (panel * cut.F + k) * ROWS
-                if real is float:
-                    tile_float(a, columns, steps, wide, offset + panel * ROWS,
-                               <int>min(<Py_ssize_t>ROWS, cut.R - panel * ROWS), band + q)
-                else:
-                    tile_double(a, columns, steps, wide, offset + panel * ROWS,
-                                <int>min(<Py_ssize_t>ROWS, cut.R - panel * ROWS), band + q)
+                tap_rows_tile(a, columns, steps, wide, offset + panel * ROWS,
+                              <int>min(<Py_ssize_t>ROWS, cut.R - panel * ROWS), band + q)
             k += steps
         q += lanes
 
@@ -122,10 +109,7 @@ cdef void pixels_of_row(
             continue
         for b in range(cut.SW):
             source = bands + band * cut.band_step + (plane + b) * cut.plane + (row - first) * pitch
-            if real is float:
-                add_run_float(sums + b * pitch, source, pitch)
-            else:
-                add_run_double(sums + b * pitch, source, pitch)
+            add_run(sums + b * pitch, source, pitch)
     if cut.SW == 2:
         merge_runs(merged, sums, sums + pitch, 2 * pitch)
     elif cut.SW == 4:

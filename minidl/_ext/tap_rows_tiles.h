@@ -1,17 +1,20 @@
 /* The product that an input's gradient is where images have few channels: a row for each channel and tap, whose
  * numbers are added to the pixels that the tap saw.
- *
- * Included once for each number type, with REAL, INTEGER and NAME(x) defined, after gemm_tiles.h.
  */
-#define VECTOR NAME(gemm_vector)
-#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(REAL)))
+#ifndef MINIDL_TAP_ROWS_TILES_H
+#define MINIDL_TAP_ROWS_TILES_H
+
+#include "gemm_tiles.h"
+
+#define VECTOR gemm_vector
+#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(real)))
 #define LANES (MINIDL_GEMM_VECTORS * WIDTH)
 #define ROWS MINIDL_GEMM_ROWS
 
 /* Rows are written one after the other, since two taps may have seen the same pixels. */
 #define TILE(VB)                                                                                                       \
-    APART void NAME(tap_rows_tile_##VB)(const REAL *restrict a, const REAL *restrict b, ptrdiff_t count,               \
-                                        const ptrdiff_t *restrict offset, int rows, REAL *restrict to) {               \
+    APART void tap_rows_tile_##VB(const real *restrict a, const real *restrict b, ptrdiff_t count,                     \
+                                  const ptrdiff_t *restrict offset, int rows, real *restrict to) {                     \
         VECTOR sum[ROWS][VB];                                                                                          \
         UNROLL for (int i = 0; i < ROWS; i++) UNROLL for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};             \
         MINIDL_GEMM_PRODUCTS(VB)                                                                                       \
@@ -22,36 +25,36 @@
 TILE(1) TILE(2) TILE(3)
 
 /* to[offset[i] + lane] += the sum over k < count of a[k][i] b[k][lane], for `rows` of the tile's rows. */
-static inline void NAME(tap_rows_tile)(const REAL *a, const REAL *b, ptrdiff_t count, ptrdiff_t lanes,
-                                       const ptrdiff_t *offset, int rows, REAL *to) {
+static inline void tap_rows_tile(const real *a, const real *b, ptrdiff_t count, ptrdiff_t lanes,
+                                 const ptrdiff_t *offset, int rows, real *to) {
     if (lanes <= WIDTH)
-        NAME(tap_rows_tile_1)(a, b, count, offset, rows, to);
+        tap_rows_tile_1(a, b, count, offset, rows, to);
     else if (lanes <= 2 * WIDTH)
-        NAME(tap_rows_tile_2)(a, b, count, offset, rows, to);
+        tap_rows_tile_2(a, b, count, offset, rows, to);
     else
-        NAME(tap_rows_tile_3)(a, b, count, offset, rows, to);
+        tap_rows_tile_3(a, b, count, offset, rows, to);
 }
 
 /* to[k][lane] = what the gradients of outputs k < count hold at so many positions from `first` on, where rows of `wide`
  * of them have zeros behind, up to `pitch`. */
-static void NAME(tap_rows_gather)(const REAL *grad, ptrdiff_t step, ptrdiff_t wide, ptrdiff_t pitch, ptrdiff_t first,
-                                  ptrdiff_t lanes, ptrdiff_t count, REAL *to) {
+static void tap_rows_gather(const real *grad, ptrdiff_t step, ptrdiff_t wide, ptrdiff_t pitch, ptrdiff_t first,
+                            ptrdiff_t lanes, ptrdiff_t count, real *to) {
     const ptrdiff_t whole = (lanes + WIDTH - 1) / WIDTH * WIDTH;
     for (ptrdiff_t lane = 0, now; lane < whole; lane += now) {
         const ptrdiff_t row = (first + lane) / pitch, column = (first + lane) % pitch;
-        const REAL *from = grad + row * wide + column;
+        const real *from = grad + row * wide + column;
         now = (column < wide && lane < lanes ? wide : pitch) - column;
         if (lane < lanes && now > lanes - lane) now = lanes - lane;
         if (now > whole - lane) now = whole - lane;
         if (lane >= lanes || column >= wide)
-            for (ptrdiff_t k = 0; k < count; k++) minidl_zero_run(to + k * LANES + lane, (size_t)now * sizeof(REAL));
+            for (ptrdiff_t k = 0; k < count; k++) minidl_zero_run(to + k * LANES + lane, (size_t)now * sizeof(real));
         else if (now == LANES)
             for (ptrdiff_t k = 0; k < count; k++, from += step)
                 UNROLL for (int v = 0; v < LANES; v += WIDTH)
                     *(VECTOR *)(to + k * LANES + v) = *(const VECTOR *)(from + v);
         else
             for (ptrdiff_t k = 0; k < count; k++, from += step)
-                minidl_copy_run(to + k * LANES + lane, from, (size_t)now * sizeof(REAL));
+                minidl_copy_run(to + k * LANES + lane, from, (size_t)now * sizeof(real));
     }
 }
 
@@ -60,3 +63,5 @@ static void NAME(tap_rows_gather)(const REAL *grad, ptrdiff_t step, ptrdiff_t wi
 #undef LANES
 #undef ROWS
 #undef TILE
+
+#endif

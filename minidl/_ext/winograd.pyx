@@ -13,8 +13,8 @@ from cython.parallel cimport parallel, prange
 from minidl._ext._lists cimport address
 from minidl._ext._memory cimport Block, rows_of
 from minidl._ext._phases cimport Phases, phases_of, taps_of_phases
+from minidl._ext._real cimport real
 from minidl._ext._threads cimport slot_start, team_barrier
-from minidl._ext._types cimport real
 from minidl._ext._winograd cimport (
     LANES, Cut, Image, collect, image_of, output_tile, spread, spread_tile, taps, weight_tile,
 )
@@ -195,8 +195,8 @@ cdef void forward_item(
 
 def forward(Job job, object x, object weight, object bias, real[:, :, :, ::1] output_nfhw, int threads):
     """output = the convolution of x plus the bias (or None). Nothing is empty."""
-    cdef const real* seen = address(x, job.image_numbers, <const real*>NULL)
-    cdef const real* weights = address(weight, job.filters * job.channels * job.taps, <const real*>NULL)
+    cdef const real* seen = address(x, job.image_numbers)
+    cdef const real* weights = address(weight, job.filters * job.channels * job.taps)
     cdef const real* biases = NULL
     cdef Py_ssize_t filled = sixteens(job.result.C) * LANES, row = 0, slot, item, f
     cdef Py_ssize_t weight_items = sixteens(job.result.C) * sixteens(job.image.C)
@@ -209,7 +209,7 @@ def forward(Job job, object x, object weight, object bias, real[:, :, :, ::1] ou
     cdef real* workspace = <real*>block.memory
     cdef real* made = &output_nfhw[0, 0, 0, 0]
     if bias is not None:
-        biases = address(bias, job.result.C, <const real*>NULL)
+        biases = address(bias, job.result.C)
     for f in range(filled):
         padded_bias[f] = biases[f] if biases != NULL and f < job.result.C else 0
     with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
@@ -248,8 +248,8 @@ def weight_gradient(Job job, object x, object grad, real[:, :, :, ::1] grad_weig
     The tiles of one of the `chunks` of the items (strips together) exist at once; chunks are added up in their order,
     `in_steps` as `sum_item` says. Threads have as much to do of both images, since to spread takes longer for one.
     """
-    cdef const real* seen = address(x, job.image_numbers, <const real*>NULL)
-    cdef const real* grads = address(grad, job.result_numbers, <const real*>NULL)
+    cdef const real* seen = address(x, job.image_numbers)
+    cdef const real* grads = address(grad, job.result_numbers)
     cdef Py_ssize_t C = job.image.C, F = job.filters, groups = sixteens(C), filter_groups = sixteens(F)
     cdef Py_ssize_t positions = (job.cut.m + job.cut.r - 1) * (job.cut.m + job.cut.r - 1)
     cdef Py_ssize_t most = ((job.items + 1) // 2 + job.chunks - 1) // job.chunks * 2 * job.most
@@ -315,8 +315,8 @@ def weight_gradient_by_parts(Job job, object x, object grad, real[:, :, :, ::1] 
     There are sums for each of the `parts` of the items; they are added in order. Tiles never leave their thread. Not
     for 5 taps, whose sums go by levels.
     """
-    cdef const real* seen = address(x, job.image_numbers, <const real*>NULL)
-    cdef const real* grads = address(grad, job.result_numbers, <const real*>NULL)
+    cdef const real* seen = address(x, job.image_numbers)
+    cdef const real* grads = address(grad, job.result_numbers)
     cdef Py_ssize_t row = 0, sums_apart = 0, slot, part, i, F = job.filters
     cdef Block shared = rows_of(job.parts, job.sums, sizeof(real), &sums_apart)
     cdef Block block = rows_of(threads, job.scratch, sizeof(real), &row)

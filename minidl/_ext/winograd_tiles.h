@@ -8,16 +8,16 @@
  * points: 0, 1, -1 and infinity for 4 (m = 2, r = 3); 0, 5/8, -5/8, 3/2, -3/2 and infinity for 6 (m = 4, r = 3, or
  * m = 2, r = 5), with less than half the float32 error of 0, 1, -1, 2, -2; minidl/reference/winograd.py derives the
  * matrices. The transform of inputs depends on alpha alone, so both kinds of 6 share it.
- *
- * Included once for each number type, with REAL, INTEGER and NAME(x) defined.
  */
+#ifndef MINIDL_WINOGRAD_TILES_H
+#define MINIDL_WINOGRAD_TILES_H
+
 #include <stddef.h>
 #include <string.h>
 
+#include "real.h"
 #include "vector.h"
 
-#ifndef MINIDL_WINOGRAD_ONCE
-#define MINIDL_WINOGRAD_ONCE
 #define MINIDL_LANES 16
 /* As many sums as fill the registers: 24 of 32, or 12 of 16. */
 #define MINIDL_VECTORS (MINIDL_VECTOR_BYTES == 64 ? 4 : 2)
@@ -39,13 +39,12 @@ static inline void minidl_winograd_fetch(const void *from, ptrdiff_t row, ptrdif
     for (; rows > 0; rows--, at += row)
         for (ptrdiff_t i = start; i < stop; i += 64) __builtin_prefetch(at + i, 0, 3);
 }
-#endif
 
-#define VECTOR NAME(winograd_vector)
-typedef REAL VECTOR __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
-#define MASK NAME(winograd_mask)
-typedef INTEGER MASK __attribute__((vector_size(MINIDL_VECTOR_BYTES)));
-#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(REAL)))
+#define VECTOR winograd_vector
+typedef real VECTOR __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+#define MASK winograd_mask
+typedef integer MASK __attribute__((vector_size(MINIDL_VECTOR_BYTES)));
+#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(real)))
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* ---- The way in and out: 16 channels of a run of pixels become pixels of 16 channels, and back. ---- */
@@ -53,7 +52,7 @@ typedef INTEGER MASK __attribute__((vector_size(MINIDL_VECTOR_BYTES)));
 #include "square.h"
 
 /* to[pixel][16] = from[channel][pixel]; zeros in lanes beyond `channels`. */
-static void NAME(winograd_gather)(const REAL *from, ptrdiff_t channel_step, int channels, ptrdiff_t pixels, REAL *to) {
+static void winograd_gather(const real *from, ptrdiff_t channel_step, int channels, ptrdiff_t pixels, real *to) {
     if (pixels < WIDTH) {
         for (ptrdiff_t p = 0; p < pixels; p++)
             for (int c = 0; c < MINIDL_LANES; c++)
@@ -67,13 +66,13 @@ static void NAME(winograd_gather)(const REAL *from, ptrdiff_t channel_step, int 
             VECTOR rows[WIDTH];
             for (int i = 0; i < WIDTH; i++)
                 rows[i] = part + i < channels ? *(const VECTOR *)(from + (part + i) * channel_step + p) : (VECTOR){0};
-            NAME(transpose_square)(rows);
+            transpose_square(rows);
             for (int i = 0; i < WIDTH; i++) *(VECTOR *)(to + (p + i) * MINIDL_LANES + part) = rows[i];
         }
 }
 
 /* to[channel][pixel] = from[pixel][16]. */
-static void NAME(winograd_scatter)(const REAL *from, ptrdiff_t pixels, REAL *to, ptrdiff_t channel_step, int channels) {
+static void winograd_scatter(const real *from, ptrdiff_t pixels, real *to, ptrdiff_t channel_step, int channels) {
     if (pixels < WIDTH) {
         for (int c = 0; c < channels; c++)
             for (ptrdiff_t p = 0; p < pixels; p++) to[c * channel_step + p] = from[p * MINIDL_LANES + c];
@@ -84,7 +83,7 @@ static void NAME(winograd_scatter)(const REAL *from, ptrdiff_t pixels, REAL *to,
             const ptrdiff_t p = next + WIDTH <= pixels ? next : pixels - WIDTH;
             VECTOR rows[WIDTH];
             for (int i = 0; i < WIDTH; i++) rows[i] = *(const VECTOR *)(from + (p + i) * MINIDL_LANES + part);
-            NAME(transpose_square)(rows);
+            transpose_square(rows);
             for (int i = 0; i < WIDTH && part + i < channels; i++)
                 *(VECTOR *)(to + (part + i) * channel_step + p) = rows[i];
         }
@@ -93,21 +92,21 @@ static void NAME(winograd_scatter)(const REAL *from, ptrdiff_t pixels, REAL *to,
 /* ---- Transforms of one axis. ---- */
 
 /* B^T d. */
-ALWAYS_INLINE void NAME(winograd_input_2)(const VECTOR d[4], VECTOR out[4]) {
+ALWAYS_INLINE void winograd_input_2(const VECTOR d[4], VECTOR out[4]) {
     out[0] = d[2] - d[0];
     out[1] = d[2] + d[1];
     out[2] = d[2] - d[1];
     out[3] = d[3] - d[1];
 }
 
-#define A1 ((REAL)0.625)
-#define A2 ((REAL)0.390625)
-#define A3 ((REAL)0.244140625)
-#define B1 ((REAL)1.5)
-#define B2 ((REAL)2.25)
-#define B3 ((REAL)3.375)
+#define A1 ((real)0.625)
+#define A2 ((real)0.390625)
+#define A3 ((real)0.244140625)
+#define B1 ((real)1.5)
+#define B2 ((real)2.25)
+#define B3 ((real)3.375)
 
-ALWAYS_INLINE void NAME(winograd_input_4)(const VECTOR d[6], VECTOR out[6]) {
+ALWAYS_INLINE void winograd_input_4(const VECTOR d[6], VECTOR out[6]) {
     const VECTOR even_a = d[4] - B2 * d[2], odd_a = d[3] - B2 * d[1];
     const VECTOR even_b = d[4] - A2 * d[2], odd_b = d[3] - A2 * d[1];
     out[0] = d[4] - (A2 + B2) * d[2] + (A2 * B2) * d[0];
@@ -119,12 +118,12 @@ ALWAYS_INLINE void NAME(winograd_input_4)(const VECTOR d[6], VECTOR out[6]) {
 }
 
 /* A^T d. */
-ALWAYS_INLINE void NAME(winograd_output_2)(const VECTOR d[4], VECTOR out[2]) {
+ALWAYS_INLINE void winograd_output_2(const VECTOR d[4], VECTOR out[2]) {
     out[0] = d[0] + (d[1] + d[2]);
     out[1] = (d[1] - d[2]) + d[3];
 }
 
-ALWAYS_INLINE void NAME(winograd_output_4)(const VECTOR d[6], VECTOR out[4]) {
+ALWAYS_INLINE void winograd_output_4(const VECTOR d[6], VECTOR out[4]) {
     const VECTOR sum_a = d[1] + d[2], less_a = d[1] - d[2], sum_b = d[3] + d[4], less_b = d[3] - d[4];
     out[0] = d[0] + (sum_a + sum_b);
     out[1] = A1 * less_a + B1 * less_b;
@@ -132,20 +131,20 @@ ALWAYS_INLINE void NAME(winograd_output_4)(const VECTOR d[6], VECTOR out[4]) {
     out[3] = A3 * less_a + B3 * less_b + d[5];
 }
 
-ALWAYS_INLINE void NAME(winograd_output_2_5)(const VECTOR d[6], VECTOR out[2]) {
+ALWAYS_INLINE void winograd_output_2_5(const VECTOR d[6], VECTOR out[2]) {
     out[0] = d[0] + ((d[1] + d[2]) + (d[3] + d[4]));
     out[1] = A1 * (d[1] - d[2]) + B1 * (d[3] - d[4]) + d[5];
 }
 
 /* A d. */
-ALWAYS_INLINE void NAME(winograd_gradient_2)(const VECTOR d[2], VECTOR out[4]) {
+ALWAYS_INLINE void winograd_gradient_2(const VECTOR d[2], VECTOR out[4]) {
     out[0] = d[0];
     out[1] = d[0] + d[1];
     out[2] = d[0] - d[1];
     out[3] = d[1];
 }
 
-ALWAYS_INLINE void NAME(winograd_gradient_4)(const VECTOR d[4], VECTOR out[6]) {
+ALWAYS_INLINE void winograd_gradient_4(const VECTOR d[4], VECTOR out[6]) {
     const VECTOR even_a = d[0] + A2 * d[2], odd_a = d[1] + A2 * d[3];
     const VECTOR even_b = d[0] + B2 * d[2], odd_b = d[1] + B2 * d[3];
     out[0] = d[0];
@@ -156,7 +155,7 @@ ALWAYS_INLINE void NAME(winograd_gradient_4)(const VECTOR d[4], VECTOR out[6]) {
     out[5] = d[3];
 }
 
-ALWAYS_INLINE void NAME(winograd_gradient_2_5)(const VECTOR d[2], VECTOR out[6]) {
+ALWAYS_INLINE void winograd_gradient_2_5(const VECTOR d[2], VECTOR out[6]) {
     out[0] = d[0];
     out[1] = d[0] + A1 * d[1];
     out[2] = d[0] - A1 * d[1];
@@ -173,16 +172,16 @@ ALWAYS_INLINE void NAME(winograd_gradient_2_5)(const VECTOR d[2], VECTOR out[6])
 /* to[position] = the transform of SIZE x SIZE pixels, zeros where they are outside; `from` is where the first pixel is
  * or would be. */
 #define SPREAD(name, SIZE, ALPHA)                                                                                      \
-    static void NAME(winograd_##name##_tile)(const REAL *from, ptrdiff_t row_step, INSIDE, REAL *to,                   \
-                                             ptrdiff_t position_step) {                                                \
-        REAL patch[SIZE * SIZE * MINIDL_LANES];                                                                        \
+    static void winograd_##name##_tile(const real *from, ptrdiff_t row_step, INSIDE, real *to,                         \
+                                       ptrdiff_t position_step) {                                                      \
+        real patch[SIZE * SIZE * MINIDL_LANES];                                                                        \
         if (row_from > 0 || row_to < SIZE || column_from > 0 || column_to < SIZE) {                                    \
             memset(patch, 0, sizeof patch);                                                                            \
             if (column_from < column_to)                                                                               \
                 for (ptrdiff_t r = row_from; r < row_to; r++)                                                          \
                     memcpy(patch + (r * SIZE + column_from) * MINIDL_LANES,                                            \
                            from + r * row_step + column_from * MINIDL_LANES,                                           \
-                           (size_t)(column_to - column_from) * MINIDL_LANES * sizeof(REAL));                           \
+                           (size_t)(column_to - column_from) * MINIDL_LANES * sizeof(real));                           \
             from = patch, row_step = SIZE * MINIDL_LANES;                                                              \
         }                                                                                                              \
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {                                                       \
@@ -191,12 +190,12 @@ ALWAYS_INLINE void NAME(winograd_gradient_2_5)(const VECTOR d[2], VECTOR out[6])
                 VECTOR seen[SIZE];                                                                                     \
                 UNROLL for (int r = 0; r < SIZE; r++)                                                                  \
                     seen[r] = *(const VECTOR *)(from + r * row_step + c * MINIDL_LANES + part);                        \
-                NAME(winograd_##name)(seen, half[c]);                                                                  \
+                winograd_##name(seen, half[c]);                                                                        \
             }                                                                                                          \
             UNROLL for (int r = 0; r < ALPHA; r++) {                                                                   \
                 VECTOR row[SIZE], out[ALPHA];                                                                          \
                 UNROLL for (int c = 0; c < SIZE; c++) row[c] = half[c][r];                                             \
-                NAME(winograd_##name)(row, out);                                                                       \
+                winograd_##name(row, out);                                                                             \
                 UNROLL for (int c = 0; c < ALPHA; c++)                                                                 \
                     *(VECTOR *)(to + (r * ALPHA + c) * position_step + part) = out[c];                                 \
             }                                                                                                          \
@@ -210,8 +209,8 @@ SPREAD(gradient_2_5, 2, 6)
 
 /* `rows` x `columns` pixels (at most SIZE x SIZE) = the transform of all positions, plus bias[16]. */
 #define COLLECT(name, SIZE, ALPHA)                                                                                     \
-    static void NAME(winograd_##name##_tile)(const REAL *from, ptrdiff_t position_step, const REAL *bias,              \
-                                                    REAL *to, ptrdiff_t row_step, ptrdiff_t rows, ptrdiff_t columns) { \
+    static void winograd_##name##_tile(const real *from, ptrdiff_t position_step, const real *bias,                    \
+                                                    real *to, ptrdiff_t row_step, ptrdiff_t rows, ptrdiff_t columns) { \
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {                                                       \
             const VECTOR more = *(const VECTOR *)(bias + part);                                                        \
             VECTOR half[ALPHA][SIZE];                                                                                  \
@@ -219,13 +218,13 @@ SPREAD(gradient_2_5, 2, 6)
                 VECTOR seen[ALPHA];                                                                                    \
                 UNROLL for (int r = 0; r < ALPHA; r++)                                                                 \
                     seen[r] = *(const VECTOR *)(from + (r * ALPHA + c) * position_step + part);                        \
-                NAME(winograd_##name)(seen, half[c]);                                                                  \
+                winograd_##name(seen, half[c]);                                                                        \
             }                                                                                                          \
             UNROLL for (int r = 0; r < SIZE; r++) {                                                                    \
                 VECTOR row[ALPHA], out[SIZE];                                                                          \
                 if (r >= rows) break;                                                                                  \
                 UNROLL for (int c = 0; c < ALPHA; c++) row[c] = half[c][r];                                            \
-                NAME(winograd_##name)(row, out);                                                                       \
+                winograd_##name(row, out);                                                                             \
                 UNROLL for (int c = 0; c < SIZE; c++)                                                                  \
                     if (c < columns) *(VECTOR *)(to + r * row_step + c * MINIDL_LANES + part) = out[c] + more;         \
             }                                                                                                          \
@@ -239,8 +238,8 @@ COLLECT(output_2_5, 2, 6)
 
 /* G g along one axis for 16 lanes; g and out have steps in numbers. A point and its opposite share the even and the odd
  * part of their polynomial. */
-ALWAYS_INLINE void NAME(winograd_weight_axis)(int m, int r, const double *g, ptrdiff_t step, double *out,
-                                              ptrdiff_t out_step) {
+ALWAYS_INLINE void winograd_weight_axis(int m, int r, const double *g, ptrdiff_t step, double *out,
+                                        ptrdiff_t out_step) {
     const double a1 = 0.625, a2 = 0.390625, b1 = 1.5, b2 = 2.25;
     const double at_a = 1 / (2 * a2 * (a2 - b2)), at_b = 1 / (2 * b2 * (b2 - a2)), at_0 = 1 / (a2 * b2);
     for (int lane = 0; lane < MINIDL_LANES; lane++) {
@@ -268,36 +267,36 @@ ALWAYS_INLINE void NAME(winograd_weight_axis)(int m, int r, const double *g, ptr
     }
 }
 
-ALWAYS_INLINE void NAME(winograd_weight_both)(int m, int r, const REAL *w, ptrdiff_t lane_step, int lanes, int turned,
-                                              REAL *to, ptrdiff_t position_step) {
+ALWAYS_INLINE void winograd_weight_both(int m, int r, const real *w, ptrdiff_t lane_step, int lanes, int turned,
+                                        real *to, ptrdiff_t position_step) {
     const int alpha = m + r - 1, across = r * MINIDL_LANES;
     double taps[25][MINIDL_LANES] = {{0}}, half[6 * 5][MINIDL_LANES], full[6][6][MINIDL_LANES];
     for (int lane = 0; lane < lanes; lane++)
         for (int k = 0; k < r * r; k++) taps[k][lane] = w[lane * lane_step + (turned ? r * r - 1 - k : k)];
-    for (int c = 0; c < r; c++) NAME(winograd_weight_axis)(m, r, taps[c], across, half[c], across);
+    for (int c = 0; c < r; c++) winograd_weight_axis(m, r, taps[c], across, half[c], across);
     for (int i = 0; i < alpha; i++)
-        NAME(winograd_weight_axis)(m, r, half[i * r], MINIDL_LANES, full[i][0], MINIDL_LANES);
+        winograd_weight_axis(m, r, half[i * r], MINIDL_LANES, full[i][0], MINIDL_LANES);
     for (int i = 0; i < alpha; i++)
         for (int c = 0; c < alpha; c++)
             for (int lane = 0; lane < MINIDL_LANES; lane++)
-                to[(i * alpha + c) * position_step + lane] = (REAL)full[i][c][lane];
+                to[(i * alpha + c) * position_step + lane] = (real)full[i][c][lane];
 }
 
 /* to[position][16] = G g G^T for `lanes` kernels, each `lane_step` after the last; `turned`: taps from the last to the
  * first. */
-static void NAME(winograd_weight)(int m, int r, const REAL *w, ptrdiff_t lane_step, int lanes, int turned, REAL *to,
-                                  ptrdiff_t position_step) {
+static void winograd_weight(int m, int r, const real *w, ptrdiff_t lane_step, int lanes, int turned, real *to,
+                            ptrdiff_t position_step) {
     if (r == 5)
-        NAME(winograd_weight_both)(2, 5, w, lane_step, lanes, turned, to, position_step);
+        winograd_weight_both(2, 5, w, lane_step, lanes, turned, to, position_step);
     else if (m == 2)
-        NAME(winograd_weight_both)(2, 3, w, lane_step, lanes, turned, to, position_step);
+        winograd_weight_both(2, 3, w, lane_step, lanes, turned, to, position_step);
     else
-        NAME(winograd_weight_both)(4, 3, w, lane_step, lanes, turned, to, position_step);
+        winograd_weight_both(4, 3, w, lane_step, lanes, turned, to, position_step);
 }
 
 /* G^T s along one axis for 16 lanes. */
-ALWAYS_INLINE void NAME(winograd_taps_axis)(int m, int r, const double *s, ptrdiff_t step, double *out,
-                                            ptrdiff_t out_step) {
+ALWAYS_INLINE void winograd_taps_axis(int m, int r, const double *s, ptrdiff_t step, double *out,
+                                      ptrdiff_t out_step) {
     const double a1 = 0.625, a2 = 0.390625, b1 = 1.5, b2 = 2.25;
     const double at_a = 1 / (2 * a2 * (a2 - b2)), at_b = 1 / (2 * b2 * (b2 - a2)), at_0 = 1 / (a2 * b2);
     for (int lane = 0; lane < MINIDL_LANES; lane++) {
@@ -324,7 +323,7 @@ ALWAYS_INLINE void NAME(winograd_taps_axis)(int m, int r, const double *s, ptrdi
     }
 }
 
-ALWAYS_INLINE void NAME(winograd_taps_both)(int m, int r, const REAL *s, ptrdiff_t position_step, REAL *dw, int lanes) {
+ALWAYS_INLINE void winograd_taps_both(int m, int r, const real *s, ptrdiff_t position_step, real *dw, int lanes) {
     const int alpha = m + r - 1, across = r * MINIDL_LANES;
     double full[6][6][MINIDL_LANES], half[6 * 5][MINIDL_LANES], taps[25][MINIDL_LANES];
     for (int i = 0; i < alpha; i++)
@@ -332,20 +331,20 @@ ALWAYS_INLINE void NAME(winograd_taps_both)(int m, int r, const REAL *s, ptrdiff
             for (int lane = 0; lane < MINIDL_LANES; lane++)
                 full[i][c][lane] = s[(i * alpha + c) * position_step + lane];
     for (int i = 0; i < alpha; i++)
-        NAME(winograd_taps_axis)(m, r, full[i][0], MINIDL_LANES, half[i * r], MINIDL_LANES);
-    for (int c = 0; c < r; c++) NAME(winograd_taps_axis)(m, r, half[c], across, taps[c], across);
+        winograd_taps_axis(m, r, full[i][0], MINIDL_LANES, half[i * r], MINIDL_LANES);
+    for (int c = 0; c < r; c++) winograd_taps_axis(m, r, half[c], across, taps[c], across);
     for (int lane = 0; lane < lanes; lane++)
-        for (int k = 0; k < r * r; k++) dw[lane * r * r + k] = (REAL)taps[k][lane];
+        for (int k = 0; k < r * r; k++) dw[lane * r * r + k] = (real)taps[k][lane];
 }
 
 /* dw[lane][r * r] = G^T s G for the sums s[position][16], `lanes` kernels that lie one after the other. */
-static void NAME(winograd_taps)(int m, int r, const REAL *s, ptrdiff_t position_step, REAL *dw, int lanes) {
+static void winograd_taps(int m, int r, const real *s, ptrdiff_t position_step, real *dw, int lanes) {
     if (r == 5)
-        NAME(winograd_taps_both)(2, 5, s, position_step, dw, lanes);
+        winograd_taps_both(2, 5, s, position_step, dw, lanes);
     else if (m == 2)
-        NAME(winograd_taps_both)(2, 3, s, position_step, dw, lanes);
+        winograd_taps_both(2, 3, s, position_step, dw, lanes);
     else
-        NAME(winograd_taps_both)(4, 3, s, position_step, dw, lanes);
+        winograd_taps_both(4, 3, s, position_step, dw, lanes);
 }
 
 /* ---- Products. ---- */
@@ -354,15 +353,15 @@ static void NAME(winograd_taps)(int m, int r, const REAL *s, ptrdiff_t position_
 #define AT(v, group) ((v) * WIDTH / MINIDL_LANES * (group) + (v) * WIDTH % MINIDL_LANES)
 
 #define PRODUCT(RB, VB)                                                                                                \
-    static void NAME(winograd_product_##RB##_##VB)(const REAL *a, const REAL *b, REAL *c, int add,                     \
-                                                   const minidl_winograd_product *s) {                                 \
+    static void winograd_product_##RB##_##VB(const real *a, const real *b, real *c, int add,                           \
+                                             const minidl_winograd_product *s) {                                       \
         for (ptrdiff_t o = 0; o < s->outer; add = 1) {                                                                 \
             const ptrdiff_t stop = o + s->together < s->outer ? o + s->together : s->outer;                            \
             VECTOR sum[RB][VB];                                                                                        \
             UNROLL for (int i = 0; i < RB; i++)                                                                        \
                 UNROLL for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};                                           \
             for (; o < stop; o++) {                                                                                    \
-                const REAL *one = a + o * s->a_outer, *lanes = b + o * s->b_outer;                                     \
+                const real *one = a + o * s->a_outer, *lanes = b + o * s->b_outer;                                     \
                 for (ptrdiff_t k = 0; k < s->count; k++, one += s->a_k, lanes += MINIDL_LANES) {                       \
                     VECTOR seen[VB];                                                                                   \
                     UNROLL for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(lanes + AT(v, s->b_group));        \
@@ -382,15 +381,15 @@ static void NAME(winograd_taps)(int m, int r, const REAL *s, ptrdiff_t position_
     }
 #define PRODUCTS(VB)                                                                                                   \
     PRODUCT(1, VB) PRODUCT(2, VB) PRODUCT(3, VB) PRODUCT(4, VB) PRODUCT(5, VB) PRODUCT(6, VB)                          \
-    static void NAME(winograd_rows_##VB)(const REAL *a, const REAL *b, REAL *c, int rows, int add,                     \
-                                         const minidl_winograd_product *s) {                                           \
+    static void winograd_rows_##VB(const real *a, const real *b, real *c, int rows, int add,                           \
+                                   const minidl_winograd_product *s) {                                                 \
         switch (rows) {                                                                                                \
-        case 1: NAME(winograd_product_1_##VB)(a, b, c, add, s); break;                                                 \
-        case 2: NAME(winograd_product_2_##VB)(a, b, c, add, s); break;                                                 \
-        case 3: NAME(winograd_product_3_##VB)(a, b, c, add, s); break;                                                 \
-        case 4: NAME(winograd_product_4_##VB)(a, b, c, add, s); break;                                                 \
-        case 5: NAME(winograd_product_5_##VB)(a, b, c, add, s); break;                                                 \
-        default: NAME(winograd_product_6_##VB)(a, b, c, add, s);                                                       \
+        case 1: winograd_product_1_##VB(a, b, c, add, s); break;                                                       \
+        case 2: winograd_product_2_##VB(a, b, c, add, s); break;                                                       \
+        case 3: winograd_product_3_##VB(a, b, c, add, s); break;                                                       \
+        case 4: winograd_product_4_##VB(a, b, c, add, s); break;                                                       \
+        case 5: winograd_product_5_##VB(a, b, c, add, s); break;                                                       \
+        default: winograd_product_6_##VB(a, b, c, add, s);                                                             \
         }                                                                                                              \
     }
 PRODUCTS(1) PRODUCTS(2)
@@ -399,21 +398,21 @@ PRODUCTS(3) PRODUCTS(4)
 #endif
 
 /* `rows` rows (1 to 6) times `groups` sixteens of lanes. */
-static void NAME(winograd_multiply)(const REAL *a, const REAL *b, REAL *c, int rows, ptrdiff_t groups, int add,
-                                    const minidl_winograd_product *s) {
+static void winograd_multiply(const real *a, const real *b, real *c, int rows, ptrdiff_t groups, int add,
+                              const minidl_winograd_product *s) {
     for (ptrdiff_t lane = 0; lane < groups * MINIDL_LANES;) {
         const ptrdiff_t left = (groups * MINIDL_LANES - lane) / WIDTH;
         const ptrdiff_t group = lane / MINIDL_LANES, part = lane % MINIDL_LANES;
-        const REAL *from = b + group * s->b_group + part;
-        REAL *to = c + group * s->c_group + part;
+        const real *from = b + group * s->b_group + part;
+        real *to = c + group * s->c_group + part;
         const int now = left < MINIDL_VECTORS ? (int)left : MINIDL_VECTORS;
         switch (now) {
-        case 1: NAME(winograd_rows_1)(a, from, to, rows, add, s); break;
+        case 1: winograd_rows_1(a, from, to, rows, add, s); break;
 #if MINIDL_VECTORS == 4
-        case 3: NAME(winograd_rows_3)(a, from, to, rows, add, s); break;
-        case 4: NAME(winograd_rows_4)(a, from, to, rows, add, s); break;
+        case 3: winograd_rows_3(a, from, to, rows, add, s); break;
+        case 4: winograd_rows_4(a, from, to, rows, add, s); break;
 #endif
-        default: NAME(winograd_rows_2)(a, from, to, rows, add, s);
+        default: winograd_rows_2(a, from, to, rows, add, s);
         }
         lane += now * WIDTH;
     }
@@ -435,3 +434,5 @@ static void NAME(winograd_multiply)(const REAL *a, const REAL *b, REAL *c, int r
 #undef AT
 #undef PRODUCT
 #undef PRODUCTS
+
+#endif

@@ -19,27 +19,35 @@ NOTHING = {_FLOAT32: np.empty(0, _FLOAT32), _FLOAT64: np.empty(0, _FLOAT64)}
 
 
 class ByDtype(dict[np.dtype, Any]):
-    """The two compilations of a kernel, by the dtype that they take."""
+    """What a kernel's two compilations have under one name, by the dtype that they take."""
+
+    def __init__(self, kernel: _ext.Kernel, name: str) -> None:
+        self._kernel, self._name = kernel, name
 
     def __missing__(self, dtype: np.dtype) -> Any:
-        raise DTypeError(f"kernels: an array must be float32 or float64, this one has been made {dtype}")
+        self[dtype] = found = self._find(dtype)
+        return found
+
+    def _find(self, dtype: np.dtype) -> Any:
+        if dtype not in NOTHING:
+            raise DTypeError(f"kernels: an array must be float32 or float64, this one has been made {dtype}")
+        return getattr(self._kernel[dtype.itemsize], self._name)
 
 
-def by_dtype(function: Any) -> ByDtype:
-    """The two compilations of a kernel; Cython's own choice among them costs microseconds a call."""
-    return ByDtype({_FLOAT32: function["float"], _FLOAT64: function["double"]})
+class JobByDtype(ByDtype):
+    """A kernel's `Job` of given shapes, by the dtype of its arrays; each is made when it is first used."""
+
+    def __init__(self, kernel: _ext.Kernel, *shapes: Any) -> None:
+        super().__init__(kernel, "Job")
+        self._shapes = shapes
+
+    def _find(self, dtype: np.dtype) -> Any:
+        return super()._find(dtype)(*self._shapes)
 
 
-class ByDtypeWhenUsed(ByDtype):
-    """As `by_dtype`, for a function of a module that `_ext` imports only when it is asked for it."""
-
-    def __init__(self, module: str, function: str) -> None:
-        self._name = module, function
-
-    def __missing__(self, dtype: np.dtype) -> Any:
-        module, function = self._name
-        self.update(by_dtype(getattr(getattr(_ext, module), function)))
-        return self[dtype] if dtype in self else super().__missing__(dtype)
+def by_dtype(kernel: _ext.Kernel, name: str) -> ByDtype:
+    """A function or class of a kernel by the dtype that it takes. Its module is imported when it is first used."""
+    return ByDtype(kernel, name)
 
 
 def contiguous(x: Array) -> Array:

@@ -16,9 +16,9 @@ __all__ = [
     "shift",
 ]
 
-_relu = by_dtype(_ext.elementwise.relu)
-_relu_gradient = by_dtype(_ext.elementwise.relu_gradient)
-_channel_sum = by_dtype(_ext.elementwise.channel_sum)
+_relu = by_dtype(_ext.elementwise, "relu")
+_relu_gradient = by_dtype(_ext.elementwise, "relu_gradient")
+_channel_sum = by_dtype(_ext.elementwise, "channel_sum")
 
 
 def relu(x: Array) -> Array:
@@ -51,7 +51,7 @@ def shift(images: Array, down: Array, right: Array) -> Array:
     moved = new_array(images.shape, images.dtype)
     if images.size:
         planes = (*images.shape[:2], -1)
-        _ext.elementwise.shift(
+        _ext.elementwise.either.shift(
             contiguous(images).reshape(-1).view(np.uint8).reshape(planes), down, right, images.shape[3],
             images.itemsize, moved.reshape(-1).view(np.uint8).reshape(planes), threads_for(images.nbytes // 16),
         )  # fmt: skip

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from minidl import _ext
 from minidl.errors import ShapeError
-from minidl.kernels._common import NOTHING, Array, ByDtypeWhenUsed, check_blas_sizes, shaped
+from minidl.kernels._common import NOTHING, Array, by_dtype, check_blas_sizes, shaped
 from minidl.memory import new_array
 from minidl.runtime import single_threaded_blas, threads_for
 
@@ -11,7 +12,7 @@ __all__ = [
     "matmul",
 ]
 
-_matmul = ByDtypeWhenUsed("matmul", "matmul")
+_matmul = by_dtype(_ext.matmul, "matmul")
 _BLOCK = 2**20
 
 

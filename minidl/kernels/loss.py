@@ -18,11 +18,11 @@ __all__ = [
     "squared_distance_gradient",
 ]
 
-_log_softmax = by_dtype(_ext.loss.log_softmax)
-_cross_entropy = by_dtype(_ext.loss.cross_entropy)
-_cross_entropy_gradient = by_dtype(_ext.loss.cross_entropy_gradient)
-_squared_distance = by_dtype(_ext.loss.squared_distance)
-_squared_distance_gradient = by_dtype(_ext.loss.squared_distance_gradient)
+_log_softmax = by_dtype(_ext.loss, "log_softmax")
+_cross_entropy = by_dtype(_ext.loss, "cross_entropy")
+_cross_entropy_gradient = by_dtype(_ext.loss, "cross_entropy_gradient")
+_squared_distance = by_dtype(_ext.loss, "squared_distance")
+_squared_distance_gradient = by_dtype(_ext.loss, "squared_distance_gradient")
 
 # Of so many elements is a partial sum.
 _CHUNK = 2**14
@@ -30,7 +30,7 @@ _CHUNK = 2**14
 
 def all_below(numbers: Array, limit: int) -> bool:
     """Whether all of the numbers, C-contiguous ones of 64 bits, are from 0 on and below the limit."""
-    return _ext.loss.all_below(numbers if numbers.ndim == 1 else numbers.reshape(-1), limit)
+    return _ext.loss.either.all_below(numbers if numbers.ndim == 1 else numbers.reshape(-1), limit)
 
 
 def log_softmax(x: Array) -> Array:

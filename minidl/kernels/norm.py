@@ -15,8 +15,8 @@ from minidl.runtime import threads_for
 
 __all__ = ["normalise", "normalise_gradient"]
 
-_normalise = by_dtype(_ext.norm.normalise)
-_normalise_gradient = by_dtype(_ext.norm.normalise_gradient)
+_normalise = by_dtype(_ext.norm, "normalise")
+_normalise_gradient = by_dtype(_ext.norm, "normalise_gradient")
 
 # The gradients of weight and bias are partial sums over chunks of the rows: 16 where these fit, else at least 4.
 _CHUNKS, _FEW_CHUNKS = 16, 4

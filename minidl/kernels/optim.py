@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from minidl import _ext
-from minidl.kernels._common import Array
+from minidl.kernels._common import Array, by_dtype
 from minidl.runtime import threads_for
 
 __all__ = [
@@ -18,6 +20,13 @@ __all__ = [
     "sgd_step",
 ]
 
+_sgd = by_dtype(_ext.optim, "sgd")
+_adam = by_dtype(_ext.optim, "adam")
+_radam = by_dtype(_ext.optim, "radam")
+_rmsprop = by_dtype(_ext.optim, "rmsprop")
+_adagrad = by_dtype(_ext.optim, "adagrad")
+_lion = by_dtype(_ext.optim, "lion")
+
 
 def all_fit(grads: list[Array], parameters: list[Array]) -> bool:
     """Whether a step takes all of these as they are.
@@ -25,7 +34,7 @@ def all_fit(grads: list[Array], parameters: list[Array]) -> bool:
     A gradient and its parameter have one shape and dtype, both are C-contiguous and aligned, and the parameter is
     writable.
     """
-    return _ext.optim.fit(grads, parameters)
+    return _ext.optim.either.fit(grads, parameters)
 
 
 def sgd_step(
@@ -33,7 +42,7 @@ def sgd_step(
     momentum: float, dampening: float, weight_decay: float, nesterov: bool, maximize: bool,
 ) -> None:  # fmt: skip
     """Update the parameters and, with momentum, the velocities."""
-    _ext.optim.sgd(
+    _sgd[_dtype(parameters)](
         grads, parameters, velocities if momentum else None, first, lr, momentum, dampening, weight_decay, nesterov,
         maximize, _threads(parameters),
     )  # fmt: skip
@@ -45,7 +54,7 @@ def adam_step(
     eps: float, weight_decay: float, decoupled: bool, amsgrad: bool, maximize: bool,
 ) -> None:  # fmt: skip
     """Update the parameters, the moments and, with amsgrad, the highest of the second ones."""
-    _ext.optim.adam(
+    _adam[_dtype(parameters)](
         grads, parameters, means, squares, highest if amsgrad else None, corrections1, corrections2, lr, beta1, beta2,
         eps, weight_decay, decoupled, maximize, _threads(parameters),
     )  # fmt: skip
@@ -57,7 +66,7 @@ def radam_step(
     weight_decay: float, decoupled: bool, maximize: bool,
 ) -> None:  # fmt: skip
     """Update the parameters and the moments."""
-    _ext.optim.radam(
+    _radam[_dtype(parameters)](
         grads, parameters, means, squares, corrections1, rectified, lr, beta1, beta2, eps, weight_decay, decoupled,
         maximize, _threads(parameters),
     )  # fmt: skip
@@ -68,7 +77,7 @@ def rmsprop_step(
     lr: float, alpha: float, eps: float, weight_decay: float, momentum: float, centered: bool, maximize: bool,
 ) -> None:  # fmt: skip
     """Update the parameters, the mean squares and, where they are used, the means and the velocities."""
-    _ext.optim.rmsprop(
+    _rmsprop[_dtype(parameters)](
         grads, parameters, squares, means if centered else None, velocities if momentum else None, lr, alpha, eps,
         weight_decay, momentum, maximize, _threads(parameters),
     )  # fmt: skip
@@ -79,7 +88,7 @@ def adagrad_step(
     eps: float, maximize: bool,
 ) -> None:  # fmt: skip
     """Update the parameters and the sums of squares."""
-    _ext.optim.adagrad(grads, parameters, totals, rates, weight_decay, eps, maximize, _threads(parameters))
+    _adagrad[_dtype(parameters)](grads, parameters, totals, rates, weight_decay, eps, maximize, _threads(parameters))
 
 
 def lion_step(
@@ -87,7 +96,11 @@ def lion_step(
     weight_decay: float, maximize: bool,
 ) -> None:  # fmt: skip
     """Update the parameters and the means."""
-    _ext.optim.lion(grads, parameters, means, lr, beta1, beta2, weight_decay, maximize, _threads(parameters))
+    _lion[_dtype(parameters)](grads, parameters, means, lr, beta1, beta2, weight_decay, maximize, _threads(parameters))
+
+
+def _dtype(parameters: list[Array]) -> np.dtype:
+    return parameters[0].dtype if parameters else np.dtype(np.float32)
 
 
 def _threads(parameters: list[Array]) -> int:

@@ -24,14 +24,14 @@ __all__ = [
     "scatter_positions",
 ]
 
-_max_forward = by_dtype(_ext.pool.max_forward)
-_max_of_bins = by_dtype(_ext.pool.max_of_bins)
-_scatter = by_dtype(_ext.pool.scatter)
-_gather = by_dtype(_ext.pool.gather)
-_mean_forward = by_dtype(_ext.pool.mean_forward)
-_mean_gradient = by_dtype(_ext.pool.mean_gradient)
-_mean_of_bins = by_dtype(_ext.pool.mean_of_bins)
-_mean_of_bins_gradient = by_dtype(_ext.pool.mean_of_bins_gradient)
+_max_forward = by_dtype(_ext.pool, "max_forward")
+_max_of_bins = by_dtype(_ext.pool, "max_of_bins")
+_scatter = by_dtype(_ext.pool, "scatter")
+_gather = by_dtype(_ext.pool, "gather")
+_mean_forward = by_dtype(_ext.pool, "mean_forward")
+_mean_gradient = by_dtype(_ext.pool, "mean_gradient")
+_mean_of_bins = by_dtype(_ext.pool, "mean_of_bins")
+_mean_of_bins_gradient = by_dtype(_ext.pool, "mean_of_bins_gradient")
 
 
 def _argmax_like(op: str, output: Array, plane: Pair) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 
 from minidl import _ext
 from minidl.geometry import Pair, Window
-from minidl.kernels._common import Array, all_contiguous, by_dtype, contiguous, gradient_layout
+from minidl.kernels._common import Array, JobByDtype, all_contiguous, by_dtype, contiguous, gradient_layout
 from minidl.kernels.conv.direct import direct_cost, why_too_wide
 from minidl.kernels.conv.problem import DIRECTIONS, ConvProblem, Direction
 from minidl.kernels.conv.row_winograd import ROW_POINTS, WINOGRAD_ROWS, row_scratch, rows_together
@@ -63,7 +63,7 @@ class StackPlan(NamedTuple):
     # What the gradients were asked for with.
     precision: str
     # The same for the kernels, with the places of everything.
-    job: Any
+    job: JobByDtype
     # Where each gradient lies among all, weights' and biases' in turn, and its shape.
     gradients: tuple[tuple[slice, tuple[int, ...]], ...]
     size: int
@@ -132,7 +132,7 @@ def _laid_out(stages: tuple[Stage, ...], methods: tuple[_Methods, ...], precisio
             *window.packed, C, F, relu, *pool, weight, bias, x, index, forward, by_channel, method.forward,
             method.weight, together,
         )  # fmt: skip
-        rows, columns, _, grad_columns = _ext.stack.sizes(window.packed)
+        rows, columns, _, grad_columns = _ext.stack.either.sizes(window.packed)
         (KH, KW), (OH, OW) = window.kernel_size, window.output_size
         outputs = F * (OH // pool[0]) * (OW // pool[1])
         weight += F * C * window.taps
@@ -154,15 +154,15 @@ def _laid_out(stages: tuple[Stage, ...], methods: tuple[_Methods, ...], precisio
         dy = max(dy, F * OH * grad_columns * LANES)
         work += F * C * window.taps * window.positions
         pooled = (OH // pool[0]) * (OW // pool[1]) * LANES
-        parts = C * _ext.stack.sample_size(window.packed), pool[0] * OW * LANES, pooled, outputs, outputs
+        parts = C * _ext.stack.either.sample_size(window.packed), pool[0] * OW * LANES, pooled, outputs, outputs
         sample = [max(pair) for pair in zip(sample, parts, strict=True)]
         by_filters += -(-F // LANES) * LANES * (C * window.taps + 1)
     # Behind a block's outputs the stages' own scratch; behind the gradient of what a stage gives that of its
     # convolution's outputs. Of a sample alone: its padded input, rows of a convolution's output, 16 filters' pooled
     # one, two images, since a stage without padding reads one while it writes the other, and the weights and biases as
     # such a sample reads them.
-    job = _ext.stack.Job(
-        packed, weight, bias, forward, by_channel, x, index, outputs * LANES + scratch, outputs * LANES,
+    job = JobByDtype(
+        _ext.stack, packed, weight, bias, forward, by_channel, x, index, outputs * LANES + scratch, outputs * LANES,
         gradient + dy + gradient_scratch, gradient, gradient + dy, tuple(accumulate((*sample, by_filters))),
     )  # fmt: skip
     last = stages[-1]
@@ -170,9 +170,9 @@ def _laid_out(stages: tuple[Stage, ...], methods: tuple[_Methods, ...], precisio
     return StackPlan(stages, precision, job, gradients, weight + bias, work, (last.filters, *last.output_size))
 
 
-_forward = by_dtype(_ext.stack.forward)
-_backward = by_dtype(_ext.stack.backward)
-_forward_samples = by_dtype(_ext.stack.forward_samples)
+_forward = by_dtype(_ext.stack, "forward")
+_backward = by_dtype(_ext.stack, "backward")
+_forward_samples = by_dtype(_ext.stack, "forward_samples")
 
 
 def conv_stack(
@@ -186,7 +186,7 @@ def conv_stack(
     output = new_array((N, *plan.output_shape), dtype)
     if N:
         kept = _forward[dtype](
-            plan.job, contiguous(x), all_contiguous(weights), all_contiguous(biases), output, keep,
+            plan.job[dtype], contiguous(x), all_contiguous(weights), all_contiguous(biases), output, keep,
             threads_for(N * plan.work),
         )  # fmt: skip
     return output, kept
@@ -199,7 +199,7 @@ def conv_stack_samples(x: Array, weights: Sequence[Array], biases: Sequence[Arra
     if N:
         threads = min(threads_for(N * plan.work), N) if N > 1 else 1
         _forward_samples[dtype](
-            plan.job, contiguous(x), all_contiguous(weights), all_contiguous(biases), output, threads
+            plan.job[dtype], contiguous(x), all_contiguous(weights), all_contiguous(biases), output, threads
         )  # fmt: skip
     return output
 
@@ -213,7 +213,13 @@ def conv_stack_gradients(
     total = np.empty(plan.size, dtype)
     if N:
         _backward[dtype](
-            plan.job, contiguous(grad), all_contiguous(weights), kept, image, total, threads_for(3 * N * plan.work)
+            plan.job[dtype],
+            contiguous(grad),
+            all_contiguous(weights),
+            kept,
+            image,
+            total,
+            threads_for(3 * N * plan.work),
         )
     else:
         total.fill(0)

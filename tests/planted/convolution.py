@@ -112,7 +112,7 @@ MUTANTS = [
     ),
     Mutant(
         "merged-vectors-in-the-wrong-order",
-        "MINIDL_MERGE_RUNS",
+        "merge_runs",
         "high[lane] = low[lane] + width / 2;",
         "high[lane] = low[lane];",
         "the second half of many pixels is the first",
@@ -146,7 +146,7 @@ MUTANTS = [
     ),
     Mutant(
         "lanes-without-a-sample",
-        "MINIDL_TRANSPOSE",
+        "to_lanes",
         "lane < count ? rows[lane * row + i] : 0",
         "rows[(lane < count ? lane : 0) * row + i]",
         "what fills up the last block is the first sample again",
@@ -233,22 +233,22 @@ MUTANTS = [
     Mutant(
         "depthwise-mask-off-by-one",
         "collect",
-        "lane >= (INTEGER)(WIDTH - width % WIDTH)",
-        "lane > (INTEGER)(WIDTH - width % WIDTH)",
+        "lane >= (integer)(WIDTH - width % WIDTH)",
+        "lane > (integer)(WIDTH - width % WIDTH)",
         "one lane of the last vector of a row is not counted",
         (DEPTHWISE,),
     ),
     Mutant(
         "depthwise-short-rows-unmasked",
         "collect",
-        "width < WIDTH ? (MASK)(lane < (INTEGER)width)",
-        "width < WIDTH ? (MASK)(lane <= (INTEGER)width)",
+        "width < WIDTH ? (MASK)(lane < (integer)width)",
+        "width < WIDTH ? (MASK)(lane <= (integer)width)",
         "the lane behind a row of less than a vector counts",
         ("test_kernels_depthwise.py -k infinity", DEPTHWISE),
     ),
     Mutant(
         "depthwise-phase-of-columns",
-        "PACK",
+        "depthwise_pack",
         "*odd = to + (left + 1) % 2 * part + (left + 1) / 2",
         "*odd = to + (left + 1) % 2 * part + left / 2",
         "odd columns one too far left where the padding is odd",
@@ -256,7 +256,7 @@ MUTANTS = [
     ),
     Mutant(
         "depthwise-odd-width",
-        "PACK",
+        "depthwise_split",
         "if (width > pairs) even[pairs / 2] = from[pairs];",
         "if (width > pairs + 1) even[pairs / 2] = from[pairs];",
         "the last column of an odd width is not copied",
@@ -264,7 +264,7 @@ MUTANTS = [
     ),
     Mutant(
         "depthwise-padding-below-a-band",
-        "PACK",
+        "depthwise_pack",
         "if (r < start || r >= stop || (gap > 1",
         "if (r < start || (gap > 1",
         "the padding below the last band is what another band left there",

@@ -50,7 +50,7 @@ MUTANTS = [
         "the first row of the image gets nothing", (WINDOWS,), modules=("conv",),
     ),
     Mutant(
-        "add-run-tail", "MINIDL_ADD_RUN",
+        "add-run-tail", "add_run",
         "for (; i < count; i++) to[i] += from[i];", "for (; i + 1 < count; i++) to[i] += from[i];",
         "the last number of a run that fills no vector is dropped", (WINDOWS,), modules=("conv",),
     ),

@@ -30,7 +30,7 @@ MUTANTS = [
     ),
     Mutant(
         "pointwise-next-image-starts-again", "TILE",
-        "if (lanes_beyond) there |= (MASK)NAME(pointwise_take)(beyond + i * c_row, lanes_beyond);", "",
+        "if (lanes_beyond) there |= (MASK)pointwise_take(beyond + i * c_row, lanes_beyond);", "",
         "later blocks of the inner dimension replace what the next image's lanes hold", (TESTS,), modules=BUILT,
     ),
     Mutant(
@@ -40,8 +40,8 @@ MUTANTS = [
     ),
     Mutant(
         "pointwise-bias-with-every-block", "multiply",
-        "start, k_start > 0, rows, to, product.P, vectors[i],\n                           place + i)\n            else",
-        "start, False, rows, to, product.P, vectors[i],\n                           place + i)\n            else",
+        "start, k_start > 0, rows, to, product.P, vectors[i],",
+        "start, False, rows, to, product.P, vectors[i],",
         "each block of the inner dimension starts anew", (TESTS,), modules=BUILT,
     ),
     Mutant(

@@ -38,7 +38,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-last-vector-one-too-early",
-        "MINIDL_COPY_EVERY",
+        "copy_every",
         "odd[lane] = 2 * lane + 1;",
         "odd[lane] = 2 * lane;",
         "the last vector of every so many numbers takes those before",
@@ -172,15 +172,15 @@ MUTANTS = [
     Mutant(
         "gemm-last-of-a-panel-in-the-wrong-place",
         "gemm_turn",
-        "NAME(gemm_turn_panel)(from + k, from_row, to + k * ROWS);",
-        "NAME(gemm_turn_panel)(from + k, from_row, to + next * ROWS);",
+        "gemm_turn_panel(from + k, from_row, to + k * ROWS);",
+        "gemm_turn_panel(from + k, from_row, to + next * ROWS);",
         "the last numbers of a row, taken with some before them, lie behind their place",
         (PRODUCT,),
         modules=("implicit_gemm",),
     ),
     Mutant(
         "gemm-third-of-four",
-        "MINIDL_COPY_EVERY",
+        "copy_every",
         "__builtin_shuffle(seen[2], seen[3], even), even)",
         "__builtin_shuffle(seen[1], seen[3], even), even)",
         "with stride 4, the second half of a vector is partly the first",

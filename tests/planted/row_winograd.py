@@ -20,8 +20,8 @@ MUTANTS = [
     Mutant(
         "along-rows-points-exchanged",
         "row_pixels_tile",
-        "odd2 = (REAL)0.5 * x1 - (REAL)2.5 * x3 + (REAL)2 * x5;",
-        "odd2 = (REAL)2 * x1 - (REAL)2.5 * x3 + (REAL)0.5 * x5;",
+        "odd2 = (real)0.5 * x1 - (real)2.5 * x3 + (real)2 * x5;",
+        "odd2 = (real)2 * x1 - (real)2.5 * x3 + (real)0.5 * x5;",
         "the pixels at 2 get the odd powers of 1/2",
         (MATRICES,),
         modules=("row_winograd",),
@@ -38,8 +38,8 @@ MUTANTS = [
     Mutant(
         "along-rows-third-power",
         "row_weight_sums",
-        "AT(to, 3) = difference1 + (REAL)8 *",
-        "AT(to, 3) = difference1 + (REAL)4 *",
+        "AT(to, 3) = difference1 + (real)8 *",
+        "AT(to, 3) = difference1 + (real)4 *",
         "the second power in place of the third in the last transform of the weight's gradient",
         (MATRICES,),
         modules=("row_winograd",),
@@ -47,8 +47,8 @@ MUTANTS = [
     Mutant(
         "along-rows-wrong-sign",
         "row_few_weights",
-        "u[1] = (REAL)(-even - odd);",
-        "u[1] = (REAL)(even + odd);",
+        "u[1] = (real)(-even - odd);",
+        "u[1] = (real)(even + odd);",
         "the sign that one point's distances from the others have",
         (MATRICES,),
         modules=("row_winograd",),

@@ -47,7 +47,7 @@ MUTANTS = [
         ("test_kernels.py -k matmul_equals",), READ,
     ),
     Mutant(
-        "copy-every-reads-beyond", "MINIDL_COPY_EVERY",
+        "copy-every-reads-beyond", "copy_every",
         "i + width < count; i += width", "i + width <= count; i += width",
         "with stride 2 or 4, the last vector reaches beyond the last number that is taken",
         ("test_kernels_implicit_gemm.py -k random_windows",), READ, ("implicit_gemm",),
@@ -82,8 +82,8 @@ MUTANTS = [
         "one zero too many: only the one after the last plane does harm", (WINDOWS,), WRITE,
     ),
     Mutant(
-        "max-pool-writes-beyond", "MINIDL_MAX_RUN",
-        "if (i > count - lanes) i = count - lanes; ", "if (0) i = count - lanes; ",
+        "max-pool-writes-beyond", "max_run",
+        "if (i > count - lanes) i = count - lanes;", "if (0) i = count - lanes;",
         "the last block of vector lanes does not move back to where the run ends", (MAXIMA,), READ + "|" + WRITE,
     ),
     Mutant(
@@ -92,8 +92,8 @@ MUTANTS = [
         "a signed overflow", (MAXIMA,), r"pool.c:\d+:\d+: runtime error: signed integer overflow",
     ),
     Mutant(
-        "vector-misaligned", "MINIDL_ADD_RUN",
-        "vector_size(32), aligned(sizeof(type)), may_alias", "vector_size(32), may_alias",
+        "vector-misaligned", "add_run",
+        "vector_size(32), aligned(sizeof(real)), may_alias", "vector_size(32), may_alias",
         "a vector move that supposes alignment to its own size", (WINDOWS,),
         r"runs.h:\d+:\d+: runtime error: load of misaligned address", ("conv",),
     ),

@@ -20,7 +20,7 @@ MUTANTS = [
     ),
     Mutant(
         "tap-rows-first-block-of-filters", "add_band",
-        "gather_float(grad + k * P + row * cut.OW,", "gather_float(grad + row * cut.OW,",
+        "gather(grad + k * P + row * cut.OW,", "gather(grad + row * cut.OW,",
         "each block of filters sees the first one's gradients", (f"{TESTS} -k several_blocks",), modules=BUILT,
     ),
     Mutant(

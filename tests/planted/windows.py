@@ -23,13 +23,13 @@ MUTANTS = [
         "NaN is passed over, outside the vector lanes", (MAXIMA,),
     ),
     Mutant(
-        "max-pool-nan-in-lanes", "MINIDL_MAX_BLOCK",
+        "max-pool-nan-in-lanes", "MAX_BLOCK",
         "(value > best) | (value != value);", "(value > best);",
         "NaN is passed over, in the vector lanes", (MAXIMA,),
     ),
     Mutant(
-        "max-pool-position", "MINIDL_MAX_RUN",
-        "name##_8(at, position + (int)(i * taps->stride),", "name##_8(at, position + (int)i,",
+        "max-pool-position", "max_run",
+        "max_block_8(at, position + (int)(i * taps->stride),", "max_block_8(at, position + (int)i,",
         "positions of later blocks forget the stride", (MAXIMA,),
     ),
     Mutant(

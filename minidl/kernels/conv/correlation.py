@@ -132,7 +132,7 @@ def _correlation(
     itemsize: int,
 ) -> Correlation:
     """Cut a correlation; `target` is the result's size, where positions start there, and how far apart they are."""
-    rows, lanes, most_panels = _ext.implicit_gemm.tile_sizes(itemsize)
+    rows, lanes, most_panels = _ext.implicit_gemm[itemsize].tile_sizes()
     (high, wide), (row_start, column_start), steps = target
     # There is no step from a single position to the next, which a stride beyond the image would take out of it.
     row_step, column_step = (step if count > 1 else 1 for step, count in zip(steps, positions, strict=True))
@@ -215,7 +215,7 @@ def input_plans(N: int, C: int, F: int, window: Window, itemsize: int) -> tuple[
 @lru_cache(maxsize=1024)
 def weight_plan(N: int, C: int, F: int, window: Window, itemsize: int, threads: int) -> GradientPlan:
     """For so many threads, which makes no difference to a number's bits: those depend on the positions' cut alone."""
-    rows, lanes, _ = _ext.implicit_gemm.tile_sizes(itemsize)
+    rows, lanes, _ = _ext.implicit_gemm[itemsize].tile_sizes()
     image, positions, stride, offsets = window.input_size, window.output_size, window.stride, _offsets(window)
     if offsets == [(0, 0)] and stride == (1, 1) and image == positions:
         image = positions = (1, image[0] * image[1])
@@ -265,7 +265,7 @@ def _parts(F: int, K: int, fewest: int, rows: int, lanes: int, most_rows: int) -
 def positions_cost(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> float:
     """An estimate of time, in vector multiply-adds, where positions are in the lanes."""
     (H, W), (OH, OW) = window.input_size, window.output_size
-    width = _ext.implicit_gemm.tile_sizes(itemsize)[1] // 3
+    width = _ext.implicit_gemm[itemsize].tile_sizes()[1] // 3
     products = N * F * C * window.taps * OH * OW / width
     moved = N * (C * H * W + F * OH * OW)
     # A tile is 8 rows (4 without AVX-512); all of the other operand is gathered, for the weight's gradient turned.

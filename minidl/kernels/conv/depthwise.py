@@ -53,7 +53,7 @@ def _layout(
     itemsize: int, rows_of_kernel: int | None = None,
 ) -> Layout:  # fmt: skip
     """Planes of `size` with padding `before` and zeros between (`gap`), as a window over them reads them."""
-    wide, narrow = (width // itemsize for width in _ext.depthwise.vector_bytes())
+    wide, narrow = (width // itemsize for width in _ext.depthwise.either.vector_bytes())
     use_narrow = -(-output[1] // narrow) * narrow < -(-output[1] // wide) * wide
     lanes = narrow if use_narrow else wide
     kernel_height = kernel[0] if rows_of_kernel is None else rows_of_kernel
@@ -141,9 +141,9 @@ def _weight_plan(window: Window, N: int, C: int, multiplier: int, itemsize: int)
     return WeightPlan(layout, cut, sums_at + block * multiplier * window.taps * layout.lanes, chunks)
 
 
-_correlate = by_dtype(_ext.depthwise.correlate)
-_spread = by_dtype(_ext.depthwise.spread)
-_weight_gradient = by_dtype(_ext.depthwise.weight_gradient)
+_correlate = by_dtype(_ext.depthwise, "correlate")
+_spread = by_dtype(_ext.depthwise, "spread")
+_weight_gradient = by_dtype(_ext.depthwise, "weight_gradient")
 
 
 def _check_filters(F: int, C: int) -> None:

@@ -98,7 +98,7 @@ def parts_of(N: int, rows: int, window: Window) -> int:
 def blocks_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> DirectPlan:
     """Blocks of 16 samples, in parts where there are few."""
     (H, W), (OH, OW) = window.input_size, window.output_size
-    _, columns, _, grad_columns = _ext.stack.sizes(window.packed)
+    _, columns, _, grad_columns = _ext.stack.either.sizes(window.packed)
     size, parts = F * C * window.taps, parts_of(N, OH if direction != "input" else H, window)
     # The rows of the largest part, and those of the outputs that it sees or is seen from.
     reach, stride, high = (window.kernel_size[0] - 1) * window.dilation[0], window.stride[0], -(-H // parts)
@@ -110,8 +110,8 @@ def blocks_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize
         "weight": image + gradient + size,
     }[direction]
     chunks = chunks_of(-(-N // LANES) * parts, size, itemsize)
-    job = _ext.direct.Job(
-        window.packed, N, C, F, itemsize, 0, parts, scratch, scratch - size, chunks, direction == "input"
+    job = _ext.direct[itemsize].Job(
+        window.packed, N, C, F, 0, parts, scratch, scratch - size, chunks, direction == "input"
     )
     return DirectPlan(0, parts, scratch, chunks, N * size * window.positions // PACE, job)
 
@@ -122,7 +122,7 @@ def bands_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize:
 
     def needed(count: int) -> tuple[int, int, int]:
         """Elements of what a band of so many rows copies, of its scratch, and the block's sum."""
-        x, grad, forward, backward, wide = _ext.direct.band_sizes(window.packed, count)
+        x, grad, forward, backward, wide = _ext.direct.either.band_sizes(window.packed, count)
         if direction == "forward":
             return C * x, MOST_FILTERS * forward, 0
         if direction == "input":
@@ -136,7 +136,7 @@ def bands_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize:
     band = _band(total, {count: needed(count)[0] * itemsize for count in candidates}, _BAND_BYTES[direction], N)
     used = needed(band)
     chunks = chunks_of(N * -(-total // band), size, itemsize)
-    job = _ext.direct.Job(window.packed, N, C, F, itemsize, band, 1, sum(used), used[0], chunks, direction == "input")
+    job = _ext.direct[itemsize].Job(window.packed, N, C, F, band, 1, sum(used), used[0], chunks, direction == "input")
     return DirectPlan(band, 1, sum(used), chunks, N * size * window.positions // PACE, job)
 
 

@@ -66,7 +66,7 @@ def _reach(window: Window) -> tuple[int, int]:
 @lru_cache(maxsize=1024)
 def filter_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize: int) -> FilterPlan:
     """For "forward" or "weight"."""
-    width, most_vectors, _, _ = _ext.filter_lanes.tile_sizes(itemsize)
+    width, most_vectors, _, _ = _ext.filter_lanes[itemsize].tile_sizes()
     (H, W), (OH, OW), (SH, SW) = window.input_size, window.output_size, window.stride
     (KH, KW), (DH, DW), (top, left) = window.kernel_size, window.dilation, (window.padding.top, window.padding.left)
     rows, columns = _reach(window)
@@ -87,7 +87,7 @@ def filter_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize
     offset = [c * plane + k * DH * pitch + j * DW for c in range(C) for k in range(KH) for j in range(KW)]
     together = band if direction == "weight" or OW < 2 * width else 1
     numbers = np.array([N, C, F, H, W, OH, OW, SH, SW, top, left, band, high, columns, together], np.intp)
-    count = _ext.filter_lanes.sums_of(numbers, len(offset), itemsize)
+    count = _ext.filter_lanes[itemsize].sums_of(numbers, len(offset))
     # Sums of some bands each, as many of them; where there are more threads, or all bands have one sum, its taps are
     # shared, and each thread reads the gradients of its own.
     items = N * -(-OH // band)
@@ -108,7 +108,7 @@ def filter_lanes_cost(direction: str, N: int, C: int, F: int, window: Window, it
     """An estimate of time, in vector multiply-adds; infinite where it does not compute the direction."""
     if direction == "input" or not N * C * F:
         return float("inf")
-    width, most_vectors, rows_of, taps_of = _ext.filter_lanes.tile_sizes(itemsize)
+    width, most_vectors, rows_of, taps_of = _ext.filter_lanes[itemsize].tile_sizes()
     (H, W), (OH, OW), K = window.input_size, window.output_size, C * window.taps
     vectors = -(-F // width)
     panels = -(-vectors // most_vectors)
@@ -135,8 +135,8 @@ def filter_lanes_cost(direction: str, N: int, C: int, F: int, window: Window, it
     return products * (1.0 if window.taps > 1 else 1.2) / _RATE + 0.15 * touched + moved
 
 
-_forward = by_dtype(_ext.filter_lanes.forward)
-_weight_gradient = by_dtype(_ext.filter_lanes.weight_gradient)
+_forward = by_dtype(_ext.filter_lanes, "forward")
+_weight_gradient = by_dtype(_ext.filter_lanes, "weight_gradient")
 
 
 def filter_lanes_conv2d(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[..., Array]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import lru_cache, partial
 from typing import NamedTuple
 
+from minidl import _ext
 from minidl.geometry import Window
-from minidl.kernels._common import NOTHING, Array, ByDtypeWhenUsed, check_blas_sizes, shaped
+from minidl.kernels._common import NOTHING, Array, by_dtype, check_blas_sizes, shaped
 from minidl.kernels.conv.algorithm import Algorithm, Plan, lanes
 from minidl.kernels.conv.problem import ConvProblem
 from minidl.memory import WORKSPACE_PER_THREAD, new_array, workspace
@@ -68,11 +69,11 @@ def conv_plan(N: int, C: int, F: int, groups: int, window: Window, itemsize: int
     )  # fmt: skip
 
 
-_conv_forward = ByDtypeWhenUsed("conv", "forward")
-_conv_input_gradient = ByDtypeWhenUsed("conv", "input_gradient")
-_conv_weight_gradient = ByDtypeWhenUsed("conv", "weight_gradient")
-_unfold = ByDtypeWhenUsed("conv", "unfold")
-_fold = ByDtypeWhenUsed("conv", "fold")
+_conv_forward = by_dtype(_ext.conv, "forward")
+_conv_input_gradient = by_dtype(_ext.conv, "input_gradient")
+_conv_weight_gradient = by_dtype(_ext.conv, "weight_gradient")
+_unfold = by_dtype(_ext.conv, "unfold")
+_fold = by_dtype(_ext.conv, "fold")
 
 
 def im2col_conv2d(x: Array, weight: Array, bias: Array | None, window: Window, groups: int) -> Array:

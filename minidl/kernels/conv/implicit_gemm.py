@@ -71,8 +71,8 @@ def _plan_of_nothing(problem: ConvProblem) -> Plan:
     return compute
 
 
-_correlate = by_dtype(_ext.implicit_gemm.correlate)
-_sum_over_positions = by_dtype(_ext.implicit_gemm.weight_gradient)
+_correlate = by_dtype(_ext.implicit_gemm, "correlate")
+_sum_over_positions = by_dtype(_ext.implicit_gemm, "weight_gradient")
 
 
 def _run(

@@ -39,13 +39,13 @@ def is_pointwise(window: Window, itemsize: int) -> bool:
         # No stride leaves as many; a transposed convolution's windows may be as many or fewer and see other pixels.
         and window.input_size == window.output_size
         and not any(window.padding)
-        and window.output_size[0] * window.output_size[1] >= _ext.implicit_gemm.tile_sizes(itemsize)[1] // 3
+        and window.output_size[0] * window.output_size[1] >= _ext.implicit_gemm[itemsize].tile_sizes()[1] // 3
     )
 
 
 @lru_cache(maxsize=1024)
 def _plan(N: int, K: int, F: int, P: int, turned: bool, itemsize: int) -> _Plan:
-    rows, lanes = _ext.implicit_gemm.tile_sizes(itemsize)[:2]
+    rows, lanes = _ext.implicit_gemm[itemsize].tile_sizes()[:2]
     k_block = -(-K // -(-K // _K_BLOCK))
     together = max(1, min(_K_BLOCK // k_block, _MOST_TOGETHER))
     steps = (1, F) if turned else (K, 1)
@@ -55,7 +55,7 @@ def _plan(N: int, K: int, F: int, P: int, turned: bool, itemsize: int) -> _Plan:
     )  # fmt: skip
 
 
-_correlate = by_dtype(_ext.pointwise.correlate)
+_correlate = by_dtype(_ext.pointwise, "correlate")
 
 
 def pointwise_product(N: int, K: int, F: int, P: int, turned: bool, dtype: np.dtype) -> Callable[..., None]:

@@ -94,7 +94,7 @@ def row_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize: i
     scratch = scratch_for(-(-cut // parts))
     chunks = chunks_of(-(-N // LANES) * parts, size, itemsize)
     transformed, work = ROW_POINTS[direction] * F * C * rows, N * size * window.positions // (2 * PACE)
-    job = _ext.row_winograd.Job(
+    job = _ext.row_winograd[itemsize].Job(
         window.packed, N, C, F, together, parts, scratch, transformed, scratch - size, chunks
     )  # fmt: skip
     return RowPlan(parts, scratch, transformed, chunks, work, job)
@@ -155,9 +155,9 @@ def _cost(problem: ConvProblem) -> float:
     return (sums / rate + moves * vectors) * overlap**0.5 + 0.3 * problem.moved
 
 
-_forward = by_dtype(_ext.row_winograd.forward)
-_input_gradient = by_dtype(_ext.row_winograd.gradient_of_input)
-_weight_gradient = by_dtype(_ext.row_winograd.gradient_of_weight)
+_forward = by_dtype(_ext.row_winograd, "forward")
+_input_gradient = by_dtype(_ext.row_winograd, "gradient_of_input")
+_weight_gradient = by_dtype(_ext.row_winograd, "gradient_of_weight")
 
 
 def _plan(problem: ConvProblem) -> Plan:

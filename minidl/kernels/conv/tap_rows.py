@@ -42,7 +42,7 @@ def _more(window: Window, axis: int) -> int:
 
 @lru_cache(maxsize=1024)
 def _plan(N: int, C: int, F: int, window: Window, itemsize: int) -> _Plan:
-    rows, lanes, _ = _ext.implicit_gemm.tile_sizes(itemsize)
+    rows, lanes, _ = _ext.implicit_gemm[itemsize].tile_sizes()
     (H, W), (OH, OW), (SH, SW) = window.input_size, window.output_size, window.stride
     (KH, KW), (DH, DW), taps = window.kernel_size, window.dilation, window.taps
     more, pitch = _more(window, 0), OW + _more(window, 1)
@@ -74,7 +74,7 @@ def _plan(N: int, C: int, F: int, window: Window, itemsize: int) -> _Plan:
 
 def tap_rows_cost(N: int, C: int, F: int, window: Window, itemsize: int) -> float:
     """An estimate of time, in vector multiply-adds."""
-    rows_of_tile, lanes, _ = _ext.implicit_gemm.tile_sizes(itemsize)
+    rows_of_tile, lanes, _ = _ext.implicit_gemm[itemsize].tile_sizes()
     (H, W), (OH, OW), rows = window.input_size, window.output_size, C * window.taps
     vectors = N * OH * (OW + _more(window, 1)) / (lanes // 3)
     filled = -(-rows // rows_of_tile) * rows_of_tile
@@ -85,7 +85,7 @@ def tap_rows_cost(N: int, C: int, F: int, window: Window, itemsize: int) -> floa
     )  # fmt: skip
 
 
-_input_gradient = by_dtype(_ext.tap_rows.input_gradient)
+_input_gradient = by_dtype(_ext.tap_rows, "input_gradient")
 
 
 def tap_rows_input_gradient(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[..., None]:

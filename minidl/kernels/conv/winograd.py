@@ -83,7 +83,7 @@ def _sixteens(channels: int) -> int:
 
 def _transformed(m: int, r: int, channels: int, filters: int) -> int:
     """The number of transformed weights."""
-    return (m + r - 1) ** 2 * _ext.winograd.position_step(_sixteens(filters), channels)
+    return (m + r - 1) ** 2 * _ext.winograd.either.position_step(_sixteens(filters), channels)
 
 
 def kernel_of_phases(window: Window) -> Pair:
@@ -137,12 +137,13 @@ def _arguments(problem: ConvProblem) -> tuple[int, int, int, Window]:
     return problem.N, problem.C, problem.F, problem.window
 
 
-_forward = by_dtype(_ext.winograd.forward)
-_weight_gradient = by_dtype(_ext.winograd.weight_gradient)
-_weight_gradient_by_parts = by_dtype(_ext.winograd.weight_gradient_by_parts)
+_job = by_dtype(_ext.winograd, "Job")
+_forward = by_dtype(_ext.winograd, "forward")
+_weight_gradient = by_dtype(_ext.winograd, "weight_gradient")
+_weight_gradient_by_parts = by_dtype(_ext.winograd, "weight_gradient_by_parts")
 
 
-def _correlation(N: int, C: int, F: int, window: Window, m: int, transposed: bool) -> tuple[Any, int]:
+def _correlation(N: int, C: int, F: int, window: Window, dtype: np.dtype, m: int, transposed: bool) -> tuple[Any, int]:
     """The job of a forward pass or, `transposed`, of an input gradient; and a count of its work, for threads.
 
     For a gradient each pixel gathers from the windows that saw it: a correlation with the taps turned round.
@@ -155,9 +156,9 @@ def _correlation(N: int, C: int, F: int, window: Window, m: int, transposed: boo
         top, left = (further, further) if phases.numbers.size else (further - top, further - left)
         seen, made, channels, filters, size = made, seen, F, phases.channels, phases.size
     plan = tile_plan(N, size, m, r, _TILES_TOGETHER[m + r - 1])
-    block, positions, step = min(_BLOCK, _sixteens(filters)), (m + r - 1) ** 2, _ext.winograd.position_step
+    block, positions, step = min(_BLOCK, _sixteens(filters)), (m + r - 1) ** 2, _ext.winograd.either.position_step
     scratch = positions * (step(_sixteens(channels), plan.tiles) + step(block, plan.tiles)) + plan.pixels * _LANES
-    job = _ext.winograd.Job(
+    job = _job[dtype](
         N, seen, made, (F, C, window.taps), (top, left), phases.numbers, m, r, plan[:4], scratch,
         transposed=transposed, block=block, transformed=_transformed(m, r, channels, filters),
     )  # fmt: skip
@@ -168,7 +169,7 @@ def _forward_plan(problem: ConvProblem, m: int) -> Plan:
     N, C, F, window, dtype, shape = *_arguments(problem), problem.dtype, problem.output_shape
     if 0 in shape:
         return lambda x, weight, bias: new_array(shape, dtype)
-    run, (job, work) = _forward[dtype], _correlation(N, C, F, window, m, False)
+    run, (job, work) = _forward[dtype], _correlation(N, C, F, window, dtype, m, False)
 
     def compute(x: Array, weight: Array, bias: Array | None) -> Array:
         output = new_array(shape, dtype)
@@ -183,7 +184,7 @@ def _input_gradient_plan(problem: ConvProblem, m: int) -> Plan:
     N, C, F, window, dtype, shape = *_arguments(problem), problem.dtype, problem.image_shape
     if 0 in shape:
         return lambda grad, weight: new_array(shape, dtype)
-    run, (job, work) = _forward[dtype], _correlation(N, C, F, window, m, True)
+    run, (job, work) = _forward[dtype], _correlation(N, C, F, window, dtype, m, True)
     rows, columns = (max(size, 0) for size in phases_of(window, C).seen)
     is_all_seen = (rows, columns) == window.input_size
 
@@ -218,7 +219,7 @@ class WeightPlan(NamedTuple):
 def weight_plan(N: int, C: int, F: int, outputs: Pair, m: int, r: int, itemsize: int) -> WeightPlan:
     """For N images."""
     groups, filter_groups, positions = _sixteens(C), _sixteens(F), (m + r - 1) ** 2
-    step = _ext.winograd.position_step
+    step = _ext.winograd.either.position_step
     tile_bytes = positions * (groups + filter_groups) * _LANES * itemsize
     sums = positions * step(groups, F)
     most = min(_TILES_TOGETHER[m + r - 1], (_PART_BYTES - sums * itemsize) // tile_bytes)
@@ -249,7 +250,7 @@ def _weight_gradient_plan(problem: ConvProblem, m: int) -> Plan:
         return lambda x, grad: np.zeros(shape, dtype)
     phases, outputs, padding = phases_of(window, C), window.output_size, window.padding
     plan = weight_plan(N, phases.channels, F, outputs, m, phases.r, dtype.itemsize)
-    job = _ext.winograd.Job(
+    job = _job[dtype](
         N, (C, *window.input_size), (F, *outputs), (F, C, window.taps), (padding.top, padding.left), phases.numbers,
         m, phases.r, plan.tiles[:4], plan.scratch, parts=plan.parts, chunks=plan.chunks, in_steps=plan.in_steps,
         sums=plan.sums, held=plan.held,
