@@ -7,20 +7,66 @@ from minidl._ext._threads cimport slot_start
 from minidl._ext._types cimport real
 
 
-def relu(const real[::1] x, real[::1] y, int threads):
-    """y = max(x, 0), NaN for NaN."""
-    cdef Py_ssize_t slot, i
-    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        for i in range(slot_start(x.shape[0], slot, threads), slot_start(x.shape[0], slot + 1, threads)):
-            y[i] = 0 if x[i] <= 0 else x[i]
+cdef extern from "elementwise.h" nogil:
+    const int BLOCK "ELEMENTWISE_BLOCK"
+    const int num_rows "minidl_elementwise_count"
+
+    ctypedef struct Row "minidl_elementwise_row":
+        const char* name
+        const char* torch
+        const char* keeps
+        const char* documentation
+        double steps
+    const Row[] table "minidl_elementwise_rows"
+
+    void value_float "minidl_elementwise_value_float"(
+        int row, const float* x, Py_ssize_t count, float a, float b, float* y)
+    void value_double "minidl_elementwise_value_double"(
+        int row, const double* x, Py_ssize_t count, double a, double b, double* y)
+    void gradient_float "minidl_elementwise_gradient_float"(
+        int row, const float* grad, const float* kept, Py_ssize_t count, float a, float b, float* grad_x)
+    void gradient_double "minidl_elementwise_gradient_double"(
+        int row, const double* grad, const double* kept, Py_ssize_t count, double a, double b, double* grad_x)
 
 
-def relu_gradient(const real[::1] grad, const real[::1] y, real[::1] grad_x, int threads):
-    """grad_x = grad where relu's result y is not 0."""
-    cdef Py_ssize_t slot, i
+def rows():
+    """The table of element-wise ops: each one's name, PyTorch's, what its gradient keeps, steps, documentation."""
+    return [
+        (table[i].name.decode(), table[i].torch.decode(), table[i].keeps.decode(), table[i].steps,
+         table[i].documentation.decode())
+        for i in range(num_rows)
+    ]
+
+
+cdef inline Py_ssize_t block_start(Py_ssize_t count, Py_ssize_t slot, Py_ssize_t slots) noexcept nogil:
+    """The first number of a slot, which starts with a block."""
+    return min(slot_start((count + BLOCK - 1) // BLOCK, slot, slots) * BLOCK, count)
+
+
+def value(int row, const real[::1] x, double a, double b, real[::1] y, int threads):
+    """y = f(x) for the f of a row of the table, with the numbers a and b."""
+    cdef Py_ssize_t count = x.shape[0], slot, start, stop
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        for i in range(slot_start(y.shape[0], slot, threads), slot_start(y.shape[0], slot + 1, threads)):
-            grad_x[i] = 0 if y[i] <= 0 else grad[i]
+        start, stop = block_start(count, slot, threads), block_start(count, slot + 1, threads)
+        if start < stop:
+            if real is float:
+                value_float(row, &x[start], stop - start, <float>a, <float>b, &y[start])
+            else:
+                value_double(row, &x[start], stop - start, a, b, &y[start])
+
+
+def gradient(
+    int row, const real[::1] grad, const real[::1] kept, double a, double b, real[::1] grad_x, int threads,
+):
+    """The gradient of x from that of the result, and from what the row keeps: x or the result."""
+    cdef Py_ssize_t count = grad.shape[0], slot, start, stop
+    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
+        start, stop = block_start(count, slot, threads), block_start(count, slot + 1, threads)
+        if start < stop:
+            if real is float:
+                gradient_float(row, &grad[start], &kept[start], stop - start, <float>a, <float>b, &grad_x[start])
+            else:
+                gradient_double(row, &grad[start], &kept[start], stop - start, a, b, &grad_x[start])
 
 
 cdef inline double row_sum(const real[:, :, ::1] x_ncp, Py_ssize_t n, Py_ssize_t c) noexcept nogil:

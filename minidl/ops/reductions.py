@@ -79,6 +79,8 @@ class Deviation(Sqrt):
     0 is a subgradient there, since nothing is less than 0; PyTorch chooses it too.
     """
 
+    row = "deviation"
+
     def backward(self, grad):
         (y,) = self.saved
         flat, zero = y.data == 0, wrap(np.zeros((), y.data.dtype))

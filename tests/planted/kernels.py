@@ -131,14 +131,45 @@ MUTANTS = [
         ("test_same_bits.py -k any_number", "test_ops.py -k threads_gives and (linear or matmul)"),
     ),
     Mutant(
-        "relu-nan", "relu",
-        "y[i] = 0 if x[i] <= 0 else x[i]", "y[i] = x[i] if x[i] > 0 else 0",
+        "relu-nan", "elementwise_table: relu",
+        "x <= 0 ? 0 : x,", "x > 0 ? x : 0,",
         "NaN becomes 0", ("test_kernels.py -k special_values",),
     ),
     Mutant(
-        "relu-gradient-at-0", "relu_gradient",
-        "grad_x[i] = 0 if y[i] <= 0 else grad[i]", "grad_x[i] = 0 if y[i] < 0 else grad[i]",
+        "relu-gradient-at-0", "elementwise_table: relu",
+        "y <= 0 ? 0 : grad,", "y < 0 ? 0 : grad,",
         "the gradient passes where the result is 0", ("test_kernels.py -k special_values",),
+    ),
+    Mutant(
+        "elementwise-rest", "elementwise_value",
+        "if (rest > 0) {", "if (rest > 1) {",
+        "the last number, if it is alone in its block, is left out", ("test_kernels_elementwise.py -k bits",),
+    ),
+    Mutant(
+        "elementwise-gradient-rest", "elementwise_gradient",
+        "__builtin_memcpy(padded[1], kept + whole,", "__builtin_memcpy(padded[1], grad + whole,",
+        "the rest's gradient is computed from the gradient alone", ("test_kernels_elementwise.py -k rows_equal",),
+    ),
+    Mutant(
+        "exp-of-one-power", "exp",
+        "* NAME(from_bits)((exponents - half) << MANTISSA_BITS)", "* NAME(from_bits)(half << MANTISSA_BITS)",
+        "the halves of an odd exponent are not equal", ("test_vector_math.py -k errors_in_float32 and exp",),
+    ),
+    Mutant(
+        "log-of-subnormals", "log_and_rest",
+        "x < least_normal ? x * widen : x", "x",
+        "subnormal numbers have another exponent than their bits say",
+        ("test_vector_math.py -k errors_in_float32 and log",),
+    ),
+    Mutant(
+        "log1p-loses-what-the-sum-lost", "log1p",
+        "NAME(log_and_rest)(u, lost / u)", "NAME(log_and_rest)(u, 0)",
+        "1 + x is rounded", ("test_vector_math.py -k errors_in_float32 and log1p",),
+    ),
+    Mutant(
+        "square-of-a-rounded-deviate", "exp_of_half_square",
+        "(REAL)-0.5 * ((x - upper) * (x + upper))", "0",
+        "what is cut off before squaring is not made up for", ("test_kernels_elementwise.py -k rows_equal and normal",),
     ),
     Mutant(
         "channel-sum-tail", "row_sum",
