@@ -282,6 +282,7 @@ CALLS: dict[str, Call] = {
     "elementwise_gradient": (
         lambda grad, kept: kernels.elementwise_gradient("relu", grad, kept), (ones(2, 3), ones(2, 3)), (), set(),
     ),
+    "softmax_gradient": (kernels.softmax_gradient, (ones(2, 3), ones(2, 3)), (), set()),
     "matmul": (kernels.matmul, (ones(3, 4), ones(4, 5), ones(5)), (), {(0, 0)}),
     "unfold": (kernels.unfold, (ones(2, 3, 6, 6),), (WINDOW,), {(0, 0), (0, 1)}),
     "fold": (kernels.fold, (ones(2, 27, 36),), (3, WINDOW), {(0, 0)}),

@@ -33,12 +33,12 @@ def _choose() -> str:
 instruction_set = _choose()
 (
     pool, elementwise, loss, optim, norm, stack, dense, direct, winograd, row_winograd, depthwise, implicit_gemm,
-    filter_lanes, pointwise, tap_rows,
+    filter_lanes, pointwise, tap_rows, reduce,
 ) = (
     import_module(f"minidl._ext.{name}_{instruction_set}")
     for name in (
         "pool", "elementwise", "loss", "optim", "norm", "stack", "dense", "direct", "winograd", "row_winograd",
-        "depthwise", "implicit_gemm", "filter_lanes", "pointwise", "tap_rows",
+        "depthwise", "implicit_gemm", "filter_lanes", "pointwise", "tap_rows", "reduce",
     )
 )  # fmt: skip
 
@@ -67,6 +67,7 @@ __all__ = [
     "optim",
     "pointwise",
     "pool",
+    "reduce",
     "stack",
     "tap_rows",
     "threads_by",

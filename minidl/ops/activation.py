@@ -208,7 +208,7 @@ class LogSoftmax(Op):
         self.dim = dim
 
     def forward(self, x):
-        y = np.moveaxis(kernels.log_softmax(np.moveaxis(x, self.dim, -1)), -1, self.dim)
+        y = kernels.log_softmax(x, self.dim)
         self.save(y)
         return y
 
@@ -216,9 +216,13 @@ class LogSoftmax(Op):
         (y,) = self.saved
         return sub(grad, mul(exp(y), Sum((self.dim,), True)(grad)))
 
+    def backward_arrays(self, grad):
+        (y,) = self.saved_arrays()
+        return kernels.log_softmax_gradient(grad, y, self.dim)
+
 
 class Softmax(Op):
-    """y = exp(log_softmax(x)) along dim; the gradient is y (grad - sum(grad y))."""
+    """y = exp(x) / sum(exp(x)) along dim; the gradient is y (grad - sum(grad y))."""
 
     owns_gradients = True
 
@@ -226,14 +230,17 @@ class Softmax(Op):
         self.dim = dim
 
     def forward(self, x):
-        y = kernels.log_softmax(np.moveaxis(x, self.dim, -1))
-        y = np.moveaxis(np.exp(y, out=y), -1, self.dim)
+        y = kernels.softmax(x, self.dim)
         self.save(y)
         return y
 
     def backward(self, grad):
         (y,) = self.saved
         return mul(y, sub(grad, Sum((self.dim,), True)(mul(grad, y))))
+
+    def backward_arrays(self, grad):
+        (y,) = self.saved_arrays()
+        return kernels.softmax_gradient(grad, y, self.dim)
 
 
 class Dropout(Op):

@@ -172,6 +172,31 @@ MUTANTS = [
         "what is cut off before squaring is not made up for", ("test_kernels_elementwise.py -k rows_equal and normal",),
     ),
     Mutant(
+        "softmax-of-blocks-of-minus-infinity", "column_exponentials",
+        "less[i] = block_max[i] == -(REAL)__builtin_inf() ? 0 : block_max[i];", "less[i] = block_max[i];",
+        "rows of -infinity make NaN of the others", ("test_kernels_reduce.py -k special",),
+    ),
+    Mutant(
+        "softmax-blocks-not-rescaled", "column_exponentials",
+        "sums[i] += (double)factor[i] * parts", "sums[i] += parts",
+        "each block has its own maximum", ("test_kernels_reduce.py -k softmax_equals",),
+    ),
+    Mutant(
+        "packed-columns-of-one-sample", "normalize_packed",
+        "packed[p * width + i] = x[at + p * inner];", "packed[p * width + i] = x[at % (n * inner) + p * inner];",
+        "columns come from the first sample alone", ("test_kernels_reduce.py -k softmax_equals",),
+    ),
+    Mutant(
+        "maximum-forgets-nan", "larger",
+        "(a >= b) | (a != a) ? a : b", "a >= b ? a : b",
+        "a NaN is lost as soon as a number follows", ("test_kernels_reduce.py -k nan_anywhere",),
+    ),
+    Mutant(
+        "reduce-last-part", "reduce",
+        "for part in range(1, num_parts):", "for part in range(1, num_parts - 1):",
+        "the last partial result is left out", ("test_kernels_reduce.py -k reductions",),
+    ),
+    Mutant(
         "channel-sum-tail", "row_sum",
         "for p in range(P - P % 16, P):", "for p in range(P - P % 16 + 1, P):",
         "one number after the last whole vector is dropped", ("test_kernels.py -k channel_sum",),

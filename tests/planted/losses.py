@@ -190,12 +190,12 @@ MUTANTS = [
     Mutant(
         "log-softmax-gradient", "LogSoftmax.backward",
         "sub(grad, mul(exp(y), Sum((self.dim,), True)(grad)))", "sub(grad, mul(exp(y), grad))",
-        "the sum over the row is missing", (FIRST + "log_softmax",),
+        "the sum over the row is missing", (FUSED + "log_softmax",),
     ),
     Mutant(
         "softmax-axis", "Softmax.backward",
         "Sum((self.dim,), True)(mul(grad, y))", "Sum((y.data.ndim - 1,), True)(mul(grad, y))",
-        "the wrong axis in a sum", (FIRST + "softmax",),
+        "the wrong axis in a sum", (FUSED + "softmax",),
     ),
     Mutant(
         "dropout-not-scaled", "Dropout.forward",
