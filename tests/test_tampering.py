@@ -279,7 +279,10 @@ DEPTHWISE, IM2COL = kernels.conv.depthwise, kernels.conv.im2col
 # A function, its arrays, what else it takes, and the axes of arrays (array, axis) whose sizes are its own to find.
 Call = tuple[Callable[..., Any], tuple[Array, ...], tuple[Any, ...], set[tuple[int, int]]]
 CALLS: dict[str, Call] = {
-    "relu_gradient": (kernels.relu_gradient, (ones(2, 3), ones(2, 3)), (), set()),
+    "elementwise_gradient": (
+        lambda grad, kept: kernels.elementwise_gradient("relu", grad, kept), (ones(2, 3), ones(2, 3)), (), set(),
+    ),
+    "softmax_gradient": (kernels.softmax_gradient, (ones(2, 3), ones(2, 3)), (), set()),
     "matmul": (kernels.matmul, (ones(3, 4), ones(4, 5), ones(5)), (), {(0, 0)}),
     "unfold": (kernels.unfold, (ones(2, 3, 6, 6),), (WINDOW,), {(0, 0), (0, 1)}),
     "fold": (kernels.fold, (ones(2, 27, 36),), (3, WINDOW), {(0, 0)}),
@@ -339,6 +342,6 @@ def test_kernels_name_a_dtype_that_they_have_not() -> None:
     with pytest.raises(
         DTypeError, match="kernels: an array must be float32 or float64, this one has been made float16"
     ):
-        kernels.relu(np.ones(3, np.float16))
+        kernels.elementwise("relu", np.ones(3, np.float16))
     with pytest.raises(DTypeError, match="this one has been made int32"):
         kernels.matmul(np.ones((3, 3), np.int32), np.ones((3, 3), np.int32))

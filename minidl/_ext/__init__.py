@@ -66,6 +66,7 @@ norm = Kernel("norm")
 optim = Kernel("optim")
 pointwise = Kernel("pointwise")
 pool = Kernel("pool")
+reduce = Kernel("reduce")
 row_winograd = Kernel("row_winograd")
 stack = Kernel("stack")
 tap_rows = Kernel("tap_rows")
@@ -88,6 +89,7 @@ __all__ = [
     "optim",
     "pointwise",
     "pool",
+    "reduce",
     "row_winograd",
     "stack",
     "tap_rows",

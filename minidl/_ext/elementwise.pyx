@@ -7,20 +7,55 @@ from minidl._ext._real cimport real
 from minidl._ext._threads cimport slot_start
 
 
-def relu(const real[::1] x, real[::1] y, int threads):
-    """y = max(x, 0), NaN for NaN."""
-    cdef Py_ssize_t slot, i
-    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        for i in range(slot_start(x.shape[0], slot, threads), slot_start(x.shape[0], slot + 1, threads)):
-            y[i] = 0 if x[i] <= 0 else x[i]
+cdef extern from "elementwise.h" nogil:
+    const int BLOCK "ELEMENTWISE_BLOCK"
+    const int num_rows "minidl_elementwise_count"
+
+    ctypedef struct Row "minidl_elementwise_row":
+        const char* name
+        const char* torch
+        const char* keeps
+        const char* documentation
+        double steps
+    const Row[] table "minidl_elementwise_rows"
+
+    void value_of "elementwise_value"(int row, const real* x, Py_ssize_t count, real a, real b, real* y)
+    void gradient_of "elementwise_gradient"(
+        int row, const real* grad, const real* kept, Py_ssize_t count, real a, real b, real* grad_x)
 
 
-def relu_gradient(const real[::1] grad, const real[::1] y, real[::1] grad_x, int threads):
-    """grad_x = grad where relu's result y is not 0."""
-    cdef Py_ssize_t slot, i
+def rows():
+    """The table of element-wise ops: each one's name, PyTorch's, what its gradient keeps, steps, documentation."""
+    return [
+        (table[i].name.decode(), table[i].torch.decode(), table[i].keeps.decode(), table[i].steps,
+         table[i].documentation.decode())
+        for i in range(num_rows)
+    ]
+
+
+cdef inline Py_ssize_t block_start(Py_ssize_t count, Py_ssize_t slot, Py_ssize_t slots) noexcept nogil:
+    """The first number of a slot, which starts with a block."""
+    return min(slot_start((count + BLOCK - 1) // BLOCK, slot, slots) * BLOCK, count)
+
+
+def value(int row, const real[::1] x, double a, double b, real[::1] y, int threads):
+    """y = f(x) for the f of a row of the table, with the numbers a and b."""
+    cdef Py_ssize_t count = x.shape[0], slot, start, stop
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        for i in range(slot_start(y.shape[0], slot, threads), slot_start(y.shape[0], slot + 1, threads)):
-            grad_x[i] = 0 if y[i] <= 0 else grad[i]
+        start, stop = block_start(count, slot, threads), block_start(count, slot + 1, threads)
+        if start < stop:
+            value_of(row, &x[start], stop - start, <real>a, <real>b, &y[start])
+
+
+def gradient(
+    int row, const real[::1] grad, const real[::1] kept, double a, double b, real[::1] grad_x, int threads,
+):
+    """The gradient of x from that of the result, and from what the row keeps: x or the result."""
+    cdef Py_ssize_t count = grad.shape[0], slot, start, stop
+    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
+        start, stop = block_start(count, slot, threads), block_start(count, slot + 1, threads)
+        if start < stop:
+            gradient_of(row, &grad[start], &kept[start], stop - start, <real>a, <real>b, &grad_x[start])
 
 
 cdef inline double row_sum(const real[:, :, ::1] x_ncp, Py_ssize_t n, Py_ssize_t c) noexcept nogil:

@@ -15,6 +15,7 @@ from minidl.kernels.loss import *
 from minidl.kernels.norm import *
 from minidl.kernels.optim import *
 from minidl.kernels.pooling import *
+from minidl.kernels.reduce import *
 from minidl.kernels.stack import *
 
 

@@ -1,6 +1,8 @@
-"""Element-wise work, sums, shifted images."""
+"""The table of element-wise ops, sums, shifted images."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,30 +12,51 @@ from minidl.memory import new_array
 from minidl.runtime import threads_for
 
 __all__ = [
+    "ELEMENTWISE",
     "channel_sum",
-    "relu",
-    "relu_gradient",
+    "elementwise",
+    "elementwise_gradient",
     "shift",
 ]
 
-_relu = by_dtype(_ext.elementwise, "relu")
-_relu_gradient = by_dtype(_ext.elementwise, "relu_gradient")
+_value = by_dtype(_ext.elementwise, "value")
+_gradient = by_dtype(_ext.elementwise, "gradient")
 _channel_sum = by_dtype(_ext.elementwise, "channel_sum")
 
 
-def relu(x: Array) -> Array:
-    """max(x, 0)."""
+class Row(NamedTuple):
+    """A row of the table in `_ext/elementwise_table.h`."""
+
+    number: int
+    # What does the same in PyTorch.
+    torch: str
+    # What the gradient is computed from: "x", "y" (the result) or nothing.
+    keeps: str
+    # Multiply-adds an element, about.
+    steps: float
+    documentation: str
+
+
+ELEMENTWISE = {name: Row(number, *about) for number, (name, *about) in enumerate(_ext.elementwise.either.rows())}
+
+
+def elementwise(name: str, x: Array, a: float = 0.0, b: float = 0.0) -> Array:
+    """y = f(x) for the f of a row of the table, with its numbers a and b."""
+    row = ELEMENTWISE[name]
     x = contiguous(x)
     y = new_array(x.shape, x.dtype)
-    _relu[y.dtype](shaped(x, y.size), y.reshape(-1), threads_for(y.size // 4))
+    size = y.size
+    _value[y.dtype](row.number, shaped(x, size), a, b, y.reshape(-1), threads_for(int(size * row.steps)))
     return y
 
 
-def relu_gradient(grad: Array, y: Array) -> Array:
-    """grad where relu's result y is positive, else 0."""
-    grad_x = new_array(y.shape, y.dtype)
-    _relu_gradient[y.dtype](
-        shaped(grad, grad_x.size), shaped(y, grad_x.size), grad_x.reshape(-1), threads_for(y.size // 4)
+def elementwise_gradient(name: str, grad: Array, kept: Array, a: float = 0.0, b: float = 0.0) -> Array:
+    """The gradient of x from that of the result and from what the row keeps: x or the result."""
+    row = ELEMENTWISE[name]
+    grad_x = new_array(kept.shape, kept.dtype)
+    size = grad_x.size
+    _gradient[grad_x.dtype](
+        row.number, shaped(grad, size), shaped(kept, size), a, b, grad_x.reshape(-1), threads_for(int(size * row.steps))
     )
     return grad_x
 

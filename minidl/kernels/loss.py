@@ -1,4 +1,4 @@
-"""Softmax and cross-entropy, over rows (R, C), and the squared distance."""
+"""Cross-entropy over rows (R, C), and the squared distance."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ __all__ = [
     "all_below",
     "cross_entropy",
     "cross_entropy_gradient",
-    "log_softmax",
     "squared_distance",
     "squared_distance_gradient",
 ]
 
-_log_softmax = by_dtype(_ext.loss, "log_softmax")
 _cross_entropy = by_dtype(_ext.loss, "cross_entropy")
 _cross_entropy_gradient = by_dtype(_ext.loss, "cross_entropy_gradient")
 _squared_distance = by_dtype(_ext.loss, "squared_distance")
@@ -31,15 +29,6 @@ _CHUNK = 2**14
 def all_below(numbers: Array, limit: int) -> bool:
     """Whether all of the numbers, C-contiguous ones of 64 bits, are from 0 on and below the limit."""
     return _ext.loss.either.all_below(numbers if numbers.ndim == 1 else numbers.reshape(-1), limit)
-
-
-def log_softmax(x: Array) -> Array:
-    """x - log(sum(exp(x))) along the last axis."""
-    y = new_array(x.shape, x.dtype)
-    if x.size:
-        rows = y.size // y.shape[-1], y.shape[-1]
-        _log_softmax[y.dtype](shaped(x, *rows), y.reshape(rows), threads_for(y.size * 8))
-    return y
 
 
 def cross_entropy(

@@ -25,23 +25,17 @@ def steps(condition: Array, no: float, yes: float, dtype: np.dtype) -> Array:
 class ReLU(Gate):
     """y = max(x, 0). The gradient at 0 is 0, as in PyTorch."""
 
-    keeps = "y"
-
-    def forward(self, x):
-        y = kernels.relu(x)
-        self.save(y)
-        return y
+    row = "relu"
 
     def passes(self, y):
         # Not y > 0, since NaN passes.
         return ~(y <= 0)
 
-    def backward_arrays(self, grad):
-        return kernels.relu_gradient(grad, *self.saved_arrays())
-
 
 class ReLU6(Clip):
     """y = min(max(x, 0), 6). The gradient at 0 and 6 is 0, as in PyTorch, and that at NaN passes, as ReLU's does."""
+
+    row = "relu6"
 
     def __init__(self) -> None:
         super().__init__(0.0, 6.0)
@@ -54,14 +48,13 @@ class ReLU6(Clip):
 class LeakyReLU(Unary):
     """y = x, or negative_slope x for x up to 0."""
 
-    def __init__(self, negative_slope: float) -> None:
-        self.negative_slope = negative_slope
+    row = "leaky_relu"
 
-    def value(self, x, y):
-        np.multiply(x, steps(x > 0, self.negative_slope, 1, x.dtype), out=y)
+    def __init__(self, negative_slope: float) -> None:
+        self.a = negative_slope
 
     def slope(self, x):
-        return wrap(steps(x.data > 0, self.negative_slope, 1, x.data.dtype))
+        return wrap(steps(x.data > 0, self.a, 1, x.data.dtype))
 
 
 class PReLU(Binary):
@@ -83,41 +76,30 @@ class PReLU(Binary):
 class ELU(Unary):
     """y = scale x, or scale alpha (exp(x) - 1) for x up to 0. The slope at 0 is that of the left side."""
 
-    def __init__(self, alpha: float, scale: float = 1.0) -> None:
-        self.alpha, self.scale = alpha, scale
+    row = "elu"
 
-    def value(self, x, y):
-        np.expm1(np.minimum(x, 0, out=y), out=y)
-        np.add(np.multiply(y, self.alpha, out=y), np.maximum(x, 0), out=y)
-        np.multiply(y, self.scale, out=y)
+    def __init__(self, alpha: float, scale: float = 1.0) -> None:
+        self.a, self.b = scale * alpha, scale
 
     def slope(self, x):
-        left = self.scale * self.alpha
-        constant = wrap(steps(x.data > 0, left, self.scale, x.data.dtype))
+        constant = wrap(steps(x.data > 0, self.a, self.b, x.data.dtype))
         # Not <=: PyTorch has no second gradient at 0. NaN is kept by the exponential.
-        return where(~(x.data >= 0), mul(exp(clip(x, max=0.0)), left), constant)
+        return where(~(x.data >= 0), mul(exp(clip(x, max=0.0)), self.a), constant)
 
 
 class Tanh(Unary):
     """y = tanh(x); dy/dx = 1 - y^2."""
 
-    keeps = "y"
-
-    def value(self, x, y):
-        np.tanh(x, out=y)
+    row = "tanh"
 
     def slope(self, y):
         return sub(1, mul(y, y))
 
 
 class Sigmoid(Unary):
-    """y = 1 / (1 + exp(-x)), which is right where the exponential overflows too; dy/dx = y (1 - y)."""
+    """y = 1 / (1 + exp(-x)); dy/dx = y (1 - y)."""
 
-    keeps = "y"
-
-    def value(self, x, y):
-        np.exp(np.negative(x, out=y), out=y)
-        np.reciprocal(np.add(y, 1, out=y), out=y)
+    row = "sigmoid"
 
     def slope(self, y):
         return mul(y, sub(1, y))
@@ -126,10 +108,7 @@ class Sigmoid(Unary):
 class LogSigmoid(Unary):
     """y = min(x, 0) - log(1 + exp(-|x|)); dy/dx = sigmoid(-x)."""
 
-    def value(self, x, y):
-        # log(1 + exp(-|x|)) is the same on both sides of 0 and can't overflow.
-        np.log1p(np.exp(np.negative(np.abs(x, out=y), out=y), out=y), out=y)
-        np.subtract(np.minimum(x, 0), y, out=y)
+    row = "logsigmoid"
 
     def slope(self, x):
         return Sigmoid()(neg(x))
@@ -138,30 +117,23 @@ class LogSigmoid(Unary):
 class Softplus(Unary):
     """y = log(1 + exp(beta x)) / beta, or x where beta x is above the threshold."""
 
-    def __init__(self, beta: float, threshold: float) -> None:
-        self.beta, self.threshold = beta, threshold
+    row = "softplus"
 
-    def value(self, x, y):
-        scaled = x * self.beta
-        np.log1p(np.exp(np.negative(np.abs(scaled, out=y), out=y), out=y), out=y)
-        np.add(y, np.maximum(scaled, 0), out=y)
-        np.divide(y, self.beta, out=y)
-        np.copyto(y, x, where=scaled > self.threshold)
+    def __init__(self, beta: float, threshold: float) -> None:
+        self.a, self.b = beta, threshold
 
     def slope(self, x):
-        scaled = mul(x, self.beta)
+        scaled = mul(x, self.a)
         curve = Sigmoid()(scaled)
         # On the threshold the slope is still that of the curve, but PyTorch has no second gradient there.
-        line = wrap(np.where(scaled.data > self.threshold, x.data.dtype.type(1), curve.data))
-        return where(scaled.data >= self.threshold, line, curve)
+        line = wrap(np.where(scaled.data > self.b, x.data.dtype.type(1), curve.data))
+        return where(scaled.data >= self.b, line, curve)
 
 
 class SiLU(Unary):
-    """y = x / (1 + exp(-x)), which is right where the exponential overflows too."""
+    """y = x / (1 + exp(-x))."""
 
-    def value(self, x, y):
-        np.exp(np.negative(x, out=y), out=y)
-        np.divide(x, np.add(y, 1, out=y), out=y)
+    row = "silu"
 
     def slope(self, x):
         s = Sigmoid()(x)
@@ -169,11 +141,9 @@ class SiLU(Unary):
 
 
 class Mish(Unary):
-    """y = x tanh(log(1 + exp(x))), which is right where the exponential overflows too."""
+    """y = x tanh(log(1 + exp(x)))."""
 
-    def value(self, x, y):
-        np.tanh(np.log1p(np.exp(x, out=y), out=y), out=y)
-        np.multiply(y, x, out=y)
+    row = "mish"
 
     def slope(self, x):
         t = Tanh()(Softplus(1.0, inf)(x))
@@ -183,9 +153,7 @@ class Mish(Unary):
 class Hardswish(Unary):
     """y = x min(max(x + 3, 0), 6) / 6; the slope is 0 at -3 and 1 at 3, as in PyTorch."""
 
-    def value(self, x, y):
-        np.clip(np.add(x, 3, out=y), 0, 6, out=y)
-        np.divide(np.multiply(y, x, out=y), 6, out=y)
+    row = "hardswish"
 
     def slope(self, x):
         outside = wrap(steps(x.data >= 3, 0, 1, x.data.dtype))
@@ -197,19 +165,10 @@ class Hardswish(Unary):
         return Where(flat)(wrap(np.zeros((), grad.data.dtype)), super().backward(grad))
 
 
-def standard_normal_cdf(x: Array, y: Array) -> Array:
-    """Write the share of a standard normal distribution below x into y, and return it."""
-    # SciPy's special functions take longer to import than all of minidl.
-    from scipy.special import ndtr
-
-    return ndtr(x, out=y)
-
-
 class NormalCDF(Unary):
     """The share of a standard normal distribution below x; the slope is its density."""
 
-    def value(self, x, y):
-        standard_normal_cdf(x, y)
+    row = "normal_cdf"
 
     def slope(self, x):
         return mul(exp(mul(mul(x, x), -0.5)), 1 / sqrt(2 * pi))
@@ -218,8 +177,7 @@ class NormalCDF(Unary):
 class GELU(Unary):
     """y = x times the share of a standard normal distribution below x."""
 
-    def value(self, x, y):
-        np.multiply(standard_normal_cdf(x, y), x, out=y)
+    row = "gelu"
 
     def slope(self, x):
         cdf = NormalCDF()
@@ -229,13 +187,10 @@ class GELU(Unary):
 class TanhGELU(Unary):
     """y = x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3), close to GELU.
 
-    Computed as x / (1 + exp(-2 u)), which is the same, and accurate where tanh(u) is close to -1.
+    It is computed as x sigmoid(2 u), which is the same, and accurate where tanh(u) is close to -1.
     """
 
-    def value(self, x, y):
-        np.multiply(np.multiply(x, x, out=y), 0.044715, out=y)
-        np.multiply(np.multiply(np.add(y, 1, out=y), x, out=y), -2 * sqrt(2 / pi), out=y)
-        np.divide(x, np.add(np.exp(y, out=y), 1, out=y), out=y)
+    row = "gelu_tanh"
 
     def slope(self, x):
         square = mul(mul(x, x), 0.044715)
@@ -253,7 +208,7 @@ class LogSoftmax(Op):
         self.dim = dim
 
     def forward(self, x):
-        y = np.moveaxis(kernels.log_softmax(np.moveaxis(x, self.dim, -1)), -1, self.dim)
+        y = kernels.log_softmax(x, self.dim)
         self.save(y)
         return y
 
@@ -261,9 +216,13 @@ class LogSoftmax(Op):
         (y,) = self.saved
         return sub(grad, mul(exp(y), Sum((self.dim,), True)(grad)))
 
+    def backward_arrays(self, grad):
+        (y,) = self.saved_arrays()
+        return kernels.log_softmax_gradient(grad, y, self.dim)
+
 
 class Softmax(Op):
-    """y = exp(log_softmax(x)) along dim; the gradient is y (grad - sum(grad y))."""
+    """y = exp(x) / sum(exp(x)) along dim; the gradient is y (grad - sum(grad y))."""
 
     owns_gradients = True
 
@@ -271,14 +230,17 @@ class Softmax(Op):
         self.dim = dim
 
     def forward(self, x):
-        y = kernels.log_softmax(np.moveaxis(x, self.dim, -1))
-        y = np.moveaxis(np.exp(y, out=y), -1, self.dim)
+        y = kernels.softmax(x, self.dim)
         self.save(y)
         return y
 
     def backward(self, grad):
         (y,) = self.saved
         return mul(y, sub(grad, Sum((self.dim,), True)(mul(grad, y))))
+
+    def backward_arrays(self, grad):
+        (y,) = self.saved_arrays()
+        return kernels.softmax_gradient(grad, y, self.dim)
 
 
 class Dropout(Op):

@@ -11,7 +11,6 @@ from minidl.arguments import is_finite_number, is_int
 from minidl.autograd import Op, wrap
 from minidl.dtypes import INT64, get_default_dtype
 from minidl.errors import ArgumentError, DTypeError
-from minidl.memory import new_array
 from minidl.ops._common import as_tensor, broadcast_shape, cast, check_broadcast, promoted, rounded
 from minidl.ops.shapes import sum_to
 
@@ -139,24 +138,25 @@ class Extreme(Binary):
 class Unary(Op):
     """y = f(x), element by element: the gradient is that of the result times the slope dy/dx.
 
-    A subclass writes `value` with arrays, and `slope` with tensors in differentiable operations, so that gradients of
-    gradients work. `keeps` says what the slope is a function of: "x", "y" (tanh: 1 - y^2), or nothing.
+    f and its fused gradient are a row of the table in `_ext/elementwise_table.h`, which says what the slope is a
+    function of: "x", "y" (tanh: 1 - y^2), or nothing. A subclass names the row, sets the row's numbers a and b if it
+    has any, and writes `slope` with tensors in differentiable operations, so that gradients of gradients work.
     """
 
     owns_gradients = True
-    keeps: ClassVar[str] = "x"
+    row: ClassVar[str]
+    a: float = 0.0
+    b: float = 0.0
 
     def forward(self, x: Array) -> Array:
-        y = new_array(x.shape, x.dtype)
-        # Infinities and NaN are results like any other here, as in PyTorch.
-        with np.errstate(all="ignore"):
-            self.value(x, y)
-        if self.keeps:
-            self.save(x if self.keeps == "x" else y)
+        y = kernels.elementwise(self.row, x, self.a, self.b) if x.dtype.kind == "f" else self.of_integers(x)
+        keeps = kernels.ELEMENTWISE[self.row].keeps
+        if keeps:
+            self.save(x if keeps == "x" else y)
         return y
 
-    def value(self, x: Array, y: Array) -> Any:
-        """Write f(x) to y, an array like x."""
+    def of_integers(self, x: Array) -> Array:
+        """f(x) for integers or booleans, which the table has not; for ops that take them."""
         raise NotImplementedError
 
     def slope(self, kept: Any) -> Any:
@@ -165,6 +165,10 @@ class Unary(Op):
 
     def backward(self, grad: Any) -> Any:
         return mul(grad, self.slope(*self.saved))
+
+    def backward_arrays(self, grad: Array) -> Any:
+        kept = self.saved_arrays()
+        return kernels.elementwise_gradient(self.row, grad, kept[0] if kept else grad, self.a, self.b)
 
 
 class Gate(Unary):
@@ -178,33 +182,26 @@ class Gate(Unary):
         # Not a product, which would be NaN for an infinite gradient that does not pass.
         return Where(self.passes(*self.saved_arrays()))(grad, wrap(np.zeros((), grad.data.dtype)))
 
-    def backward_arrays(self, grad):
-        return kernels.relu_gradient(grad, self.passes(*self.saved_arrays()).astype(grad.dtype))
-
 
 class Neg(Unary):
-    keeps = ""
+    row = "neg"
 
-    def value(self, x, y):
-        np.negative(x, out=y)
+    def of_integers(self, x):
+        return np.negative(x)
 
     def backward(self, grad):
         return neg(grad)
 
 
 class Exp(Unary):
-    keeps = "y"
-
-    def value(self, x, y):
-        np.exp(x, out=y)
+    row = "exp"
 
     def slope(self, y):
         return y
 
 
 class Log(Unary):
-    def value(self, x, y):
-        np.log(x, out=y)
+    row = "log"
 
     def backward(self, grad):
         (x,) = self.saved
@@ -212,10 +209,7 @@ class Log(Unary):
 
 
 class Sqrt(Unary):
-    keeps = "y"
-
-    def value(self, x, y):
-        np.sqrt(x, out=y)
+    row = "sqrt"
 
     def backward(self, grad):
         (y,) = self.saved
@@ -225,8 +219,10 @@ class Sqrt(Unary):
 class Abs(Unary):
     """|x|; the gradient at 0 is 0, and so it is at NaN."""
 
-    def value(self, x, y):
-        np.abs(x, out=y)
+    row = "abs"
+
+    def of_integers(self, x):
+        return np.asarray(np.abs(x))
 
     def slope(self, x):
         return wrap(sign(x.data))
@@ -235,15 +231,24 @@ class Abs(Unary):
 class Clip(Gate):
     """x limited to [low, high]; the gradient is 1 inside, limits included, and 0 outside."""
 
-    def __init__(self, low: float | None, high: float | None) -> None:
-        self.low, self.high = low, high
+    row = "clip"
 
-    def value(self, x, y):
-        np.clip(x, self.low, self.high, out=y)
+    def __init__(self, low: Any, high: Any) -> None:
+        self.low, self.high = low, high
+        self.a, self.b = -np.inf if low is None else low, np.inf if high is None else high
+
+    def forward(self, x):
+        if self.a != self.a or self.b != self.b:
+            # NaN makes NaN of all, although it does not limit.
+            self.save(x)
+            return np.full(x.shape, np.nan, x.dtype)
+        return super().forward(x)
+
+    def of_integers(self, x):
+        return np.asarray(np.clip(x, self.low, self.high))
 
     def passes(self, x):
-        low, high = (-np.inf if self.low is None else self.low), (np.inf if self.high is None else self.high)
-        return (x >= low) & (x <= high)
+        return (x >= self.a) & (x <= self.b)
 
 
 class Where(Op):

@@ -22,8 +22,7 @@ EPSILON = float(np.float32(1e-12))
 class Square(Unary):
     """y = x^2."""
 
-    def value(self, x, y):
-        np.multiply(x, x, out=y)
+    row = "square"
 
     def slope(self, x):
         return mul(x, 2)
@@ -57,6 +56,8 @@ class SquaredDistance(Op):
 class Limited(Clip):
     """`Clip`, whose gradient at the limits is 0."""
 
+    row = "hardtanh"
+
     def passes(self, x):
         return (x > self.low) & (x < self.high)
 
@@ -64,31 +65,25 @@ class Limited(Clip):
 class Huber(Unary):
     """y = x^2 / 2 up to delta on both sides, then on along the tangent."""
 
-    def __init__(self, delta: float) -> None:
-        self.delta = delta
+    row = "huber"
 
-    def value(self, x, y):
-        far = np.abs(x)
-        near = np.minimum(far, self.delta)
-        np.multiply(near, far - near / 2, out=y)
+    def __init__(self, delta: float) -> None:
+        self.a = delta
 
     def slope(self, x):
-        return Limited(-self.delta, self.delta)(x)
+        return Limited(-self.a, self.a)(x)
 
 
 class SmoothL1(Unary):
     """y = x^2 / (2 beta) up to beta on both sides, then |x| - beta / 2: Huber's divided by beta, without overflow."""
 
-    def __init__(self, beta: float) -> None:
-        self.beta = beta
+    row = "smooth_l1"
 
-    def value(self, x, y):
-        far = np.abs(x)
-        near = np.minimum(far, self.beta)
-        np.multiply(near / self.beta, far - near / 2, out=y)
+    def __init__(self, beta: float) -> None:
+        self.a = beta
 
     def slope(self, x):
-        return Limited(-1.0, 1.0)(div(x, self.beta))
+        return Limited(-1.0, 1.0)(div(x, self.a))
 
 
 class BinaryCrossEntropy(Op):

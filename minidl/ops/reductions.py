@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl import kernels
 from minidl.autograd import Op, wrap
 from minidl.errors import ShapeError, check_flag
 from minidl.ops._common import as_tensor, check_floating, normal_dim, normal_dims, read_number
@@ -79,6 +80,8 @@ class Deviation(Sqrt):
     0 is a subgradient there, since nothing is less than 0; PyTorch chooses it too.
     """
 
+    row = "deviation"
+
     def backward(self, grad):
         (y,) = self.saved
         flat, zero = y.data == 0, wrap(np.zeros((), y.data.dtype))
@@ -95,7 +98,11 @@ class Extremum(Op):
         self.choose, self.dims, self.keepdim = choose, dims, keepdim
 
     def forward(self, x):
-        y = np.asarray(self.choose(x, axis=self.dims, keepdims=True))
+        kind = "max" if self.choose is np.max else "min"
+        if kernels.is_reducible(kind, x, self.dims):
+            y = kernels.reduce(kind, x, self.dims, True)
+        else:
+            y = np.asarray(self.choose(x, axis=self.dims, keepdims=True))
         if self.needs:
             wins = self.winners(x, y)
             with np.errstate(all="ignore"):

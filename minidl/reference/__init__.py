@@ -12,6 +12,7 @@ from minidl.reference.loss import *
 from minidl.reference.norm import *
 from minidl.reference.optim import *
 from minidl.reference.pooling import *
+from minidl.reference.reduce import *
 from minidl.reference.resample import *
 from minidl.reference.row_winograd import *
 from minidl.reference.toeplitz import *

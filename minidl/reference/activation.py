@@ -1,4 +1,4 @@
-"""Element-wise functions, and softmax along the last axis."""
+"""Element-wise functions, and softmax along an axis."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ __all__ = [
     "hardswish",
     "leaky_relu",
     "log_softmax",
+    "log_softmax_gradient",
     "logsigmoid",
     "mish",
     "prelu",
@@ -24,6 +25,7 @@ __all__ = [
     "sigmoid",
     "silu",
     "softmax",
+    "softmax_gradient",
     "softplus",
 ]
 
@@ -127,14 +129,26 @@ def gelu(x: Array, approximate: str = "none") -> Array:
     return x * (1 + np.vectorize(erf, otypes=[float])(x / np.sqrt(2))) / 2
 
 
-def log_softmax(x: Array) -> Array:
-    """x - log(sum(exp(x))) along the last axis; the largest value is taken off first, so that nothing overflows."""
+def log_softmax(x: Array, axis: int = -1) -> Array:
+    """x - log(sum(exp(x))) along an axis; the largest value is taken off first, so that nothing overflows."""
     if x.size == 0:
         return x.copy()
-    shifted = x.astype(np.float64) - x.max(axis=-1, keepdims=True)
-    return (shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))).astype(x.dtype)
+    shifted = x.astype(np.float64) - x.max(axis=axis, keepdims=True)
+    return (shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))).astype(x.dtype)
 
 
-def softmax(x: Array) -> Array:
-    """exp(x) / sum(exp(x)) along the last axis."""
-    return np.exp(log_softmax(x.astype(np.float64))).astype(x.dtype)
+def log_softmax_gradient(grad: Array, y: Array, axis: int = -1) -> Array:
+    """grad - exp(y) sum(grad) along an axis, for log_softmax's result y."""
+    wide = grad.astype(np.float64)
+    return (wide - np.exp(y.astype(np.float64)) * wide.sum(axis=axis, keepdims=True)).astype(y.dtype)
+
+
+def softmax(x: Array, axis: int = -1) -> Array:
+    """exp(x) / sum(exp(x)) along an axis."""
+    return np.exp(log_softmax(x.astype(np.float64), axis)).astype(x.dtype)
+
+
+def softmax_gradient(grad: Array, y: Array, axis: int = -1) -> Array:
+    """y (grad - sum(grad y)) along an axis, for softmax's result y."""
+    wide, share = grad.astype(np.float64), y.astype(np.float64)
+    return (share * (wide - (wide * share).sum(axis=axis, keepdims=True))).astype(y.dtype)

@@ -84,6 +84,16 @@ def rows() -> list[Case]:
         batched = (0,) if dim != 0 else ()
         table.append(row(F.softmax, [normal(*shape)], {"dim": dim}, batched=batched))
         table.append(row(F.log_softmax, [normal(*shape)], {"dim": dim}, batched=batched))
+    for shape, dim in [
+        ((70, 90), 0),
+        ((70, 90), 1),
+        ((600, 7), 1),
+        ((5, 80, 3), 1),
+        ((3, 70, 40), 1),
+        ((3, 70, 40), 0),
+    ]:
+        table.append(row(F.softmax, [normal(*shape)], {"dim": dim}, numeric=False))
+        table.append(row(F.log_softmax, [normal(*shape)], {"dim": dim}, numeric=False))
     table.append(Case(F.softmax, [normal()], {"dim": -1}, lambda x, dim: np.ones(())))
     table.append(Case(F.log_softmax, [normal()], {"dim": 0}, lambda x, dim: np.zeros(())))
     for p in (0.0, 0.3, 1.0):

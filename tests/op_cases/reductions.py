@@ -31,6 +31,15 @@ def rows() -> list[Case]:
         table.append(row(minidl.var, [normal(2, 3, 2)], kwargs))
         table.append(row(minidl.var, [normal(2, 3, 2)], {**kwargs, "correction": 0}))
     table += [row(function, [normal()]) for function in (minidl.sum, minidl.mean, minidl.amax, minidl.amin)]
+    # Large enough for the kernels.
+    for function, inputs in (
+        (minidl.sum, normal),
+        (minidl.mean, normal),
+        (minidl.amax, distinct),
+        (minidl.amin, distinct),
+    ):
+        for dim in (0, 1, 2, (0, 1), (1, 2), (0, 2), None):
+            table.append(row(function, [inputs(9, 30, 20)], {"dim": dim}, numeric=False))
     table += [row(minidl.sum, [normal(0, 3)], {"dim": 0}), row(minidl.sum, [normal(0, 3)])]
     for kwargs in ({}, {"dim": 0}, {"dim": -1, "keepdim": True}):
         table += [row(f, [distinct(3, 4)], kwargs, order=0) for f in (minidl.argmax, minidl.argmin)]

@@ -24,6 +24,8 @@ CYTHON = re.compile(
 )
 C_FUNCTION = re.compile(r"^(?!typedef|#|extern|return)[\w][\w\s*()]*?\b(?:NAME\((?P<typed>\w+)\)|(?P<name>\w+))\(")
 C_TYPE = re.compile(r"^}\s*(?P<name>\w+);")
+# A row of the table of element-wise ops, which ends with its documentation.
+C_ROW = re.compile(r"^(?:FAR_)?ROW\((?P<name>\w+),")
 C_MACRO = re.compile(r"^#\s*define (?P<name>\w+)")
 
 
@@ -96,6 +98,10 @@ def _c(text: str) -> Iterator[tuple[str, int, int]]:
             while stop < len(lines) and lines[stop - 1].endswith("\\"):
                 stop += 1
             yield macro["name"], at, stop
+        elif row := C_ROW.match(lines[at]):
+            while stop < len(lines) and not lines[stop - 1].endswith('")'):
+                stop += 1
+            yield row["name"], at, stop
         elif (function := C_FUNCTION.match(lines[at])) or lines[at].startswith("typedef struct"):
             while stop < len(lines) and not lines[stop - 1].startswith(("}", "TYPED")) and ";" not in lines[at]:
                 stop += 1

@@ -131,14 +131,70 @@ MUTANTS = [
         ("test_same_bits.py -k any_number", "test_ops.py -k threads_gives and (linear or matmul)"),
     ),
     Mutant(
-        "relu-nan", "relu",
-        "y[i] = 0 if x[i] <= 0 else x[i]", "y[i] = x[i] if x[i] > 0 else 0",
+        "relu-nan", "elementwise_table: relu",
+        "x <= 0 ? 0 : x,", "x > 0 ? x : 0,",
         "NaN becomes 0", ("test_kernels.py -k special_values",),
     ),
     Mutant(
-        "relu-gradient-at-0", "relu_gradient",
-        "grad_x[i] = 0 if y[i] <= 0 else grad[i]", "grad_x[i] = 0 if y[i] < 0 else grad[i]",
+        "relu-gradient-at-0", "elementwise_table: relu",
+        "y <= 0 ? 0 : grad,", "y < 0 ? 0 : grad,",
         "the gradient passes where the result is 0", ("test_kernels.py -k special_values",),
+    ),
+    Mutant(
+        "elementwise-rest", "elementwise_value",
+        "if (rest > 0) {", "if (rest > 1) {",
+        "the last number, if it is alone in its block, is left out", ("test_kernels_elementwise.py -k bits",),
+    ),
+    Mutant(
+        "elementwise-gradient-rest", "elementwise_gradient",
+        "__builtin_memcpy(padded[1], kept + whole,", "__builtin_memcpy(padded[1], grad + whole,",
+        "the rest's gradient is computed from the gradient alone", ("test_kernels_elementwise.py -k rows_equal",),
+    ),
+    Mutant(
+        "exp-of-one-power", "exp",
+        "* NAME(from_bits)((exponents - half) << MANTISSA_BITS)", "* NAME(from_bits)(half << MANTISSA_BITS)",
+        "the halves of an odd exponent are not equal", ("test_vector_math.py -k errors_in_float32 and exp",),
+    ),
+    Mutant(
+        "log-of-subnormals", "log_and_rest",
+        "x < least_normal ? x * widen : x", "x",
+        "subnormal numbers have another exponent than their bits say",
+        ("test_vector_math.py -k errors_in_float32 and log",),
+    ),
+    Mutant(
+        "log1p-loses-what-the-sum-lost", "log1p",
+        "NAME(log_and_rest)(u, lost / u)", "NAME(log_and_rest)(u, 0)",
+        "1 + x is rounded", ("test_vector_math.py -k errors_in_float32 and log1p",),
+    ),
+    Mutant(
+        "square-of-a-rounded-deviate", "exp_of_half_square",
+        "(REAL)-0.5 * ((x - upper) * (x + upper))", "0",
+        "what is cut off before squaring is not made up for", ("test_kernels_elementwise.py -k rows_equal and normal",),
+    ),
+    Mutant(
+        "softmax-of-blocks-of-minus-infinity", "column_exponentials",
+        "less[i] = block_max[i] == -(REAL)__builtin_inf() ? 0 : block_max[i];", "less[i] = block_max[i];",
+        "rows of -infinity make NaN of the others", ("test_kernels_reduce.py -k special",),
+    ),
+    Mutant(
+        "softmax-blocks-not-rescaled", "column_exponentials",
+        "sums[i] += (double)factor[i] * parts", "sums[i] += parts",
+        "each block has its own maximum", ("test_kernels_reduce.py -k softmax_equals",),
+    ),
+    Mutant(
+        "packed-columns-of-one-sample", "normalize_packed",
+        "packed[p * width + i] = x[at + p * inner];", "packed[p * width + i] = x[at % (n * inner) + p * inner];",
+        "columns come from the first sample alone", ("test_kernels_reduce.py -k softmax_equals",),
+    ),
+    Mutant(
+        "maximum-forgets-nan", "larger",
+        "(a >= b) | (a != a) ? a : b", "a >= b ? a : b",
+        "a NaN is lost as soon as a number follows", ("test_kernels_reduce.py -k nan_anywhere",),
+    ),
+    Mutant(
+        "reduce-last-part", "reduce",
+        "for part in range(1, num_parts):", "for part in range(1, num_parts - 1):",
+        "the last partial result is left out", ("test_kernels_reduce.py -k reductions",),
     ),
     Mutant(
         "channel-sum-tail", "row_sum",
