@@ -33,12 +33,12 @@ def _choose() -> str:
 instruction_set = _choose()
 (
     pool, elementwise, loss, optim, norm, stack, dense, direct, winograd, row_winograd, depthwise, implicit_gemm,
-    filter_lanes, pointwise, tap_rows, reduce,
+    filter_lanes, pointwise, tap_rows, reduce, binary,
 ) = (
     import_module(f"minidl._ext.{name}_{instruction_set}")
     for name in (
         "pool", "elementwise", "loss", "optim", "norm", "stack", "dense", "direct", "winograd", "row_winograd",
-        "depthwise", "implicit_gemm", "filter_lanes", "pointwise", "tap_rows", "reduce",
+        "depthwise", "implicit_gemm", "filter_lanes", "pointwise", "tap_rows", "reduce", "binary",
     )
 )  # fmt: skip
 
@@ -53,6 +53,7 @@ def __getattr__(name: str) -> ModuleType:
 
 __all__ = [
     "available",
+    "binary",
     "conv",
     "dense",
     "depthwise",

@@ -231,14 +231,16 @@ static void NAME(normalize_packed)(int op, const REAL *x, const REAL *y, ptrdiff
     }
 }
 
-/* The reduction of n rows of `width` columns, `inner` apart, each to one double number. */
-static void NAME(reduce_columns)(int kind, const REAL *x, ptrdiff_t n, ptrdiff_t inner, int width, double *to) {
+/* The reduction of n rows of `width` columns, `inner` apart, each to one double number; sums are those of the products
+ * with y, unless it is NULL. */
+static void NAME(reduce_columns)(int kind, const REAL *x, const REAL *y, ptrdiff_t n, ptrdiff_t inner, int width,
+                                 double *to) {
     const REAL sign = kind == MINIDL_MIN ? -1 : 1;
     if (kind == MINIDL_SUM && inner == 1) {
-        to[0] = NAME(run_sum)(x, n);
+        to[0] = y ? NAME(run_dot)(x, y, n) : NAME(run_sum)(x, n);
     } else if (kind == MINIDL_SUM) {
         for (int i = 0; i < width; i++) to[i] = 0;
-        NAME(add_columns)(x, NULL, n, inner, width, to);
+        NAME(add_columns)(x, y, n, inner, width, to);
     } else if (inner == 1) {
         to[0] = sign * NAME(run_max)(x, n, sign, 0);
     } else {
