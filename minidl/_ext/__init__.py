@@ -53,6 +53,7 @@ class Kernel(dict[int, ModuleType]):
         return self[4]
 
 
+binary = Kernel("binary")
 conv = Kernel("conv")
 dense = Kernel("dense")
 depthwise = Kernel("depthwise")
@@ -75,6 +76,7 @@ winograd = Kernel("winograd")
 __all__ = [
     "Kernel",
     "available",
+    "binary",
     "conv",
     "dense",
     "depthwise",

@@ -19,7 +19,8 @@ cdef extern from "reduce.h" nogil:
         real* to)
     void normalize_columns(
         int op, const real* x, const real* y, Py_ssize_t n, Py_ssize_t inner, int width, real* parts, real* to)
-    void reduce_columns(int kind, const real* x, Py_ssize_t n, Py_ssize_t inner, int width, double* to)
+    void reduce_columns(
+        int kind, const real* x, const real* y, Py_ssize_t n, Py_ssize_t inner, int width, double* to)
 
 
 cdef enum:
@@ -104,19 +105,25 @@ cdef inline double joined(int kind, double a, double b) noexcept nogil:
     return max(a, b) if kind == MAX else min(a, b)
 
 
-def reduce(int kind, const real[:, :, ::1] x, double[:, :, ::1] parts, real[:, ::1] to, int threads):
-    """to[o, i] = the sum (0), largest (1) or smallest (2) of x[o, :, i], NaN if one is; parts are partial results."""
+def reduce(
+    int kind, const real[:, :, ::1] x, const real[:, :, ::1] y, double[:, :, ::1] parts, real[:, ::1] to, int threads,
+):
+    """to[o, i] = the sum (0), largest (1) or smallest (2) of x[o, :, i], NaN if one is; parts are partial results.
+
+    With a y that is not empty it is the sum of the products x y.
+    """
     cdef Py_ssize_t n = x.shape[1], inner = x.shape[2], num_parts = parts.shape[1]
     cdef Py_ssize_t rows = NUMBERS if inner == 1 else ROWS, columns = tile_columns(min(n, rows), inner)
     cdef Py_ssize_t tiles = (inner + columns - 1) // columns, items = x.shape[0] * num_parts * tiles
-    cdef Py_ssize_t slot, item, o, part, start, width, i
+    cdef Py_ssize_t slot, item, o, part, row, start, width, i
+    cdef bint has_y = y.shape[0] > 0
     cdef double result
     for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
         for item in range(slot_start(items, slot, threads), slot_start(items, slot + 1, threads)):
             o, part, start = item // tiles // num_parts, item // tiles % num_parts, item % tiles * columns
-            width = min(columns, inner - start)
-            reduce_columns(kind, &x[o, part * rows, start], min(rows, n - part * rows), inner, <int>width,
-                           &parts[o, part, start])
+            width, row = min(columns, inner - start), part * rows
+            reduce_columns(kind, &x[o, row, start], &y[o, row, start] if has_y else NULL, min(rows, n - row), inner,
+                           <int>width, &parts[o, part, start])
     with nogil:
         for o in range(to.shape[0]):
             for i in range(inner):

@@ -231,14 +231,16 @@ static void normalize_packed(int op, const real *x, const real *y, ptrdiff_t n, 
     }
 }
 
-/* The reduction of n rows of `width` columns, `inner` apart, each to one double number. */
-static void reduce_columns(int kind, const real *x, ptrdiff_t n, ptrdiff_t inner, int width, double *to) {
+/* The reduction of n rows of `width` columns, `inner` apart, each to one double number; sums are those of the products
+ * with y, unless it is NULL. */
+static void reduce_columns(int kind, const real *x, const real *y, ptrdiff_t n, ptrdiff_t inner, int width,
+                                 double *to) {
     const real sign = kind == MINIDL_MIN ? -1 : 1;
     if (kind == MINIDL_SUM && inner == 1) {
-        to[0] = run_sum(x, n);
+        to[0] = y ? run_dot(x, y, n) : run_sum(x, n);
     } else if (kind == MINIDL_SUM) {
         for (int i = 0; i < width; i++) to[i] = 0;
-        add_columns(x, NULL, n, inner, width, to);
+        add_columns(x, y, n, inner, width, to);
     } else if (inner == 1) {
         to[0] = sign * run_max(x, n, sign, 0);
     } else {

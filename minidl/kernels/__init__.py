@@ -7,6 +7,7 @@ arrays. How work is cut depends on shapes alone, so that results do not depend o
 from __future__ import annotations
 
 from minidl import _ext
+from minidl.kernels.binary import *
 from minidl.kernels.conv import *
 from minidl.kernels.dense import *
 from minidl.kernels.elementwise import *

@@ -74,7 +74,7 @@ def is_reducible(kind: str, x: Array, axes: tuple[int, ...]) -> bool:
     extrema of contiguous rows, which it finds as fast as memory is read.
     """
     return (
-        x.size >= _FEWEST_NUMBERS
+        x.size >= max(_FEWEST_NUMBERS, 1)
         and x.dtype.kind == "f"
         and x.flags.c_contiguous
         and bool(axes)
@@ -83,11 +83,15 @@ def is_reducible(kind: str, x: Array, axes: tuple[int, ...]) -> bool:
     )
 
 
-def reduce(kind: str, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
-    """The "sum", "max" or "min" of an array that is not empty over neighbouring axes, NaN if a number is."""
+def reduce(kind: str, x: Array, axes: tuple[int, ...], keepdims: bool = False, factor: Array | None = None) -> Array:
+    """The "sum", "max" or "min" of an array that is not empty over neighbouring axes, NaN if a number is.
+
+    With a factor, an array of the same shape, the sum is that of the products.
+    """
     shape = x.shape
     around = outer, n, inner = _around(shape, axes[0], axes[-1])
     parts = np.empty((outer, _ext.reduce.either.num_parts(n, inner), inner))
     out = np.empty((outer, inner), x.dtype)
-    _reduce[x.dtype](_KINDS[kind], shaped(x, *around), parts, out, threads_for(outer * n * inner // 4))
+    factors = np.empty((0, 1, 1), x.dtype) if factor is None else shaped(factor, *around)
+    _reduce[x.dtype](_KINDS[kind], shaped(x, *around), factors, parts, out, threads_for(outer * n * inner // 4))
     return out.reshape((*shape[: axes[0]], *(1,) * (len(axes) if keepdims else 0), *shape[axes[-1] + 1 :]))

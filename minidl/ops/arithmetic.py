@@ -23,17 +23,38 @@ def sign(x: Array) -> Array:
 
 
 class Binary(Op):
-    """An element-wise operation of two inputs, which remembers their shapes."""
+    """An element-wise operation of two inputs, which remembers their shapes.
+
+    Large arrays go to a row of the table in `_ext/binary_table.h`, if there is one, and so do their gradients, without
+    arrays for what was broadcast; NumPy is faster on small ones.
+    """
+
+    row: str = ""
 
     def forward(self, a: Array, b: Array) -> Array:
         check_broadcast(self.name.lower(), a.shape, b.shape)
         self.shapes = a.shape, b.shape
+        self.keep(a, b)
+        if self.row and kernels.is_large(a, b):
+            return kernels.binary(self.row, a, b)
         # Infinities and NaN are results like any other here, as in PyTorch.
         with np.errstate(all="ignore"):
             return self.compute(a, b)
 
+    def keep(self, a: Array, b: Array) -> None:
+        """Save what the gradients are computed from."""
+
     def compute(self, a: Array, b: Array) -> Array:
-        """The operation itself."""
+        """The operation itself, by NumPy."""
+        raise NotImplementedError
+
+    def backward_arrays(self, grad: Array) -> Any:
+        if self.row and kernels.is_large(grad, grad):
+            return self.gradients(grad)
+        return super().backward_arrays(grad)
+
+    def gradients(self, grad: Array) -> tuple[Array | None, Array | None]:
+        """Those of large arrays, by kernels."""
         raise NotImplementedError
 
     def reduced(self, grad_a: Any, grad_b: Any) -> tuple:
@@ -45,37 +66,67 @@ class Binary(Op):
 
 
 class Add(Binary):
+    row = "add"
+
     def compute(self, a, b):
         return a + b
 
     def backward(self, grad):
         return self.reduced(grad if self.needs[0] else None, grad if self.needs[1] else None)
 
+    def gradients(self, grad):
+        return tuple(
+            [kernels.sum_to(grad, shape) if need else None for shape, need in zip(self.shapes, self.needs, strict=True)]
+        )
+
 
 class Sub(Binary):
+    row = "sub"
+
     def compute(self, a, b):
         return a - b
 
     def backward(self, grad):
         return self.reduced(grad if self.needs[0] else None, neg(grad) if self.needs[1] else None)
 
+    def gradients(self, grad):
+        return (
+            kernels.sum_to(grad, self.shapes[0]) if self.needs[0] else None,
+            kernels.elementwise("neg", kernels.sum_to(grad, self.shapes[1])) if self.needs[1] else None,
+        )
+
 
 class Mul(Binary):
-    def compute(self, a, b):
+    row = "mul"
+
+    def keep(self, a, b):
         # A factor that no gradient reads may change in place.
         if self.needs:
             self.save(a if self.needs[1] else None, b if self.needs[0] else None)
+
+    def compute(self, a, b):
         return a * b
 
     def backward(self, grad):
         a, b = self.saved
         return self.reduced(mul(grad, b) if self.needs[0] else None, mul(grad, a) if self.needs[1] else None)
 
+    def gradients(self, grad):
+        a, b = self.saved_arrays()
+        return (
+            kernels.sum_to(grad, self.shapes[0], b) if self.needs[0] else None,
+            kernels.sum_to(grad, self.shapes[1], a) if self.needs[1] else None,
+        )
+
 
 class Div(Binary):
-    def compute(self, a, b):
+    row = "div"
+
+    def keep(self, a, b):
         if self.needs:
             self.save(a if self.needs[1] else None, b)
+
+    def compute(self, a, b):
         return a / b
 
     def backward(self, grad):
@@ -84,6 +135,13 @@ class Div(Binary):
             div(grad, b) if self.needs[0] else None,
             # Not a / b^2, whose square may be 0 or infinite where b is neither.
             neg(mul(grad, div(div(a, b), b))) if self.needs[1] else None,
+        )
+
+    def gradients(self, grad):
+        a, b = self.saved_arrays()
+        return (
+            kernels.sum_to(kernels.binary("div", grad, b), self.shapes[0]) if self.needs[0] else None,
+            kernels.sum_to(kernels.binary("div_other", a, b, grad), self.shapes[1]) if self.needs[1] else None,
         )
 
 
@@ -119,9 +177,24 @@ class Extreme(Binary):
     def name(self) -> str:
         return self.choose.__name__
 
-    def compute(self, a, b):
+    @property
+    def row(self) -> str:  # type: ignore[override]
+        return self.choose.__name__
+
+    def keep(self, a, b):
         self.save(a, b)
+
+    def compute(self, a, b):
         return self.choose(a, b)
+
+    def gradients(self, grad):
+        a, b = self.saved_arrays()
+        return tuple(
+            [
+                kernels.sum_to(kernels.binary(f"{self.row}_{of}", a, b, grad), shape) if need else None
+                for of, shape, need in zip(("input", "other"), self.shapes, self.needs, strict=True)
+            ]
+        )
 
     def backward(self, grad):
         a, b = self.saved_arrays()

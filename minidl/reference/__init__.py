@@ -5,6 +5,7 @@ of their inputs, and give the result in it.
 """
 
 from minidl.reference.activation import *
+from minidl.reference.binary import *
 from minidl.reference.conv import *
 from minidl.reference.elementwise import *
 from minidl.reference.linear import *

@@ -257,7 +257,7 @@ MUTANTS = [
         "the saved value of the wrong input", (GRADIENTS + "mul",),
     ),
     Mutant(
-        "product-saves-too-much", "Mul.compute",
+        "product-saves-too-much", "Mul.keep",
         "self.save(a if self.needs[1] else None, b if self.needs[0] else None)", "self.save(a, b)",
         "a factor that no gradient reads may not be changed", ("test_autograd.py -k not_saved",),
     ),

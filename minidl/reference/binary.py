@@ -1,0 +1,46 @@
+"""Element-wise ops of two inputs, number by number."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+__all__ = ["binary"]
+
+Array = np.ndarray
+
+
+def _extreme(x: float, y: float, sign: int) -> float:
+    if math.isnan(x) or math.isnan(y):
+        return math.nan
+    return max(x, y) if sign > 0 else min(x, y)
+
+
+def _share(grad: float, mine: float, others: float, sign: int) -> float:
+    """The winner's gradient, half of it for both of equal ones, and beside NaN all of it for both."""
+    if math.isnan(mine) or math.isnan(others) or sign * mine > sign * others:
+        return grad
+    return grad / 2 if mine == others else 0.0
+
+
+_ROWS = {
+    "add": lambda x, y, grad: x + y,
+    "sub": lambda x, y, grad: x - y,
+    "mul": lambda x, y, grad: x * y,
+    "div": lambda x, y, grad: x / y,
+    "maximum": lambda x, y, grad: _extreme(x, y, 1),
+    "minimum": lambda x, y, grad: _extreme(x, y, -1),
+    "div_other": lambda x, y, grad: -grad * x / y**2,
+    "maximum_input": lambda x, y, grad: _share(grad, x, y, 1),
+    "maximum_other": lambda x, y, grad: _share(grad, y, x, 1),
+    "minimum_input": lambda x, y, grad: _share(grad, x, y, -1),
+    "minimum_other": lambda x, y, grad: _share(grad, y, x, -1),
+}
+
+
+def binary(name: str, x: Array, y: Array, grad: Array | None = None) -> Array:
+    """A row of the table for two inputs that broadcast, and for gradients the gradient of the result."""
+    wide_x, wide_y = np.broadcast_arrays(x.astype(np.float64), y.astype(np.float64))
+    wide_grad = np.zeros(wide_x.shape) if grad is None else grad.astype(np.float64)
+    return np.vectorize(_ROWS[name], otypes=[float])(wide_x, wide_y, wide_grad).astype(x.dtype)
