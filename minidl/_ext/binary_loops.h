@@ -6,21 +6,21 @@
         if (x_moves && y_moves) {                                                                                      \
             for (ptrdiff_t i = 0; i < count; i++) {                                                                    \
                 const REAL grad = grads[i], x = xs[i], y = ys[i];                                                      \
-                (void)grad;                                                                                            \
+                (void)grad, (void)x, (void)y;                                                                          \
                 to[i] = (value);                                                                                       \
             }                                                                                                          \
         } else if (x_moves) {                                                                                          \
             const REAL y = ys[0];                                                                                      \
             for (ptrdiff_t i = 0; i < count; i++) {                                                                    \
                 const REAL grad = grads[i], x = xs[i];                                                                 \
-                (void)grad;                                                                                            \
+                (void)grad, (void)x, (void)y;                                                                          \
                 to[i] = (value);                                                                                       \
             }                                                                                                          \
         } else {                                                                                                       \
             const REAL x = xs[0];                                                                                      \
             for (ptrdiff_t i = 0; i < count; i++) {                                                                    \
                 const REAL grad = grads[i], y = ys[i];                                                                 \
-                (void)grad;                                                                                            \
+                (void)grad, (void)x, (void)y;                                                                          \
                 to[i] = (value);                                                                                       \
             }                                                                                                          \
         }                                                                                                              \

@@ -46,7 +46,7 @@ cdef enum:
     FEWEST_COLUMNS = 128
     # Columns side by side, at most, where they are packed, and how many numbers of each may be in a short row.
     PACKED_COLUMNS = 64
-    SHORT_ROW = 64
+    SHORT_ROW = 32
 
 
 cdef inline Py_ssize_t tile_columns(Py_ssize_t n, Py_ssize_t inner) noexcept nogil:
