@@ -45,14 +45,14 @@ ROW(sigmoid, "torch.sigmoid", OUTPUT, 2,
     "1 / (1 + exp(-x))")
 ROW(logsigmoid, "torch.nn.functional.logsigmoid", INPUT, 2,
     (x < 0 ? x : 0) - NAME(log1p_of_unit)(NAME(exp_of_minus_size)(x)),
-    grad * NAME(sigmoid)(-x),
+    grad * NAME(gate)(-x),
     "log(sigmoid(x))")
 ROW(softplus, "torch.nn.functional.softplus", INPUT, 2,
     a * x > b ? x : NAME(softplus)(a * x) * (1 / a),
-    a * x > b ? grad : grad * NAME(sigmoid)(a * x),
+    a * x > b ? grad : grad * NAME(gate)(a * x),
     "log(1 + exp(a x)) / a, or x where a x is above b")
 ROW(silu, "torch.nn.functional.silu", INPUT, 2,
-    x * NAME(sigmoid)(x),
+    x * NAME(gate)(x),
     grad * NAME(silu_slope)(x),
     "x sigmoid(x)")
 ROW(mish, "torch.nn.functional.mish", INPUT, 2,
@@ -64,7 +64,7 @@ ROW(gelu, "torch.nn.functional.gelu", INPUT, 2,
     grad * NAME(gelu_slope)(x),
     "x times the share of a standard normal distribution below x")
 ROW(gelu_tanh, "torch.nn.functional.gelu", INPUT, 2,
-    x * NAME(sigmoid)(NAME(gelu_tanh_inner)(x)),
+    x * NAME(gate)(NAME(gelu_tanh_inner)(x)),
     grad * NAME(gelu_tanh_slope)(x),
     "x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3)")
 ROW(normal_cdf, "torch.special.ndtr", INPUT, 2,

@@ -43,7 +43,7 @@ cdef enum:
     # Numbers of a tile that its next pass should find in the second-level cache, and the fewest columns of one: to
     # read less than this from each row is slow.
     TILE_NUMBERS = 32768
-    FEWEST_COLUMNS = 128
+    FEWEST_COLUMNS = 256
     # Columns side by side, at most, where they are packed, and how many numbers of each may be in a short row.
     PACKED_COLUMNS = 64
     SHORT_ROW = 32

@@ -213,22 +213,43 @@ static void NAME(normalize_columns)(int op, const REAL *restrict x, const REAL *
     }
 }
 
-/* As normalize_row, for `width` columns, from `first` on in all of (outer, inner), that are packed side by side in
- * scratch (3, n, width, and the parts): where rows are short or neighbouring columns few, vectors lie across what is far apart. */
+/* `width` columns of all of (outer, inner), from `first` on, to (n, width) side by side. */
+static void NAME(pack_columns)(const REAL *restrict x, ptrdiff_t n, ptrdiff_t inner, ptrdiff_t first, int width,
+                               REAL *restrict to) {
+    ptrdiff_t at[REDUCE_COLUMNS];
+    if (inner == 1) {
+        for (int i = 0; i < width; i++)
+            for (ptrdiff_t p = 0; p < n; p++) to[p * width + i] = x[(first + i) * n + p];
+        return;
+    }
+    for (int i = 0; i < width; i++) at[i] = (first + i) / inner * n * inner + (first + i) % inner;
+    for (ptrdiff_t p = 0; p < n; p++)
+        for (int i = 0; i < width; i++) to[p * width + i] = x[at[i] + p * inner];
+}
+
+/* And back. */
+static void NAME(unpack_columns)(const REAL *restrict packed, ptrdiff_t n, ptrdiff_t inner, ptrdiff_t first, int width,
+                                 REAL *restrict to) {
+    ptrdiff_t at[REDUCE_COLUMNS];
+    if (inner == 1) {
+        for (int i = 0; i < width; i++)
+            for (ptrdiff_t p = 0; p < n; p++) to[(first + i) * n + p] = packed[p * width + i];
+        return;
+    }
+    for (int i = 0; i < width; i++) at[i] = (first + i) / inner * n * inner + (first + i) % inner;
+    for (ptrdiff_t p = 0; p < n; p++)
+        for (int i = 0; i < width; i++) to[at[i] + p * inner] = packed[p * width + i];
+}
+
+/* As normalize_row, for such columns, by way of scratch (3, n, width, and the parts): where rows are short or
+ * neighbouring columns few, vectors lie across what is far apart. */
 static void NAME(normalize_packed)(int op, const REAL *x, const REAL *y, ptrdiff_t n, ptrdiff_t inner, ptrdiff_t first,
                                    int width, REAL *scratch, REAL *to) {
     REAL *const packed = scratch, *const other = scratch + n * width, *const result = scratch + 2 * n * width;
-    for (int i = 0; i < width; i++) {
-        const ptrdiff_t at = (first + i) / inner * n * inner + (first + i) % inner;
-        for (ptrdiff_t p = 0; p < n; p++) packed[p * width + i] = x[at + p * inner];
-        if (y)
-            for (ptrdiff_t p = 0; p < n; p++) other[p * width + i] = y[at + p * inner];
-    }
+    NAME(pack_columns)(x, n, inner, first, width, packed);
+    if (y) NAME(pack_columns)(y, n, inner, first, width, other);
     NAME(normalize_columns)(op, packed, y ? other : NULL, n, width, width, scratch + 3 * n * width, result);
-    for (int i = 0; i < width; i++) {
-        const ptrdiff_t at = (first + i) / inner * n * inner + (first + i) % inner;
-        for (ptrdiff_t p = 0; p < n; p++) to[at + p * inner] = result[p * width + i];
-    }
+    NAME(unpack_columns)(result, n, inner, first, width, to);
 }
 
 /* The reduction of n rows of `width` columns, `inner` apart, each to one double number; sums are those of the products

@@ -198,8 +198,8 @@ MUTANTS = [
         "each block has its own maximum", ("test_kernels_reduce.py -k softmax_equals",),
     ),
     Mutant(
-        "packed-columns-of-one-sample", "normalize_packed",
-        "packed[p * width + i] = x[at + p * inner];", "packed[p * width + i] = x[at % (n * inner) + p * inner];",
+        "packed-columns-of-one-sample", "pack_columns",
+        "x[at[i] + p * inner]", "x[at[i] % (n * inner) + p * inner]",
         "columns come from the first sample alone", ("test_kernels_reduce.py -k softmax_equals",),
     ),
     Mutant(
