@@ -6,21 +6,21 @@
         if (x_moves && y_moves) {                                                                                      \
             for (ptrdiff_t i = 0; i < count; i++) {                                                                    \
                 const real grad = grads[i], x = xs[i], y = ys[i];                                                      \
-                (void)grad;                                                                                            \
+                (void)grad, (void)x, (void)y;                                                                          \
                 to[i] = (value);                                                                                       \
             }                                                                                                          \
         } else if (x_moves) {                                                                                          \
             const real y = ys[0];                                                                                      \
             for (ptrdiff_t i = 0; i < count; i++) {                                                                    \
                 const real grad = grads[i], x = xs[i];                                                                 \
-                (void)grad;                                                                                            \
+                (void)grad, (void)x, (void)y;                                                                          \
                 to[i] = (value);                                                                                       \
             }                                                                                                          \
         } else {                                                                                                       \
             const real x = xs[0];                                                                                      \
             for (ptrdiff_t i = 0; i < count; i++) {                                                                    \
                 const real grad = grads[i], y = ys[i];                                                                 \
-                (void)grad;                                                                                            \
+                (void)grad, (void)x, (void)y;                                                                          \
                 to[i] = (value);                                                                                       \
             }                                                                                                          \
         }                                                                                                              \
@@ -35,6 +35,6 @@ static void (*const binary_runs[])(const real *, const real *, int, const real *
 #undef ROW
 
 static inline void binary_run(int row, const real *grad, const real *x, int x_moves, const real *y, int y_moves,
-                                    ptrdiff_t count, real *to) {
+                              ptrdiff_t count, real *to) {
     binary_runs[row](grad, x, x_moves, y, y_moves, count, to);
 }

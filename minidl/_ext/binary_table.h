@@ -18,3 +18,7 @@ ROW(maximum_input, x < y ? 0 : grad * (x == y ? (real)0.5 : 1))
 ROW(maximum_other, x > y ? 0 : grad * (x == y ? (real)0.5 : 1))
 ROW(minimum_input, x > y ? 0 : grad * (x == y ? (real)0.5 : 1))
 ROW(minimum_other, x < y ? 0 : grad * (x == y ? (real)0.5 : 1))
+
+ROW(prelu, x > 0 ? x : y * x)
+ROW(prelu_input, x > 0 ? grad : grad * y)
+ROW(prelu_other, x > 0 ? 0 : grad * x)

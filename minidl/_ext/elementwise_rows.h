@@ -24,8 +24,14 @@ static inline real vector_softplus(real x) {
     return (x > 0 ? x : 0) + vector_log1p_of_unit(vector_exp_of_minus_size(x));
 }
 
+/* sigmoid(x), with 0 instead of subnormal numbers: for what multiplies it, in fewer steps. */
+static inline real vector_gate(real x) {
+    const real power = vector_exp_of_minus_size(x);
+    return (x < 0 ? power : 1) / (1 + power);
+}
+
 static inline real vector_silu_slope(real x) {
-    const real s = vector_sigmoid(x);
+    const real s = vector_gate(x);
     return s * (x * (1 - s) + 1);
 }
 
@@ -75,7 +81,7 @@ static inline real vector_gelu_tanh_inner(real x) {
 
 static inline real vector_gelu_tanh_slope(real x) {
     const real square = x * x * (real)0.044715;
-    const real s = vector_sigmoid(vector_gelu_tanh_inner(x)), inner = (square * 3 + 1) * (real)0x1.9884533d43651p0;
+    const real s = vector_gate(vector_gelu_tanh_inner(x)), inner = (square * 3 + 1) * (real)0x1.9884533d43651p0;
     return s * (x * (1 - s) * inner + 1);
 }
 
@@ -144,7 +150,7 @@ static void elementwise_value(int row, const real *x, ptrdiff_t count, real a, r
 
 /* The gradient of x from that of y and from what the row keeps. */
 static void elementwise_gradient(int row, const real *grad, const real *kept, ptrdiff_t count, real a, real b,
-                                       real *grad_x) {
+                                 real *grad_x) {
     const ptrdiff_t whole = count / ELEMENTWISE_BLOCK * ELEMENTWISE_BLOCK, rest = count - whole;
     if (whole > 0) elementwise_gradients[row](grad, kept, whole, a, b, grad_x);
     if (rest > 0) {

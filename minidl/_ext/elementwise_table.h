@@ -45,14 +45,14 @@ ROW(sigmoid, "torch.sigmoid", OUTPUT, 2,
     "1 / (1 + exp(-x))")
 ROW(logsigmoid, "torch.nn.functional.logsigmoid", INPUT, 2,
     (x < 0 ? x : 0) - vector_log1p_of_unit(vector_exp_of_minus_size(x)),
-    grad * vector_sigmoid(-x),
+    grad * vector_gate(-x),
     "log(sigmoid(x))")
 ROW(softplus, "torch.nn.functional.softplus", INPUT, 2,
     a * x > b ? x : vector_softplus(a * x) * (1 / a),
-    a * x > b ? grad : grad * vector_sigmoid(a * x),
+    a * x > b ? grad : grad * vector_gate(a * x),
     "log(1 + exp(a x)) / a, or x where a x is above b")
 ROW(silu, "torch.nn.functional.silu", INPUT, 2,
-    x * vector_sigmoid(x),
+    x * vector_gate(x),
     grad * vector_silu_slope(x),
     "x sigmoid(x)")
 ROW(mish, "torch.nn.functional.mish", INPUT, 2,
@@ -64,7 +64,7 @@ ROW(gelu, "torch.nn.functional.gelu", INPUT, 2,
     grad * vector_gelu_slope(x),
     "x times the share of a standard normal distribution below x")
 ROW(gelu_tanh, "torch.nn.functional.gelu", INPUT, 2,
-    x * vector_sigmoid(vector_gelu_tanh_inner(x)),
+    x * vector_gate(vector_gelu_tanh_inner(x)),
     grad * vector_gelu_tanh_slope(x),
     "x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3)")
 ROW(normal_cdf, "torch.special.ndtr", INPUT, 2,

@@ -31,10 +31,10 @@ cdef enum:
     # Numbers of a tile that its next pass should find in the second-level cache, and the fewest columns of one: to
     # read less than this from each row is slow.
     TILE_NUMBERS = 32768
-    FEWEST_COLUMNS = 128
+    FEWEST_COLUMNS = 256
     # Columns side by side, at most, where they are packed, and how many numbers of each may be in a short row.
     PACKED_COLUMNS = 64
-    SHORT_ROW = 64
+    SHORT_ROW = 32
 
 
 cdef inline Py_ssize_t tile_columns(Py_ssize_t n, Py_ssize_t inner) noexcept nogil:

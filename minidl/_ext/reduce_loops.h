@@ -54,7 +54,7 @@ static inline real larger(real a, real b, int misses_nan) {
 
 /* The largest numbers of n rows, at least one, of `width` columns, NaN if one is; with a sign of -1, less the smallest. */
 static inline void column_max(const real *restrict x, ptrdiff_t n, ptrdiff_t inner, int width, real sign,
-                                    int misses_nan, real *restrict largest) {
+                              int misses_nan, real *restrict largest) {
     for (int i = 0; i < width; i++) largest[i] = sign * x[i];
     for (ptrdiff_t p = 1; p < n; p++)
         for (int i = 0; i < width; i++) largest[i] = larger(largest[i], sign * x[p * inner + i], misses_nan);
@@ -94,7 +94,7 @@ static void exp_run(const real *x, ptrdiff_t count, real less, real *to) {
 
 /* What softmax and the like do with a contiguous row: x, or the gradient and what was computed from x, to `to`. */
 static void normalize_row(int op, const real *restrict x, const real *restrict y, ptrdiff_t n,
-                                real *restrict to) {
+                          real *restrict to) {
     if (op == MINIDL_SOFTMAX_GRADIENT) {
         const real less = (real)run_dot(x, y, n);
         for (ptrdiff_t p = 0; p < n; p++) to[p] = y[p] * (x[p] - less);
@@ -152,8 +152,8 @@ APART void exp_columns(const real *restrict x, ptrdiff_t n, ptrdiff_t inner, int
 /* The maximum and the sum of exponentials less it of each of `width` columns; `parts` are those of blocks of rows, all
  * maxima before all sums. With `to`, the exponentials less their block's maximum go there: so x is read once. */
 static void column_exponentials(const real *restrict x, ptrdiff_t n, ptrdiff_t inner, int width,
-                                      real *restrict parts, real *restrict to, real *restrict largest,
-                                      double *restrict sums) {
+                                real *restrict parts, real *restrict to, real *restrict largest,
+                                double *restrict sums) {
     const ptrdiff_t num_blocks = (n + REDUCE_TERMS - 1) / REDUCE_TERMS;
     real less[REDUCE_COLUMNS];
     for (ptrdiff_t b = 0; b < num_blocks; b++) {
@@ -181,7 +181,7 @@ static void column_exponentials(const real *restrict x, ptrdiff_t n, ptrdiff_t i
 /* As normalize_row, for `width` neighbouring columns whose rows are `inner` apart; parts are 2 numbers for each column
  * and REDUCE_TERMS rows. */
 static void normalize_columns(int op, const real *restrict x, const real *restrict y, ptrdiff_t n,
-                                    ptrdiff_t inner, int width, real *restrict parts, real *restrict to) {
+                              ptrdiff_t inner, int width, real *restrict parts, real *restrict to) {
     real factor[REDUCE_COLUMNS], largest[REDUCE_COLUMNS];
     double sums[REDUCE_COLUMNS];
     for (int i = 0; i < width; i++) sums[i] = 0;
@@ -213,28 +213,49 @@ static void normalize_columns(int op, const real *restrict x, const real *restri
     }
 }
 
-/* As normalize_row, for `width` columns, from `first` on in all of (outer, inner), that are packed side by side in
- * scratch (3, n, width, and the parts): where rows are short or neighbouring columns few, vectors lie across what is far apart. */
+/* `width` columns of all of (outer, inner), from `first` on, to (n, width) side by side. */
+static void pack_columns(const real *restrict x, ptrdiff_t n, ptrdiff_t inner, ptrdiff_t first, int width,
+                         real *restrict to) {
+    ptrdiff_t at[REDUCE_COLUMNS];
+    if (inner == 1) {
+        for (int i = 0; i < width; i++)
+            for (ptrdiff_t p = 0; p < n; p++) to[p * width + i] = x[(first + i) * n + p];
+        return;
+    }
+    for (int i = 0; i < width; i++) at[i] = (first + i) / inner * n * inner + (first + i) % inner;
+    for (ptrdiff_t p = 0; p < n; p++)
+        for (int i = 0; i < width; i++) to[p * width + i] = x[at[i] + p * inner];
+}
+
+/* And back. */
+static void unpack_columns(const real *restrict packed, ptrdiff_t n, ptrdiff_t inner, ptrdiff_t first, int width,
+                           real *restrict to) {
+    ptrdiff_t at[REDUCE_COLUMNS];
+    if (inner == 1) {
+        for (int i = 0; i < width; i++)
+            for (ptrdiff_t p = 0; p < n; p++) to[(first + i) * n + p] = packed[p * width + i];
+        return;
+    }
+    for (int i = 0; i < width; i++) at[i] = (first + i) / inner * n * inner + (first + i) % inner;
+    for (ptrdiff_t p = 0; p < n; p++)
+        for (int i = 0; i < width; i++) to[at[i] + p * inner] = packed[p * width + i];
+}
+
+/* As normalize_row, for such columns, by way of scratch (3, n, width, and the parts): where rows are short or
+ * neighbouring columns few, vectors lie across what is far apart. */
 static void normalize_packed(int op, const real *x, const real *y, ptrdiff_t n, ptrdiff_t inner, ptrdiff_t first,
-                                   int width, real *scratch, real *to) {
+                             int width, real *scratch, real *to) {
     real *const packed = scratch, *const other = scratch + n * width, *const result = scratch + 2 * n * width;
-    for (int i = 0; i < width; i++) {
-        const ptrdiff_t at = (first + i) / inner * n * inner + (first + i) % inner;
-        for (ptrdiff_t p = 0; p < n; p++) packed[p * width + i] = x[at + p * inner];
-        if (y)
-            for (ptrdiff_t p = 0; p < n; p++) other[p * width + i] = y[at + p * inner];
-    }
+    pack_columns(x, n, inner, first, width, packed);
+    if (y) pack_columns(y, n, inner, first, width, other);
     normalize_columns(op, packed, y ? other : NULL, n, width, width, scratch + 3 * n * width, result);
-    for (int i = 0; i < width; i++) {
-        const ptrdiff_t at = (first + i) / inner * n * inner + (first + i) % inner;
-        for (ptrdiff_t p = 0; p < n; p++) to[at + p * inner] = result[p * width + i];
-    }
+    unpack_columns(result, n, inner, first, width, to);
 }
 
 /* The reduction of n rows of `width` columns, `inner` apart, each to one double number; sums are those of the products
  * with y, unless it is NULL. */
 static void reduce_columns(int kind, const real *x, const real *y, ptrdiff_t n, ptrdiff_t inner, int width,
-                                 double *to) {
+                           double *to) {
     const real sign = kind == MINIDL_MIN ? -1 : 1;
     if (kind == MINIDL_SUM && inner == 1) {
         to[0] = y ? run_dot(x, y, n) : run_sum(x, n);

@@ -60,9 +60,20 @@ class LeakyReLU(Unary):
 class PReLU(Binary):
     """y = x, or weight x for x up to 0; the weight broadcasts."""
 
-    def compute(self, x, weight):
+    row = "prelu"
+
+    def keep(self, x, weight):
         self.save(x, weight)
+
+    def compute(self, x, weight):
         return np.where(x > 0, x, weight * x)
+
+    def gradients(self, grad):
+        x, weight = self.saved_arrays()
+        return (
+            kernels.sum_to(kernels.binary("prelu_input", x, weight, grad), self.shapes[0]) if self.needs[0] else None,
+            kernels.sum_to(kernels.binary("prelu_other", x, weight, grad), self.shapes[1]) if self.needs[1] else None,
+        )
 
     def backward(self, grad):
         x, weight = self.saved

@@ -36,6 +36,9 @@ _ROWS = {
     "maximum_other": lambda x, y, grad: _share(grad, y, x, 1),
     "minimum_input": lambda x, y, grad: _share(grad, x, y, -1),
     "minimum_other": lambda x, y, grad: _share(grad, y, x, -1),
+    "prelu": lambda x, y, grad: x if x > 0 else y * x,
+    "prelu_input": lambda x, y, grad: grad if x > 0 else grad * y,
+    "prelu_other": lambda x, y, grad: 0.0 if x > 0 else grad * x,
 }
 
 

@@ -80,6 +80,7 @@ def rows() -> list[Case]:
     ]:  # fmt: skip
         batched = (0,) if shape and shape[0] else ()
         table.append(row(F.prelu, [distinct(*shape), other(*size)], batched=batched))
+    table += [row(F.prelu, [distinct(10, 8, 900), other(size)], numeric=False) for size in (8, 1)]
     for shape, dim in [((3, 4), 1), ((3, 4), 0), ((2, 3, 2), -2), ((4,), 0), ((2, 1), 1), ((0, 3), 1)]:
         batched = (0,) if dim != 0 else ()
         table.append(row(F.softmax, [normal(*shape)], {"dim": dim}, batched=batched))

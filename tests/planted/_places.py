@@ -24,7 +24,7 @@ CYTHON = re.compile(
 )
 C_FUNCTION = re.compile(r"^(?!typedef|#|extern|return)[\w][\w\s*()]*?\b(?:NAME\((?P<typed>\w+)\)|(?P<name>\w+))\(")
 C_TYPE = re.compile(r"^}\s*(?P<name>\w+);")
-# A row of the table of element-wise ops, which ends with its documentation.
+# A row of a table of element-wise ops, which ends with the first line that ends with a bracket.
 C_ROW = re.compile(r"^(?:FAR_)?ROW\((?P<name>\w+),")
 C_MACRO = re.compile(r"^#\s*define (?P<name>\w+)")
 
@@ -99,7 +99,7 @@ def _c(text: str) -> Iterator[tuple[str, int, int]]:
                 stop += 1
             yield macro["name"], at, stop
         elif row := C_ROW.match(lines[at]):
-            while stop < len(lines) and not lines[stop - 1].endswith('")'):
+            while stop < len(lines) and not lines[stop - 1].endswith(")"):
                 stop += 1
             yield row["name"], at, stop
         elif (function := C_FUNCTION.match(lines[at])) or lines[at].startswith("typedef struct"):

@@ -172,6 +172,22 @@ MUTANTS = [
         "what is cut off before squaring is not made up for", ("test_kernels_elementwise.py -k rows_equal and normal",),
     ),
     Mutant(
+        "binary-repeats-the-first-row", "binary: binary",
+        "cdef Py_ssize_t y_middle = (inner if y_moves[2] else 1) if y_moves[1] else 0",
+        "cdef Py_ssize_t y_middle = inner if y_moves[1] else 0",
+        "a number for each row is read as if it were a row", ("test_kernels_binary.py -k rows_equal",),
+    ),
+    Mutant(
+        "binary-tie", "binary_table: maximum_other",
+        "x > y ? 0 : grad * (x == y ? (REAL)0.5 : 1)", "x >= y ? 0 : grad",
+        "one of two equal inputs gets the whole gradient", ("test_kernels_binary.py -k rows_equal",),
+    ),
+    Mutant(
+        "sum-to-forgets-the-factor", "sum_to",
+        "x = reduce(\"sum\", x, run, True, factor)", "x = reduce(\"sum\", x, run, True)",
+        "the gradient of a factor that was broadcast", ("test_kernels_binary.py -k sums_over",),
+    ),
+    Mutant(
         "softmax-of-blocks-of-minus-infinity", "column_exponentials",
         "less[i] = block_max[i] == -(REAL)__builtin_inf() ? 0 : block_max[i];", "less[i] = block_max[i];",
         "rows of -infinity make NaN of the others", ("test_kernels_reduce.py -k special",),
@@ -182,8 +198,8 @@ MUTANTS = [
         "each block has its own maximum", ("test_kernels_reduce.py -k softmax_equals",),
     ),
     Mutant(
-        "packed-columns-of-one-sample", "normalize_packed",
-        "packed[p * width + i] = x[at + p * inner];", "packed[p * width + i] = x[at % (n * inner) + p * inner];",
+        "packed-columns-of-one-sample", "pack_columns",
+        "x[at[i] + p * inner]", "x[at[i] % (n * inner) + p * inner]",
         "columns come from the first sample alone", ("test_kernels_reduce.py -k softmax_equals",),
     ),
     Mutant(
