@@ -16,8 +16,9 @@ from minidl.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_ena
 from minidl.kernels import benchmark_algorithms
 from minidl.memory import empty_cache
 from minidl.ops.arithmetic import absolute as abs
-from minidl.ops.arithmetic import add, clip, div, exp, log, maximum, minimum, mul, neg, sqrt, sub, where
+from minidl.ops.arithmetic import add, div, exp, log, maximum, minimum, mul, neg, sqrt, sub, where
 from minidl.ops.arithmetic import power as pow
+from minidl.ops.clip import clip
 from minidl.ops.matmul import matmul
 from minidl.ops.reductions import amax, amin, argmax, argmin, mean, sum, var
 from minidl.ops.shapes import (

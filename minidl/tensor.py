@@ -16,6 +16,7 @@ from minidl.errors import DTypeError, GraphError, OutOfRangeError, ShapeError, c
 from minidl.grad_mode import is_grad_enabled
 from minidl.ops import arithmetic, reductions, shapes
 from minidl.ops._common import as_tensor, cast, normal_dim
+from minidl.ops.clip import clip
 from minidl.ops.matmul import matmul as _matmul
 
 
@@ -364,7 +365,7 @@ class Tensor(TensorBase):
     __matmul__ = matmul = _matmul
     __neg__ = neg = arithmetic.neg
     __abs__ = abs = arithmetic.absolute
-    exp, log, sqrt, clip = arithmetic.exp, arithmetic.log, arithmetic.sqrt, arithmetic.clip
+    exp, log, sqrt, clip = arithmetic.exp, arithmetic.log, arithmetic.sqrt, clip
     sum, mean, var, std = reductions.sum, reductions.mean, reductions.var, reductions.std
     amax, amin, argmax, argmin = reductions.amax, reductions.amin, reductions.argmax, reductions.argmin
     reshape = view = shapes.reshape

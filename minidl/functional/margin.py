@@ -20,7 +20,8 @@ from minidl.functional._losses import (
     reduced,
 )
 from minidl.ops.activation import ReLU
-from minidl.ops.arithmetic import add, clip, div, minimum, mul, neg, sqrt, sub, where
+from minidl.ops.arithmetic import add, div, minimum, mul, neg, sqrt, sub, where
+from minidl.ops.clip import clip
 from minidl.ops.loss import EPSILON, Norm, Square
 from minidl.ops.reductions import sum as sum_of
 from minidl.ops.shapes import GetItem, Reshape

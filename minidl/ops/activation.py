@@ -8,7 +8,8 @@ import numpy as np
 
 from minidl import kernels
 from minidl.autograd import Op, wrap
-from minidl.ops.arithmetic import Binary, Clip, Gate, Unary, Where, add, clip, div, exp, mul, neg, sub, where
+from minidl.ops.arithmetic import Binary, Gate, Unary, Where, add, div, exp, mul, neg, sub, where
+from minidl.ops.clip import Clip, clip
 from minidl.ops.shapes import Sum
 
 Array = np.ndarray

@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minidl import kernels
-from minidl.arguments import is_finite_number, is_int
 from minidl.autograd import Op, wrap
-from minidl.dtypes import INT64, get_default_dtype
-from minidl.errors import ArgumentError, DTypeError
-from minidl.ops._common import as_tensor, broadcast_shape, cast, check_broadcast, promoted, rounded
+from minidl.dtypes import get_default_dtype
+from minidl.errors import DTypeError
+from minidl.ops._common import as_tensor, broadcast_shape, cast, check_broadcast, promoted
 from minidl.ops.shapes import sum_to
 
 Array = np.ndarray
@@ -301,29 +300,6 @@ class Abs(Unary):
         return wrap(sign(x.data))
 
 
-class Clip(Gate):
-    """x limited to [low, high]; the gradient is 1 inside, limits included, and 0 outside."""
-
-    row = "clip"
-
-    def __init__(self, low: Any, high: Any) -> None:
-        self.low, self.high = low, high
-        self.a, self.b = -np.inf if low is None else low, np.inf if high is None else high
-
-    def forward(self, x):
-        if self.a != self.a or self.b != self.b:
-            # NaN makes NaN of all, although it does not limit.
-            self.save(x)
-            return np.full(x.shape, np.nan, x.dtype)
-        return super().forward(x)
-
-    def of_integers(self, x):
-        return np.asarray(np.clip(x, self.low, self.high))
-
-    def passes(self, x):
-        return (x >= self.a) & (x <= self.b)
-
-
 class Where(Op):
     """a where the condition holds, else b."""
 
@@ -363,7 +339,7 @@ def mul(input: Any, other: Any) -> Any:
 def div(input: Any, other: Any) -> Any:
     """input / other, broadcast; integers become the default float dtype."""
     a, b = promoted("div", input, other)
-    return Div()(_floating("div", a), _floating("div", b))
+    return Div()(floating("div", a), floating("div", b))
 
 
 def power(input: Any, exponent: Any) -> Any:
@@ -398,17 +374,17 @@ def neg(input: Any) -> Any:
 
 def exp(input: Any) -> Any:
     """e to the power of input."""
-    return Exp()(_floating("exp", input))
+    return Exp()(floating("exp", input))
 
 
 def log(input: Any) -> Any:
     """The natural logarithm: -inf at 0, NaN below."""
-    return Log()(_floating("log", input))
+    return Log()(floating("log", input))
 
 
 def sqrt(input: Any) -> Any:
     """The square root: NaN below 0."""
-    return Sqrt()(_floating("sqrt", input))
+    return Sqrt()(floating("sqrt", input))
 
 
 def absolute(input: Any) -> Any:
@@ -428,40 +404,7 @@ def where(condition: Any, input: Any, other: Any) -> Any:
     return Where(mask.copy())(a, b)
 
 
-def clip(input: Any, min: float | None = None, max: float | None = None) -> Any:
-    """`input` limited to [min, max]; None leaves a side open."""
-    x = as_tensor("clip", "input", input)
-    for name, limit in (("min", min), ("max", max)):
-        # Infinities leave a side open, and NaN makes NaN of all.
-        if limit is not None and not is_finite_number(limit) and not isinstance(limit, float | np.floating):
-            raise ArgumentError(f"clip: {name} must be a number or None, got {limit!r}")
-    if min is None and max is None:
-        return x
-    # As numbers of Python's, which leave the dtype alone.
-    low: Any
-    high: Any
-    low, high = (None if v is None else int(v) if is_int(v) else float(v) for v in (min, max))
-    if x.data.dtype.kind != "f" and any(isinstance(v, float) for v in (low, high)):
-        x = _floating("clip", x)
-    if x.data.dtype.kind == "b":
-        x = cast(x, INT64)
-    if x.data.dtype.kind in "iu":
-        low, high = _integer_limits(x.data.dtype, low, high)
-    if x.data.dtype.kind == "f":
-        low, high = (None if v is None else rounded(v, x.data.dtype) for v in (low, high))
-    return Clip(low, high)(x)
-
-
-def _integer_limits(dtype: np.dtype, low: Any, high: Any) -> tuple[Any, Any]:
-    """Limits as numbers that the dtype holds; refused where all results would be a number that it doesn't."""
-    smallest, largest = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
-    low_is_held, high_is_held = low is None or low <= largest, high is None or high >= smallest
-    for name, limit, is_held in (("min", low, low_is_held), ("max", high, high_is_held)):
-        if not is_held:
-            raise ArgumentError(f"clip: {name} must be a number that {dtype} holds, got {limit}; use astype()")
-    return None if low is None else max(low, smallest), None if high is None else min(high, largest)
-
-
-def _floating(op: str, x: Any) -> Any:
+def floating(op: str, x: Any) -> Any:
+    """The input as a tensor of floating dtype, the default one where it has integers or booleans."""
     x = as_tensor(op, "input", x)
     return x if x.data.dtype.kind == "f" else cast(x, get_default_dtype())

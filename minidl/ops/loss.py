@@ -10,7 +10,8 @@ from minidl import kernels
 from minidl.autograd import Op, wrap
 from minidl.ops._common import rounded
 from minidl.ops.activation import LogSigmoid, Sigmoid, Softmax
-from minidl.ops.arithmetic import Clip, Unary, absolute, add, div, log, maximum, mul, neg, power, sign, sub, where
+from minidl.ops.arithmetic import Unary, absolute, add, div, log, maximum, mul, neg, power, sign, sub, where
+from minidl.ops.clip import Clip
 from minidl.ops.shapes import Reshape
 
 Array = np.ndarray
