@@ -19,17 +19,24 @@ from minidl.geometry import sliding_window, transposed_window
 from minidl.kernels.conv import autotune
 
 
+THREADS = minidl.get_num_threads()
+
+
 @pytest.fixture(autouse=True)
 def measuring() -> Iterator[None]:
+    before = minidl.get_num_threads()
+    # The keys below were made for these.
+    minidl.set_num_threads(THREADS)
     minidl.benchmark_algorithms(True)
     yield
     minidl.benchmark_algorithms(False)
+    minidl.set_num_threads(before)
 
 
 def key(direction: str, x: tuple[int, ...], weight: tuple[int, ...], window: Any, groups: int = 1) -> list[Any]:
     return [
         direction, x[0], x[1], weight[0], groups, *window.input_size, *window.kernel_size, *window.stride,
-        *window.padding, *window.dilation, *window.output_size, 4, _ext.instruction_set, minidl.get_num_threads(),
+        *window.padding, *window.dilation, *window.output_size, 4, _ext.instruction_set, THREADS,
         "default",
     ]  # fmt: skip
 

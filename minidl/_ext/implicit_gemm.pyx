@@ -2,8 +2,8 @@
 
 The columns of im2col are never a matrix: they are gathered from the images in the order in which a tile of the product
 reads them (gemm_tiles.h). Positions are counted over the whole batch, so that small images fill the vectors too; a tile
-that does not lie in one piece of the result is computed aside and copied. The caller (`minidl.kernels.conv.implicit_gemm`)
-has checked every shape and cut the work by it; nothing is empty.
+that does not lie in one piece of the result is computed aside and copied. The caller
+(`minidl.kernels.conv.implicit_gemm`) has checked every shape and cut the work by it; nothing is empty.
 
 Letters: N samples, C channels, F output channels, T taps, K = C*T the inner dimension, P positions of an image,
 Q = N*P positions of the batch.

@@ -2,8 +2,8 @@
 
 A panel of columns, [k][lanes] for a block of the inner dimension, stays in the L1 cache while all rows of the product
 go by (pointwise_tiles.h); with few channels some panels, so that rows are written in longer pieces. The caller
-(`minidl.kernels.conv.pointwise`) has checked every shape; nothing is empty, and an image has at least as many positions as a
-vector has lanes.
+(`minidl.kernels.conv.pointwise`) has checked every shape; nothing is empty, and an image has at least as many positions
+as a vector has lanes.
 
 Letters: N images, K channels in and F out, P positions of an image, Q = N*P positions of the batch.
 """

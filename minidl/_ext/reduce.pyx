@@ -15,8 +15,8 @@ cdef extern from "reduce.h" nogil:
 
     void normalize_row(int op, const real* x, const real* y, Py_ssize_t n, real* to)
     void normalize_packed(
-        int op, const real* x, const real* y, Py_ssize_t n, Py_ssize_t inner, Py_ssize_t first, int width, real* scratch,
-        real* to)
+        int op, const real* x, const real* y, Py_ssize_t n, Py_ssize_t inner, Py_ssize_t first, int width,
+        real* scratch, real* to)
     void normalize_columns(
         int op, const real* x, const real* y, Py_ssize_t n, Py_ssize_t inner, int width, real* parts, real* to)
     void reduce_columns(

@@ -151,24 +151,24 @@ MUTANTS = [
         "the rest's gradient is computed from the gradient alone", ("test_kernels_elementwise.py -k rows_equal",),
     ),
     Mutant(
-        "exp-of-one-power", "exp",
-        "* NAME(from_bits)((exponents - half) << MANTISSA_BITS)", "* NAME(from_bits)(half << MANTISSA_BITS)",
+        "exp-of-one-power", "vector_exp",
+        "* vector_from_bits((exponents - half) << MANTISSA_BITS)", "* vector_from_bits(half << MANTISSA_BITS)",
         "the halves of an odd exponent are not equal", ("test_vector_math.py -k errors_in_float32 and exp",),
     ),
     Mutant(
-        "log-of-subnormals", "log_and_rest",
+        "log-of-subnormals", "vector_log_and_rest",
         "x < least_normal ? x * widen : x", "x",
         "subnormal numbers have another exponent than their bits say",
         ("test_vector_math.py -k errors_in_float32 and log",),
     ),
     Mutant(
-        "log1p-loses-what-the-sum-lost", "log1p",
-        "NAME(log_and_rest)(u, lost / u)", "NAME(log_and_rest)(u, 0)",
+        "log1p-loses-what-the-sum-lost", "vector_log1p",
+        "vector_log_and_rest(u, lost / u)", "vector_log_and_rest(u, 0)",
         "1 + x is rounded", ("test_vector_math.py -k errors_in_float32 and log1p",),
     ),
     Mutant(
-        "square-of-a-rounded-deviate", "exp_of_half_square",
-        "(REAL)-0.5 * ((x - upper) * (x + upper))", "0",
+        "square-of-a-rounded-deviate", "vector_exp_of_half_square",
+        "(real)-0.5 * ((x - upper) * (x + upper))", "0",
         "what is cut off before squaring is not made up for", ("test_kernels_elementwise.py -k rows_equal and normal",),
     ),
     Mutant(
@@ -179,7 +179,7 @@ MUTANTS = [
     ),
     Mutant(
         "binary-tie", "binary_table: maximum_other",
-        "x > y ? 0 : grad * (x == y ? (REAL)0.5 : 1)", "x >= y ? 0 : grad",
+        "x > y ? 0 : grad * (x == y ? (real)0.5 : 1)", "x >= y ? 0 : grad",
         "one of two equal inputs gets the whole gradient", ("test_kernels_binary.py -k rows_equal",),
     ),
     Mutant(
@@ -189,7 +189,7 @@ MUTANTS = [
     ),
     Mutant(
         "softmax-of-blocks-of-minus-infinity", "column_exponentials",
-        "less[i] = block_max[i] == -(REAL)__builtin_inf() ? 0 : block_max[i];", "less[i] = block_max[i];",
+        "less[i] = block_max[i] == -(real)__builtin_inf() ? 0 : block_max[i];", "less[i] = block_max[i];",
         "rows of -infinity make NaN of the others", ("test_kernels_reduce.py -k special",),
     ),
     Mutant(

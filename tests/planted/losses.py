@@ -67,8 +67,8 @@ MUTANTS = [
     ),
     Mutant(
         "huber-without-half", "elementwise_table: huber",
-        "(NAME(absolute)(x) - NAME(least)(NAME(absolute)(x), a) / 2)",
-        "(NAME(absolute)(x) - NAME(least)(NAME(absolute)(x), a))",
+        "(vector_absolute(x) - vector_least(vector_absolute(x), a) / 2)",
+        "(vector_absolute(x) - vector_least(vector_absolute(x), a))",
         "the tangent meets the parabola in the wrong place", (ROWS + "huber", VALUES + "huber"),
     ),
     Mutant(
@@ -167,7 +167,7 @@ MUTANTS = [
     ),
     Mutant(
         "elu-alpha", "elementwise_table: elu",
-        "grad * (a * NAME(exp_of_minus_size)(x))", "grad * (b * NAME(exp_of_minus_size)(x))",
+        "grad * (a * vector_exp_of_minus_size(x))", "grad * (b * vector_exp_of_minus_size(x))",
         "alpha is forgotten in the gradient", (ROWS + "elu", FIRST + "elu"),
     ),
     Mutant(
