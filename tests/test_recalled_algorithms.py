@@ -18,7 +18,6 @@ from minidl.errors import ArgumentError, CheckpointError
 from minidl.geometry import sliding_window, transposed_window
 from minidl.kernels.conv import autotune
 
-
 THREADS = minidl.get_num_threads()
 
 
