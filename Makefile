@@ -20,8 +20,8 @@ RUN := $(BIN)/python
 help:
 	@echo "make lenet      train LeNet-5 on MNIST (LENET='--fast ...' passes options on)"
 	@echo "make test       run the tests (PARITY=1 compares with PyTorch, installing it)"
-	@echo "make test-all   the slow tests, all on every instruction set and with bounds checks, and (PARITY=1) mutants;"
-	@echo "                FULL=1 draws 20,000 random networks and convolutions, too"
+	@echo "make test-all   the slow tests, all on every instruction set and with bounds checks, and (PARITY=1) every third mutant;"
+	@echo "                FULL=1 plants all mutants and draws 20,000 random networks and convolutions, too"
 	@echo "make mutants    plant mistakes and see each caught by a test (MUTANTS='col2im ...' only some)"
 	@echo "make sanitize   the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make lint       ruff, mypy, cython-lint"
@@ -58,12 +58,14 @@ $(SANITIZED)/build.ninja: $(VENV)/.installed
 	@$(BIN)/meson setup $(SANITIZED) -Dbuildtype=release -Dsanitize=true > /dev/null 2>&1 || \
 	  { cat $(SANITIZED)/meson-logs/meson-log.txt; exit 1; }
 
+# Mutants are planted one by one: every so many of the table.
+EVERY := 1
 sanitize: $(SANITIZED)/build.ninja
 	@$(BIN)/ninja -C $(SANITIZED) --quiet
 	$(RUN) tests/mutants.py --sanitize $(MUTANTS)
 
 mutants: parity
-	$(RUN) tests/mutants.py $(MUTANTS)
+	$(RUN) tests/mutants.py --every $(EVERY) $(MUTANTS)
 
 parity: build
 	@$(RUN) -c 'import torch' 2>/dev/null || $(PIP) torch==2.13.0
@@ -92,7 +94,7 @@ ISAS := debug v2 v3
 test-all: build $(if $(PARITY),parity)
 	@$(MAKE) --no-print-directory --output-sync=target -j2 test-slow \
 	  $(ISAS:%=test-isa-ops-%) $(ISAS:%=test-isa-rest-%)
-	@$(MAKE) --no-print-directory sanitize $(if $(PARITY),mutants) $(if $(FULL),test-full)
+	@$(MAKE) --no-print-directory sanitize $(if $(PARITY),mutants) EVERY=$(if $(FULL),1,3) $(if $(FULL),test-full)
 
 # What is drawn at random, with many more draws than a change needs to be checked by; takes more than an hour.
 test-full: build $(if $(PARITY),parity)

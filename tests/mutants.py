@@ -2,6 +2,7 @@
 
     python tests/mutants.py                all mutants of tests/planted/ (make mutants)
     python tests/mutants.py col2im nn/     those whose name, file or place has one of the words in it
+    python tests/mutants.py --every 3      every third of the table
     python tests/mutants.py --list         what there is
     python tests/mutants.py --sanitize     the kernels' tests under the sanitizers, then mistakes that these must see
 
@@ -306,13 +307,14 @@ def main() -> int:
     parser.add_argument("words", nargs="*", help="only mutants whose name, file or place has one of these in it")
     parser.add_argument("--list", action="store_true", help="print the table and plant nothing")
     parser.add_argument("--sanitize", action="store_true", help="run under the sanitizers")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="plant every N-th alone (default: 1, all)")
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time (default: 2)")
     options = parser.parse_args()
     mutants = [
         mutant
         for mutant in (SANITIZED if options.sanitize else MUTANTS)
         if not options.words or any(word in f"{mutant.name} {mutant.file} {mutant.where}" for word in options.words)
-    ]
+    ][:: max(options.every, 1)]
     if options.list:
         for mutant in mutants:
             print(f"{mutant.name}: {mutant.file}, {mutant.where}: {mutant.why}")
