@@ -329,9 +329,9 @@ def test_a_compilation_takes_arrays_of_its_number_type_alone(itemsize: int, dtyp
     x = np.array([-1, 2], dtype)
     y = np.zeros_like(x)
     if np.dtype(dtype) == np.dtype(f"float{8 * itemsize}"):
-        _ext.elementwise[itemsize].relu(x, y, 1)
+        _ext.elementwise[itemsize].value(0, x, 0, 0, y, 1)
         assert y.tolist() == [0, 2]
     else:
         with pytest.raises(ValueError, match=r"Buffer dtype mismatch|not supported|not understand"):
-            _ext.elementwise[itemsize].relu(x, y, 1)
+            _ext.elementwise[itemsize].value(0, x, 0, 0, y, 1)
         assert not y.any()

@@ -28,7 +28,7 @@ def relu(threads: int, size: int = 1000) -> bool:
     """A region without a barrier, and whether all its slots were run."""
     x = np.arange(size, dtype=np.float32) - size // 2
     y = np.full_like(x, np.nan)
-    _ext.elementwise[4].relu(x, y, threads)
+    _ext.elementwise[4].value(0, x, 0, 0, y, threads)
     return np.array_equal(y, np.maximum(x, 0))
 
 
@@ -93,7 +93,7 @@ class TestTeams:
         for _ in range(50):
             assert relu(2)
             with pytest.raises(ValueError, match="wrong number of dimensions"):
-                _ext.elementwise[4].relu(np.zeros(3, np.float32), np.zeros((3, 3), np.float32), 2)
+                _ext.elementwise[4].value(0, np.zeros(3, np.float32), 0, 0, np.zeros((3, 3), np.float32), 2)
 
 
 @pool_only
@@ -101,7 +101,7 @@ class TestPool:
     def test_no_openmp_is_loaded(self) -> None:
         program = (
             "from minidl import _ext; import numpy as np; x = np.zeros(1000, np.float32); "
-            "_ext.elementwise[4].relu(x, x.copy(), 2); print(open('/proc/self/maps').read().count('libgomp'))"
+            "_ext.elementwise[4].value(0, x, 0, 0, x.copy(), 2); print(open('/proc/self/maps').read().count('libgomp'))"
         )
         assert run(program).stdout == "0\n"
 
@@ -113,7 +113,7 @@ from minidl import _ext
 
 before = set(os.listdir("/proc/self/task"))
 x = np.zeros(1000, np.float32)
-_ext.elementwise[4].relu(x, x.copy(), 4)
+_ext.elementwise[4].value(0, x, 0, 0, x.copy(), 4)
 mine = set(os.listdir("/proc/self/task")) - before
 deadline = time.monotonic() + 60
 while True:
@@ -168,7 +168,7 @@ x = np.zeros(100_000, np.float32)
 def work(seconds):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        _ext.elementwise[4].relu(x, x.copy(), 4)
+        _ext.elementwise[4].value(0, x, 0, 0, x.copy(), 4)
 """
 
     @pytest.mark.parametrize(
