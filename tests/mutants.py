@@ -36,8 +36,9 @@ ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT = 600
 
 # What runs under the sanitizers: all that reaches the kernels, but for what PyTorch or another process computes, and
-# for large sums that are there for their rounding.
+# for large sums that are there for their rounding. Corners and rows meet every algorithm on small convolutions.
 LEFT_OUT = {
+    "test_kernels.py": "not large_convolutions_equal",
     "test_kernels_winograd.py": "not error and not rounding",
     "test_kernels_winograd_strided.py": "not error and not rounding",
     # It counts what more examples bring.

@@ -107,7 +107,7 @@ def test_large_convolutions_equal_the_reference(name: str, dtype: str) -> None:
     dy = rng.normal(size=(x_shape[0], w_shape[0], *window.output_size)).astype(dtype)
     y = reference.conv2d_im2col(x, w, None, window, groups, reference.unfold_strided)
     dx, dw = reference.conv2d_im2col_gradients(x, w, dy, window, groups, reference.unfold_strided)
-    for algorithm in kernels.ALGORITHMS:
+    for algorithm in kernels.REGISTRY:
         if kernels.refusal(algorithm, x_shape[1], w_shape[0], groups, window, x.itemsize) is None:
             how = window, groups, algorithm
             tolerance = TOLERANCE[dtype] * (10 if "winograd" in algorithm else 1)
