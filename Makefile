@@ -62,7 +62,7 @@ $(SANITIZED)/build.ninja: $(VENV)/.installed
 EVERY := 1
 sanitize: $(SANITIZED)/build.ninja
 	@$(BIN)/ninja -C $(SANITIZED) --quiet
-	$(RUN) tests/mutants.py --sanitize $(MUTANTS)
+	$(RUN) tests/mutants.py --sanitize --every $(EVERY) $(MUTANTS)
 
 mutants: parity
 	$(RUN) tests/mutants.py --every $(EVERY) $(MUTANTS)

@@ -193,9 +193,10 @@ def layouts_of_rows() -> dict[str, tuple[Case, Callable[[Array], Array]]]:
     met: set[Any] = set()
     found = {}
     for name, case in CASES.items():
-        function = case.covers or case.function, case.kwargs.get("algorithm")
-        layouts = LAYOUTS[:1] if not case.numeric else LAYOUTS[:2] if function in met else LAYOUTS
-        if case.numeric:
+        algorithm = case.kwargs.get("algorithm")
+        function, is_small = (case.covers or case.function, algorithm), case.numeric or algorithm is not None
+        layouts = LAYOUTS[: 2 if case.numeric else 1] if function in met or not is_small else LAYOUTS
+        if is_small:
             met.add(function)
         found.update({f"{name}-{layout.__name__}": (case, layout) for layout in layouts})
     return found
