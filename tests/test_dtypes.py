@@ -124,6 +124,8 @@ class TestPromotion:
         z.sum().backward()
         assert x.grad.dtype == np.float32 and x.grad.tolist() == [3, 4]
         assert y.grad.dtype == np.float64 and y.grad.tolist() == [1, 2]
+        (recorded,) = minidl.grad((x * y).sum(), [x], create_graph=True)
+        assert recorded.dtype == np.float32
 
     @pytest.mark.parametrize("compute", [
         lambda x: x * 2, lambda x: x / 3, lambda x: x**2, lambda x: x**1.5, lambda x: 2**x, lambda x: x.exp(),

@@ -285,7 +285,7 @@ MUTANTS = [
     Mutant(
         "root-without-its-factor", "Sqrt.backward",
         "return div(grad, mul(y, 2))", "return div(grad, y)",
-        "the factor 1/2 of the root's slope", (GRADIENTS + "sqrt",),
+        "the factor 1/2 of the root's slope", (FUSED + "sqrt",),
     ),
     Mutant(
         "linear-bias-one-sample", "Linear.backward_arrays",
