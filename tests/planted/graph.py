@@ -248,13 +248,13 @@ MUTANTS = [
     Mutant(
         "subtraction-sign", "Sub.backward",
         "neg(grad) if self.needs[1] else None)", "grad if self.needs[1] else None)",
-        "the sign of the second gradient", (GRADIENTS + "sub",),
+        "the sign of the second gradient", (FUSED + "sub",),
     ),
     Mutant(
         "product-saves-the-wrong-factor", "Mul.backward",
         "mul(grad, b) if self.needs[0] else None, mul(grad, a)",
         "mul(grad, b) if self.needs[0] else None, mul(grad, b)",
-        "the saved value of the wrong input", (GRADIENTS + "mul",),
+        "the saved value of the wrong input", (FUSED + "mul",),
     ),
     Mutant(
         "product-saves-too-much", "Mul.keep",
@@ -264,7 +264,7 @@ MUTANTS = [
     Mutant(
         "quotient-gradient", "Div.backward",
         "neg(mul(grad, div(div(a, b), b)))", "neg(mul(grad, div(a, b)))",
-        "the denominator is not squared", (GRADIENTS + "div",),
+        "the denominator is not squared", (FUSED + "div",),
     ),
     Mutant(
         "power-at-0", "Pow.backward",
