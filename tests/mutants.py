@@ -160,14 +160,14 @@ class Tree:
             names = [path.stem]
         else:
             touched, names = {path.name}, list(mutant.modules)
-            sources = {p: p.read_text() for p in self.kernels.iterdir() if p.suffix in (".pyx", ".pxd", ".h")}
+            sources = {p: p.read_text() for p in self.kernels.rglob("*") if p.suffix in (".pyx", ".pxd", ".h")}
             before = 0
             while not names and before < len(touched):
                 before = len(touched)
                 for source, text in sources.items():
-                    included = re.findall(r'^(?:cdef extern from|#include|#define TYPED_FILE) "(.*?)"', text, re.M)
+                    included = re.findall(r'^(?:cdef extern from|#include) "(.*?)"', text, re.M)
                     included += [f"{name}.pxd" for name in re.findall(r"^from minidl\._ext\.(\w+) cimport", text, re.M)]
-                    if touched & set(included):
+                    if touched & {Path(name).name for name in included}:
                         touched.add(source.name)
             names = names or sorted(Path(name).stem for name in touched if name.endswith(".pyx"))
             if not names:
