@@ -215,7 +215,8 @@ cdef class Plan:
                 for i in range(item, stop):
                     pack_item(grad_qp, &workspace[slot, g.begin + (i - item) * g.plane_step], i, &g)
                 for i in range(item, stop):
-                    spread_item(weight_ft, output_qhw, odd, &workspace[slot, g.begin + (i - item) * g.plane_step], i, &g)
+                    spread_item(weight_ft, output_qhw, odd, &workspace[slot, g.begin + (i - item) * g.plane_step], i,
+                                &g)
                 item = stop
 
 
@@ -233,7 +234,7 @@ cdef class WeightGradient:
         self, const real[:, ::1] source_qp, const real[:, ::1] grad_qp, Py_ssize_t channels,
         real[:, :, ::1] partial_sft, real[:, ::1] workspace, int threads,
     ):
-        """partial[0] = the sum over samples and positions of grad times what the taps see; over chunks in their order."""
+        """partial[0] = the sum over samples and positions of grad times what the taps see; chunks in their order."""
         cdef Geometry g = self.plan.geometry
         cdef Sums sums = self.cut
         cdef Py_ssize_t chunks = partial_sft.shape[0], slot, item, chunk, f, t

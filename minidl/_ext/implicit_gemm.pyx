@@ -25,8 +25,8 @@ cdef enum:
 
 
 cdef struct Geometry:
-    # Images and what is made of them: samples, channels, rows of the product; rows and columns of an image, of positions
-    # there, and how far apart these are.
+    # Images and what is made of them: samples, channels, rows of the product; rows and columns of an image, of
+    # positions there, and how far apart these are.
     Py_ssize_t N, C, F, H, W, rows, columns, row_stride, column_stride
     # A row that is split by the remainder of its columns in the stride: its columns before (W are those after), and the
     # parts; 1 if it is not. Strides and taps are then those of what is split.
@@ -44,8 +44,8 @@ cdef struct CorrelationCut:
 
 
 cdef struct GradientCut:
-    # Blocks of positions (no fewer than the chunks), the most positions of one, parts of the sums, whether each block is
-    # in one image.
+    # Blocks of positions (no fewer than the chunks), the most positions of one, parts of the sums, and whether each
+    # block is in one image.
     Py_ssize_t blocks, most, row_blocks, column_blocks, by_images
 
 
@@ -246,7 +246,7 @@ cdef class Correlation:
         self, const real[::1] image, const real[::1] weight, const real[::1] bias, real[::1] output,
         real[::1] packed, real[::1] split, real[:, ::1] workspace, int threads,
     ):
-        """output[n, f, p] = bias[f] + the sum over channels c and taps t of weight[f, c, t] image[n, c, what t sees at p].
+        """output[n, f, p] = bias[f] + the sum over channels c and taps t of weight[f, c, t] times what t sees at p.
 
         Images whose rows are split lie in `split`.
         """
@@ -262,9 +262,9 @@ cdef class Correlation:
             seen = &split[0]
         with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
             for slot in prange(threads, schedule="static"):
-                pack_rows(&weight[0], product.F, product.C, cut.row_step, cut.channel_step, weight_tap, product.view.taps,
-                          slot_start(product.panels, slot, threads), slot_start(product.panels, slot + 1, threads),
-                          &packed[0])
+                pack_rows(&weight[0], product.F, product.C, cut.row_step, cut.channel_step, weight_tap,
+                          product.view.taps, slot_start(product.panels, slot, threads),
+                          slot_start(product.panels, slot + 1, threads), &packed[0])
                 if product.phases > 1:
                     split_rows(&image[0], &product, slot_start(image_rows, slot, threads),
                                slot_start(image_rows, slot + 1, threads), &split[0])

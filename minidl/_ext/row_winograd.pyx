@@ -174,7 +174,8 @@ def gradient_of_weight(Plan plan, object x, object grad, real[:, :, :, ::1] dw_f
             sums = dw if chunk == 0 else others + (chunk - 1) * size
             for i in range(size):
                 sums[i] = 0
-            for item in range(slot_start(plan.items, chunk, plan.chunks), slot_start(plan.items, chunk + 1, plan.chunks)):
+            for item in range(slot_start(plan.items, chunk, plan.chunks),
+                              slot_start(plan.items, chunk + 1, plan.chunks)):
                 weight_part(images, grads, plan, scratch + slot * row, sums, item)
     with nogil:
         for chunk in range(plan.chunks - 1):

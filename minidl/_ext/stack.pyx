@@ -152,7 +152,8 @@ cdef void forward_block(
             target_filter = stage.QH * target_row
             rows, columns = stage.QH, stage.QW
         forward_stage(images + stage.x, &stage, weights + stage.packed, biases + stage.bias,
-                      scratch + plan.memory.work_at, rows, columns, target, target_filter, target_row, places + stage.index)
+                      scratch + plan.memory.work_at, rows, columns, target, target_filter, target_row,
+                      places + stage.index)
     outputs = stage.F * stage.QH * stage.QW
     to_rows(target, count, outputs, y, outputs)
 

@@ -132,7 +132,7 @@ cdef class Plan:
         self, const real[::1] grad, const real[::1] weight, real[::1] output, real[::1] packed, real[:, ::1] bands,
         real[:, ::1] workspace, int threads,
     ):
-        """output[n, c, h, w] = the sum over filters and taps of grad[n, f, where the tap saw it from] weight[f, c, tap].
+        """output[n, c, h, w] = the sum over filters and taps of weight[f, c, tap] grad[n, f, where it saw that].
 
         `bands` has one for each sample and band, `workspace` for each thread columns of one block and, as long as that
         if longer, twice a row of pixels.

@@ -43,8 +43,8 @@ cdef class Plan:
 
     `image` has the channels, rows and columns of what is seen, `result` of what is made from it or, for the weight
     gradient, of the outputs' gradient; `weight` has filters, channels and taps. `padding` is above and to the left and
-    may be negative. `phases` has the fields of `Phases`, of the image or, if `transposed`, of the result; it is None with
-    stride 1. `tiles` has the rows of tiles, the strips side by side, their tiles, and the items.
+    may be negative. `phases` has the fields of `Phases`, of the image or, if `transposed`, of the result; it is None
+    with stride 1. `tiles` has the rows of tiles, the strips side by side, their tiles, and the items.
 
     Forward passes make `block` groups of output channels at a time; `transposed`: the weights' channels change places
     and their taps are turned round, as the input gradient has them. For the others see the two weight gradients.
@@ -291,7 +291,8 @@ cdef void sum_part(
 ) noexcept nogil:
     """The sums over the tiles of a part's items, which are transformed and summed one item after another."""
     cdef Py_ssize_t C = plan.image.C, F = plan.filters, groups = sixteens(C), filter_groups = sixteens(F)
-    cdef Py_ssize_t most = plan.most, strip, after, item, group, position, start = slot_start(plan.items, part, plan.parts)
+    cdef Py_ssize_t most = plan.most, strip, after, item, group, position
+    cdef Py_ssize_t start = slot_start(plan.items, part, plan.parts)
     cdef Py_ssize_t v_step = step(groups, most), e_step = step(filter_groups, most), s_step = step(groups, F)
     cdef Py_ssize_t positions = (plan.cut.m + plan.cut.r - 1) * (plan.cut.m + plan.cut.r - 1)
     cdef real* v = workspace
