@@ -42,13 +42,23 @@ def draw(shapes: tuple[tuple[int, ...], ...], dtype: str) -> tuple[Array, Array,
 @every_shape
 def test_rows_equal_their_twins(shapes: Any, name: str, dtype: str, threads_everywhere: None) -> None:
     x, y, grad = draw(shapes, dtype)
+    if name.startswith("pow"):
+        # Other powers of negative numbers are NaN.
+        y = np.trunc(y) if name != "pow_other" else y
+        x = np.abs(x) if name == "pow_other" else x
     results = []
     for threads in (1, 2, 3, 4):
         minidl.set_num_threads(threads)
         results.append(kernels.binary(name, x, y, grad))
     assert len({bits(result) for result in results}) == 1 and results[0].dtype == dtype
     assert_close(results[0], reference.binary(name, x, y, grad), {"float32": 1e-6, "float64": 1e-15}[dtype])
-    assert np.array_equal(results[0], kernels.BINARY[name](x, y, grad))
+    with np.errstate(all="ignore"):
+        expected = kernels.BINARY[name](x, y, grad)
+    if name.startswith("pow"):
+        # The C library's powers and NumPy's may round differently.
+        assert_close(results[0], expected, {"float32": 1e-6, "float64": 1e-15}[dtype])
+    else:
+        assert np.array_equal(results[0], expected)
 
 
 @every_dtype

@@ -6,6 +6,9 @@
 
 #include "real.h"
 
+#define binary_pow(x, y) _Generic((real)0, float: powf, double: pow)(x, y)
+#define binary_log(x) _Generic((real)0, float: logf, double: log)(x)
+
 #include "binary_loops.h"
 
 #define ROW(name, value) #name,

@@ -19,6 +19,11 @@ ROW(maximum_other, x > y ? 0 : grad * (x == y ? (real)0.5 : 1))
 ROW(minimum_input, x > y ? 0 : grad * (x == y ? (real)0.5 : 1))
 ROW(minimum_other, x < y ? 0 : grad * (x == y ? (real)0.5 : 1))
 
+ROW(pow, binary_pow(x, y))
+/* At y = 0 the slope is 0 even where the power of x is infinite. */
+ROW(pow_input, y == 0 ? 0 : grad * (y * binary_pow(x, y - 1)))
+ROW(pow_other, (x == 0) & (y >= 0) ? 0 : grad * (binary_pow(x, y) * binary_log(x)))
+
 ROW(prelu, x > 0 ? x : y * x)
 ROW(prelu_input, x > 0 ? grad : grad * y)
 ROW(prelu_other, x > 0 ? 0 : grad * x)

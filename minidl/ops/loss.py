@@ -10,23 +10,15 @@ from minidl import kernels
 from minidl.autograd import Op, wrap
 from minidl.ops._common import rounded
 from minidl.ops.activation import LogSigmoid, Sigmoid, Softmax
-from minidl.ops.arithmetic import Unary, absolute, add, div, log, maximum, mul, neg, power, sign, sub, where
+from minidl.ops.arithmetic import Unary, absolute, add, div, log, maximum, mul, neg, sign, sub, where
 from minidl.ops.clip import Clip
+from minidl.ops.powers import power
 from minidl.ops.shapes import Reshape
 
 Array = np.ndarray
 
 # 1e-12 in single precision, as PyTorch has it whatever the dtype: the least that a gradient is divided by.
 EPSILON = float(np.float32(1e-12))
-
-
-class Square(Unary):
-    """y = x^2."""
-
-    row = "square"
-
-    def slope(self, x):
-        return mul(x, 2)
 
 
 class SquaredDistance(Op):

@@ -24,6 +24,26 @@ def _share(grad: float, mine: float, others: float, sign: int) -> float:
     return grad / 2 if mine == others else 0.0
 
 
+def _power(x: float, y: float) -> float:
+    """NaN for powers that are no real numbers, infinite for those that are too large."""
+    try:
+        return math.pow(x, y)
+    except OverflowError:
+        return math.inf
+    except ValueError:
+        return math.inf if x == 0 else math.nan
+
+
+def _power_slope(x: float, y: float, grad: float) -> float:
+    return 0.0 if y == 0 else grad * y * _power(x, y - 1)
+
+
+def _exponent_slope(x: float, y: float, grad: float) -> float:
+    if x == 0 and y >= 0:
+        return 0.0
+    return math.nan if x < 0 else grad * _power(x, y) * math.log(x)
+
+
 _ROWS = {
     "add": lambda x, y, grad: x + y,
     "sub": lambda x, y, grad: x - y,
@@ -36,6 +56,9 @@ _ROWS = {
     "maximum_other": lambda x, y, grad: _share(grad, y, x, 1),
     "minimum_input": lambda x, y, grad: _share(grad, x, y, -1),
     "minimum_other": lambda x, y, grad: _share(grad, y, x, -1),
+    "pow": lambda x, y, grad: _power(x, y),
+    "pow_input": lambda x, y, grad: _power_slope(x, y, grad),
+    "pow_other": lambda x, y, grad: _exponent_slope(x, y, grad),
     "prelu": lambda x, y, grad: x if x > 0 else y * x,
     "prelu_input": lambda x, y, grad: grad if x > 0 else grad * y,
     "prelu_other": lambda x, y, grad: 0.0 if x > 0 else grad * x,
