@@ -173,6 +173,10 @@ ROW(trunc, "torch.trunc", NOTHING, 0.25,
     vector_trunc(x),
     0,
     "the integer that is next to x towards 0")
+ROW(threshold, "torch.ge", NOTHING, 0.25,
+    x >= a ? b : 0,
+    0,
+    "b where x is a or more, 0 elsewhere")
 ROW(sign, "torch.sign", NOTHING, 0.25,
     x > 0 ? 1 : x < 0 ? (real)-1 : 0,
     0,
