@@ -214,18 +214,24 @@ static inline real direct_fold(const real *lanes) {
     return (quarters[0] + quarters[2]) + (quarters[1] + quarters[3]);
 }
 
-/* The sum of what passes back through the chosen places. */
+/* The sum of what passes back through the chosen places: short sums in lanes, which are added in double precision. */
 static inline real direct_total(const real *grad, const real *place, ptrdiff_t count) {
-    real lanes[MINIDL_LANES];
-    for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
-        vector sum = (vector){0};
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const vector where = *(const vector *)(place + q * MINIDL_LANES + part);
-            sum += CHOOSE(where >= 0, *(const vector *)(grad + q * MINIDL_LANES + part), (vector){0});
+    const ptrdiff_t together = 32;
+    double total = 0;
+    for (ptrdiff_t first = 0; first < count; first += together) {
+        const ptrdiff_t stop = first + together < count ? first + together : count;
+        real lanes[MINIDL_LANES];
+        for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
+            vector sum = (vector){0};
+            for (ptrdiff_t q = first; q < stop; q++) {
+                const vector where = LOAD(place + q * MINIDL_LANES + part);
+                sum += CHOOSE(where >= 0, LOAD(grad + q * MINIDL_LANES + part), (vector){0});
+            }
+            STORE(lanes + part, sum);
         }
-        *(vector *)(lanes + part) = sum;
+        total += direct_fold(lanes);
     }
-    return direct_fold(lanes);
+    return (real)total;
 }
 
 #undef TILE
