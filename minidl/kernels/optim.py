@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,12 +21,20 @@ __all__ = [
     "sgd_step",
 ]
 
-_sgd = by_dtype(_ext.optim, "sgd")
-_adam = by_dtype(_ext.optim, "adam")
-_radam = by_dtype(_ext.optim, "radam")
-_rmsprop = by_dtype(_ext.optim, "rmsprop")
-_adagrad = by_dtype(_ext.optim, "adagrad")
-_lion = by_dtype(_ext.optim, "lion")
+_kernel = by_dtype(_ext.optim, "update")
+_FLOAT32 = np.dtype(np.float32)
+
+
+class Row(NamedTuple):
+    """A row of the table in `_ext/optim_table.h`: the names of what it remembers, of numbers, of options."""
+
+    number: int
+    states: list[str]
+    numbers: list[str]
+    options: list[str]
+
+
+_ROWS = {name: Row(number, *names) for number, (name, *names) in enumerate(_ext.optim.either.rows())}
 
 
 def all_fit(grads: list[Array], parameters: list[Array]) -> bool:
@@ -37,15 +46,36 @@ def all_fit(grads: list[Array], parameters: list[Array]) -> bool:
     return _ext.optim.either.fit(grads, parameters)
 
 
+def _update(
+    name: str, grads: list[Array], parameters: list[Array], maximize: bool, weight_decay: float = 0.0, *,
+    states: dict[str, list[Array] | None], numbers: dict[str, Sequence[float]], options: dict[str, float],
+) -> None:  # fmt: skip
+    """A step of a row; weight decay is that which is part of the gradient."""
+    row = _ROWS[name]
+    lists = [grads, parameters, *[states[key] for key in row.states]]
+    _kernel[parameters[0].dtype if parameters else _FLOAT32](
+        row.number, lists, [numbers[key] for key in row.numbers], [options[key] for key in row.options], weight_decay,
+        maximize, threads_for(sum([p.size for p in parameters])),
+    )  # fmt: skip
+
+
 def sgd_step(
     grads: list[Array], parameters: list[Array], velocities: list[Array], first: Sequence[float], *, lr: float,
     momentum: float, dampening: float, weight_decay: float, nesterov: bool, maximize: bool,
 ) -> None:  # fmt: skip
     """Update the parameters and, with momentum, the velocities."""
-    _sgd[_dtype(parameters)](
-        grads, parameters, velocities if momentum else None, first, lr, momentum, dampening, weight_decay, nesterov,
-        maximize, _threads(parameters),
+    _update(
+        "sgd", grads, parameters, maximize, weight_decay,
+        states={"velocity": velocities if momentum else None}, numbers={"first": first},
+        options={"lr": lr, "momentum": momentum, "dampening": dampening, "nesterov": nesterov},
     )  # fmt: skip
+
+
+def _adam_options(
+    lr: float, beta1: float, beta2: float, eps: float, weight_decay: float, decoupled: bool
+) -> dict[str, float]:
+    shrink = 1 - lr * weight_decay if decoupled else 1
+    return {"lr": lr, "beta1": beta1, "beta2": beta2, "eps": eps, "shrink": shrink}
 
 
 def adam_step(
@@ -54,9 +84,11 @@ def adam_step(
     eps: float, weight_decay: float, decoupled: bool, amsgrad: bool, maximize: bool,
 ) -> None:  # fmt: skip
     """Update the parameters, the moments and, with amsgrad, the highest of the second ones."""
-    _adam[_dtype(parameters)](
-        grads, parameters, means, squares, highest if amsgrad else None, corrections1, corrections2, lr, beta1, beta2,
-        eps, weight_decay, decoupled, maximize, _threads(parameters),
+    _update(
+        "adam", grads, parameters, maximize, 0.0 if decoupled else weight_decay,
+        states={"mean": means, "square": squares, "highest": highest if amsgrad else None},
+        numbers={"correction1": corrections1, "correction2": corrections2},
+        options=_adam_options(lr, beta1, beta2, eps, weight_decay, decoupled),
     )  # fmt: skip
 
 
@@ -66,9 +98,10 @@ def radam_step(
     weight_decay: float, decoupled: bool, maximize: bool,
 ) -> None:  # fmt: skip
     """Update the parameters and the moments."""
-    _radam[_dtype(parameters)](
-        grads, parameters, means, squares, corrections1, rectified, lr, beta1, beta2, eps, weight_decay, decoupled,
-        maximize, _threads(parameters),
+    _update(
+        "radam", grads, parameters, maximize, 0.0 if decoupled else weight_decay,
+        states={"mean": means, "square": squares}, numbers={"correction1": corrections1, "rectified": rectified},
+        options=_adam_options(lr, beta1, beta2, eps, weight_decay, decoupled),
     )  # fmt: skip
 
 
@@ -77,9 +110,10 @@ def rmsprop_step(
     lr: float, alpha: float, eps: float, weight_decay: float, momentum: float, centered: bool, maximize: bool,
 ) -> None:  # fmt: skip
     """Update the parameters, the mean squares and, where they are used, the means and the velocities."""
-    _rmsprop[_dtype(parameters)](
-        grads, parameters, squares, means if centered else None, velocities if momentum else None, lr, alpha, eps,
-        weight_decay, momentum, maximize, _threads(parameters),
+    _update(
+        "rmsprop", grads, parameters, maximize, weight_decay,
+        states={"square": squares, "mean": means if centered else None, "velocity": velocities if momentum else None},
+        numbers={}, options={"lr": lr, "alpha": alpha, "eps": eps, "momentum": momentum},
     )  # fmt: skip
 
 
@@ -88,7 +122,10 @@ def adagrad_step(
     eps: float, maximize: bool,
 ) -> None:  # fmt: skip
     """Update the parameters and the sums of squares."""
-    _adagrad[_dtype(parameters)](grads, parameters, totals, rates, weight_decay, eps, maximize, _threads(parameters))
+    _update(
+        "adagrad", grads, parameters, maximize, weight_decay, states={"total": totals}, numbers={"rate": rates},
+        options={"eps": eps},
+    )  # fmt: skip
 
 
 def lion_step(
@@ -96,12 +133,7 @@ def lion_step(
     weight_decay: float, maximize: bool,
 ) -> None:  # fmt: skip
     """Update the parameters and the means."""
-    _lion[_dtype(parameters)](grads, parameters, means, lr, beta1, beta2, weight_decay, maximize, _threads(parameters))
-
-
-def _dtype(parameters: list[Array]) -> np.dtype:
-    return parameters[0].dtype if parameters else np.dtype(np.float32)
-
-
-def _threads(parameters: list[Array]) -> int:
-    return threads_for(sum([p.size for p in parameters]))
+    _update(
+        "lion", grads, parameters, maximize, states={"mean": means}, numbers={},
+        options={"lr": lr, "beta1": beta1, "beta2": beta2, "shrink": 1 - lr * weight_decay},
+    )  # fmt: skip

@@ -25,7 +25,7 @@ CYTHON = re.compile(
 C_FUNCTION = re.compile(r"^(?!typedef|#|extern|return)[\w][\w\s*()]*?\b(?:NAME\((?P<typed>\w+)\)|(?P<name>\w+))\(")
 C_TYPE = re.compile(r"^}\s*(?P<name>\w+);")
 # A row of a table of element-wise ops, which ends with the first line that ends with a bracket.
-C_ROW = re.compile(r"^(?:FAR_)?ROW\((?P<name>\w+),")
+C_ROW = re.compile(r"^(?:(?:FAR_)?ROW|STEP)\((?P<name>\w+),")
 C_MACRO = re.compile(r"^#\s*define (?P<name>\w+)")
 
 

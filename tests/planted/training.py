@@ -11,18 +11,18 @@ FIRST = "test_ops.py -k first_gradients and "
 
 MUTANTS = [
     Mutant(
-        "momentum-sign", "sgd_run",
-        "momentum * velocity[i] + keep * g", "momentum * velocity[i] - keep * g",
+        "momentum-sign", "optim_table: sgd",
+        "share * velocity[i] + keep * g", "share * velocity[i] - keep * g",
         "momentum's sign", ("test_kernels.py -k sgd",),
     ),
     Mutant(
-        "dampening", "sgd_run",
-        "keep = <real>(1 - options.dampening)", "keep = 1",
+        "dampening", "optim_table: sgd",
+        "keep = 1 - dampening;", "keep = 1;",
         "dampening ignored", ("test_kernels.py -k sgd",),
     ),
     Mutant(
-        "nesterov-looks-twice", "sgd_run",
-        "g = g + momentum * velocity[i] if nesterov", "g = velocity[i] + momentum * velocity[i] if nesterov",
+        "nesterov-looks-twice", "optim_table: sgd",
+        "g + share * velocity[i] : velocity[i]", "velocity[i] + share * velocity[i] : velocity[i]",
         "the velocity in place of the gradient", ("test_kernels.py -k sgd",),
     ),
     Mutant(
@@ -36,23 +36,23 @@ MUTANTS = [
         "after a step all subnormal numbers are zero", ("optim/test_optimizer_kernels.py -k arithmetic",),
     ),
     Mutant(
-        "adam-eps-under-the-root", "adam_run",
-        "(mean[i] / (square_root(second) * root + eps))", "(mean[i] / (square_root(second + eps) * root))",
+        "adam-eps-under-the-root", "optim_table: adam",
+        "(mean[i] / (real_sqrt(second) * root + least))", "(mean[i] / (real_sqrt(second + least) * root))",
         "eps under the root", ("test_kernels.py -k adam",),
     ),
     Mutant(
-        "amsgrad-latest", "adam_run",
-        "            second = highest[i]\n", "",
+        "amsgrad-latest", "optim_table: adam",
+        "        second = highest[i];\n", "",
         "the largest mean square is kept and not used", ("test_kernels.py -k adam",),
     ),
     Mutant(
-        "rmsprop-not-centred", "rmsprop_run",
+        "rmsprop-not-centred", "optim_table: rmsprop",
         "second -= mean[i] * mean[i]", "second -= mean[i]",
         "the mean is not squared", (STEPS + "RMSprop",),
     ),
     Mutant(
-        "lion-mean-first", "lion_run",
-        "along = beta1 * mean[i] + rest1 * g", "along = beta2 * mean[i] + rest2 * g",
+        "lion-mean-first", "optim_table: lion",
+        "along = share1 * mean[i] + rest1 * g", "along = share2 * mean[i] + rest2 * g",
         "the two betas exchanged", (STEPS + "Lion",),
     ),
     Mutant(
