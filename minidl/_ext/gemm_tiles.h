@@ -72,8 +72,6 @@ typedef real VECTOR __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(siz
 typedef integer MASK __attribute__((vector_size(MINIDL_VECTOR_BYTES)));
 #define FOUR gemm_four
 typedef real FOUR __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
-#define FOUR_MASK gemm_four_mask
-typedef integer FOUR_MASK __attribute__((vector_size(4 * sizeof(real))));
 #define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(real)))
 #define LANES (MINIDL_GEMM_VECTORS * WIDTH)
 #define ROWS MINIDL_GEMM_ROWS
@@ -187,32 +185,26 @@ static void gemm_gather(const real *x, const minidl_gemm_view *view, ptrdiff_t k
 
 /* The same for a square of 4 in memory. */
 static inline void gemm_small_square(const real *from, ptrdiff_t from_row, real *to, ptrdiff_t to_row) {
-    const FOUR_MASK low = {0, 4, 1, 5}, high = {2, 6, 3, 7}, left = {0, 1, 4, 5}, right = {2, 3, 6, 7};
     FOUR rows[4];
     UNROLL for (int i = 0; i < 4; i++) rows[i] = *(const FOUR *)(from + i * from_row);
-    const FOUR ab = __builtin_shuffle(rows[0], rows[1], low), cd = __builtin_shuffle(rows[2], rows[3], low);
-    const FOUR ab2 = __builtin_shuffle(rows[0], rows[1], high), cd2 = __builtin_shuffle(rows[2], rows[3], high);
-    *(FOUR *)to = __builtin_shuffle(ab, cd, left);
-    *(FOUR *)(to + to_row) = __builtin_shuffle(ab, cd, right);
-    *(FOUR *)(to + 2 * to_row) = __builtin_shuffle(ab2, cd2, left);
-    *(FOUR *)(to + 3 * to_row) = __builtin_shuffle(ab2, cd2, right);
+    const FOUR ab = MINIDL_SHUFFLE(rows[0], rows[1], MERGED_LOW), cd = MINIDL_SHUFFLE(rows[2], rows[3], MERGED_LOW);
+    const FOUR ab2 = MINIDL_SHUFFLE(rows[0], rows[1], MERGED_HIGH), cd2 = MINIDL_SHUFFLE(rows[2], rows[3], MERGED_HIGH);
+    *(FOUR *)to = MINIDL_SHUFFLE(ab, cd, FIRST_HALVES);
+    *(FOUR *)(to + to_row) = MINIDL_SHUFFLE(ab, cd, LAST_HALVES);
+    *(FOUR *)(to + 2 * to_row) = MINIDL_SHUFFLE(ab2, cd2, FIRST_HALVES);
+    *(FOUR *)(to + 3 * to_row) = MINIDL_SHUFFLE(ab2, cd2, LAST_HALVES);
 }
 
 /* to[k][row] = from[row][k] for the ROWS rows of a panel and so many k as a vector has lanes. */
 static inline void gemm_turn_panel(const real *from, ptrdiff_t from_row, real *to) {
-    MASK low, high;
-    for (int lane = 0; lane < WIDTH; lane++) {
-        low[lane] = lane / 2 + lane % 2 * WIDTH;
-        high[lane] = low[lane] + WIDTH / 2;
-    }
     VECTOR rows[ROWS];
     UNROLL for (int i = 0; i < ROWS; i++) rows[i] = *(const VECTOR *)(from + i * from_row);
     /* Merging takes the highest bit of a row's number into the lane's, as its lowest, and the lane's highest instead. */
     UNROLL for (int round = 1; round < ROWS; round *= 2) {
         VECTOR merged[ROWS];
         UNROLL for (int i = 0; i < ROWS / 2; i++) {
-            merged[2 * i] = __builtin_shuffle(rows[i], rows[i + ROWS / 2], low);
-            merged[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + ROWS / 2], high);
+            merged[2 * i] = MINIDL_SHUFFLE(rows[i], rows[i + ROWS / 2], MERGED_LOW);
+            merged[2 * i + 1] = MINIDL_SHUFFLE(rows[i], rows[i + ROWS / 2], MERGED_HIGH);
         }
         UNROLL for (int i = 0; i < ROWS; i++) rows[i] = merged[i];
     }
@@ -254,7 +246,6 @@ static void gemm_turn(const real *from, ptrdiff_t from_row, ptrdiff_t rows, ptrd
 #undef VECTOR
 #undef MASK
 #undef FOUR
-#undef FOUR_MASK
 #undef WIDTH
 #undef LANES
 #undef ROWS

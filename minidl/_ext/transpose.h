@@ -1,7 +1,6 @@
 /* Between rows of samples and blocks of 16 samples side by side: a transposition of 16 by `columns`.
  *
- * Squares of 4 go through registers; done number
- * by number, each store or load would touch another cache line.
+ * Squares of 4 go through registers; done number by number, each store or load would touch another cache line.
  */
 #ifndef MINIDL_TRANSPOSE_H
 #define MINIDL_TRANSPOSE_H
@@ -9,22 +8,20 @@
 #include <stddef.h>
 
 #include "real.h"
+#include "vector.h"
 
 typedef real square_row __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
-typedef integer square_order __attribute__((vector_size(4 * sizeof(real))));
 
 /* to[j][i] = from[i][j] for a square of 4. */
 static inline void transpose_four(const real *from, ptrdiff_t from_row, real *to, ptrdiff_t to_row) {
     const square_row a = *(const square_row *)from, b = *(const square_row *)(from + from_row);
     const square_row c = *(const square_row *)(from + 2 * from_row), d = *(const square_row *)(from + 3 * from_row);
-    const square_order low = {0, 4, 1, 5}, high = {2, 6, 3, 7};
-    const square_order left = {0, 1, 4, 5}, right = {2, 3, 6, 7};
-    const square_row ab = __builtin_shuffle(a, b, low), cd = __builtin_shuffle(c, d, low);
-    const square_row ab2 = __builtin_shuffle(a, b, high), cd2 = __builtin_shuffle(c, d, high);
-    *(square_row *)to = __builtin_shuffle(ab, cd, left);
-    *(square_row *)(to + to_row) = __builtin_shuffle(ab, cd, right);
-    *(square_row *)(to + 2 * to_row) = __builtin_shuffle(ab2, cd2, left);
-    *(square_row *)(to + 3 * to_row) = __builtin_shuffle(ab2, cd2, right);
+    const square_row ab = MINIDL_SHUFFLE(a, b, MERGED_LOW), cd = MINIDL_SHUFFLE(c, d, MERGED_LOW);
+    const square_row ab2 = MINIDL_SHUFFLE(a, b, MERGED_HIGH), cd2 = MINIDL_SHUFFLE(c, d, MERGED_HIGH);
+    *(square_row *)to = MINIDL_SHUFFLE(ab, cd, FIRST_HALVES);
+    *(square_row *)(to + to_row) = MINIDL_SHUFFLE(ab, cd, LAST_HALVES);
+    *(square_row *)(to + 2 * to_row) = MINIDL_SHUFFLE(ab2, cd2, FIRST_HALVES);
+    *(square_row *)(to + 3 * to_row) = MINIDL_SHUFFLE(ab2, cd2, LAST_HALVES);
 }
 
 /* Up to 16 rows, `row` apart, to [column][16]; lanes without a row become 0. */

@@ -113,8 +113,8 @@ MUTANTS = [
     Mutant(
         "merged-vectors-in-the-wrong-order",
         "merge_runs",
-        "high[lane] = low[lane] + width / 2;",
-        "high[lane] = low[lane];",
+        "MINIDL_SHUFFLE(one, other, MERGED_HIGH)",
+        "MINIDL_SHUFFLE(one, other, MERGED_LOW)",
         "the second half of many pixels is the first",
         (DIRECT, LARGE),
         modules=("direct",),

@@ -93,8 +93,8 @@ MUTANTS = [
     Mutant(
         "square-transposed-wrongly",
         "transpose_four",
-        "high = {2, 6, 3, 7}",
-        "high = {2, 3, 6, 7}",
+        "cd2 = MINIDL_SHUFFLE(c, d, MERGED_HIGH)",
+        "cd2 = MINIDL_SHUFFLE(c, d, LAST_HALVES)",
         "two rows of a square of 4 are exchanged",
         (DENSE,),
         modules=("dense",),

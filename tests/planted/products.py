@@ -39,8 +39,8 @@ MUTANTS = [
     Mutant(
         "gemm-last-vector-one-too-early",
         "copy_every",
-        "odd[lane] = 2 * lane + 1;",
-        "odd[lane] = 2 * lane;",
+        "MINIDL_SHUFFLE(seen[0], seen[1], ODD_LANES)",
+        "MINIDL_SHUFFLE(seen[0], seen[1], EVEN_LANES)",
         "the last vector of every so many numbers takes those before",
         (f"{PRODUCT} -k rows_that_a_stride_splits",),
         modules=("implicit_gemm",),
@@ -163,8 +163,8 @@ MUTANTS = [
     Mutant(
         "gemm-panel-merged-from-below",
         "gemm_turn_panel",
-        "high[lane] = low[lane] + WIDTH / 2;",
-        "high[lane] = low[lane];",
+        "rows[i + ROWS / 2], MERGED_HIGH)",
+        "rows[i + ROWS / 2], MERGED_LOW)",
         "a panel's second half is its first again",
         (PRODUCT,),
         modules=("implicit_gemm",),
@@ -181,8 +181,8 @@ MUTANTS = [
     Mutant(
         "gemm-third-of-four",
         "copy_every",
-        "__builtin_shuffle(seen[2], seen[3], even), even)",
-        "__builtin_shuffle(seen[1], seen[3], even), even)",
+        "MINIDL_SHUFFLE(seen[2], seen[3], EVEN_LANES), EVEN_LANES)",
+        "MINIDL_SHUFFLE(seen[1], seen[3], EVEN_LANES), EVEN_LANES)",
         "with stride 4, the second half of a vector is partly the first",
         (PRODUCT,),
         modules=("implicit_gemm",),
