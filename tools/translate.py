@@ -6,6 +6,7 @@ what was compiled from it is not compiled again.
 """
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -17,6 +18,15 @@ DIRECTIVES = {
     "language_level": 3, "wraparound": False, "cdivision": True, "embedsignature": False,
     "show_performance_hints": False,
 }  # fmt: skip
+# What reads a call's arguments is a third of a module's code and loops over nothing. At -O3 it takes 15 % of a wheel, to
+# save 0.03 us a call.
+ENTRY = """\
+#if defined(__OPTIMIZE__) && defined(__GNUC__) && !defined(__clang__)
+#define MINIDL_ENTRY __attribute__((optimize("O1")))
+#else
+#define MINIDL_ENTRY
+#endif
+"""
 CHECKS = ("boundscheck", "initializedcheck", "nonecheck")
 
 
@@ -34,6 +44,7 @@ def translate(source: Path, target: Path, made_from: set[str], root: Path, direc
     if compile_single(str(source), options, None, context=Context.from_options(options)).num_errors:
         made.unlink(missing_ok=True)
         return False
+    made.write_text(ENTRY + re.sub(r"^(?=static PyObject \*__pyx_pw_)", "MINIDL_ENTRY ", made.read_text(), flags=re.M))
     if target.exists() and target.read_bytes() == made.read_bytes():
         made.unlink()
     else:
