@@ -3,9 +3,9 @@
     python tools/cross.py aarch64-macos build/aarch64-macos-tools
     meson setup build/aarch64-macos --cross-file build/aarch64-macos-tools/cross.ini ...
 
-`pip install ziglang` is all that this takes: Clang, the C library's headers of each system and a linker. Python's headers
-are those of the running Python: on another system of 64 bits they differ in pyconfig.h, of which the few lines that
-the headers read are changed.
+`pip install ziglang` is all that this takes: Clang, the C library's headers of each system and a linker. Python's
+headers are those of the running Python: on another system of 64 bits they differ in pyconfig.h, of which the few lines
+that the headers may read are changed.
 """
 
 from __future__ import annotations

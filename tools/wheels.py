@@ -65,10 +65,8 @@ def make_wheel(python: str | Path, sdist: Path, folder: Path, sets: str = "all")
     """A wheel for a Python, built from the sdist and named by the oldest C library that it runs with."""
     with tempfile.TemporaryDirectory() as temporary:
         own = make_environment(python, Path(temporary, "venv"))
-        run(
-            own, "-m", "pip", "wheel", "--quiet", "--no-deps", f"--config-settings=setup-args=-Dinstruction_sets={sets}",
-            "--wheel-dir", temporary, sdist,
-        )  # fmt: skip
+        settings = f"--config-settings=setup-args=-Dinstruction_sets={sets}"
+        run(own, "-m", "pip", "wheel", "--quiet", "--no-deps", settings, "--wheel-dir", temporary, sdist)
         (made,) = Path(temporary).glob("*.whl")
         repaired = Path(temporary, "repaired")
         run(sys.executable, "-m", "auditwheel", "repair", "--zip-compression-level", 9, "-w", repaired, made)
