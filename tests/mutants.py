@@ -80,6 +80,7 @@ class Tree:
         compiled = self.build / "minidl" / "_ext"
         shutil.copytree(ROOT / "minidl", folder / "minidl", ignore=shutil.ignore_patterns("*.so"))
         shutil.copytree(ROOT / "tests", folder / "tests")
+        shutil.copytree(ROOT / "tools", folder / "tools")
         shutil.copy2(ROOT / "pyproject.toml", folder)
         shutil.copy2(ROOT / "pytest_minidl.py", folder)
         for module in [*compiled.glob(f"*_{isa}.*.so"), *compiled.glob("_*.so"), *compiled.glob("lib*.so")]:
@@ -198,10 +199,17 @@ class Tree:
             words = [str(self.folder) if word == str(ROOT) else word for word in shlex.split(line)]
             if words[0] == "ninja:" or "symbolextractor" in words:
                 continue
-            if Path(words[0]).name == "cython" and not translates:
-                translated = words[words.index("-o") + 1]
-                shutil.copy2(self.build / translated, folder / translated)
+            sources = [word for word in words if word.endswith(".pyx")]
+            if sources and not translates:
+                ending = "_debug.c" if "--checked" in words else ".c"
+                for source in sources:
+                    translated = (folder / source).resolve().relative_to(self.folder).with_suffix("")
+                    translated = translated.with_name(translated.name + ending)
+                    shutil.copy2(self.build / translated, folder / translated)
                 continue
+            # The command is for many modules.
+            names = {module.removesuffix(f"_{self.isa}").rsplit("_", 1)[0] for module in modules} | {*modules}
+            words = [word for word in words if word not in sources or Path(word).stem in names]
             if self.isa == "debug":
                 words = ["-O0" if word == "-O1" else word for word in words]
             done = subprocess.run(words, cwd=folder, capture_output=True, text=True)

@@ -128,19 +128,8 @@ static void filter_fetch(const real *from, ptrdiff_t from_row, ptrdiff_t rows, p
 /* to[lane][i] = from[i][lane] for `lanes` of `wide`, rows of the result `to_row` apart. */
 static void filter_turn(const real *from, ptrdiff_t wide, ptrdiff_t lanes, ptrdiff_t count, real *to,
                         ptrdiff_t to_row) {
-    ptrdiff_t lane = 0;
-    if (WIDTH >= 4 && count >= WIDTH)
-        for (; lane + WIDTH <= lanes; lane += WIDTH)
-            for (ptrdiff_t next = 0; next < count; next += WIDTH) {
-                /* The last square overlaps the one before. */
-                const ptrdiff_t i = next + WIDTH <= count ? next : count - WIDTH;
-                vector square[WIDTH];
-                UNROLL for (int j = 0; j < WIDTH; j++) square[j] = *(const vector *)(from + (i + j) * wide + lane);
-                transpose_square(square);
-                UNROLL for (int j = 0; j < WIDTH; j++) *(vector *)(to + (lane + j) * to_row + i) = square[j];
-            }
-    for (; lane < lanes; lane++)
-        for (ptrdiff_t i = 0; i < count; i++) to[lane * to_row + i] = from[i * wide + lane];
+    for (ptrdiff_t lane = 0; lane < lanes; lane += WIDTH)
+        transpose(from + lane, wide, count, lanes - lane < WIDTH ? lanes - lane : WIDTH, to + lane * to_row, to_row);
 }
 
 #endif

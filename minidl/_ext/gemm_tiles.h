@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/register_tile.h"
+#include "core/transpose.h"
 #include "runs.h"
 
 /* Sums of a tile, the vectors that they need and a factor fill the registers: 28 of 32, or 16 of 16. */
@@ -52,10 +53,6 @@ static int minidl_gemm_runs(const minidl_gemm_view *view, ptrdiff_t first, ptrdi
     return found;
 }
 
-#define FOUR gemm_four
-typedef real FOUR __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
-#define FOUR_MASK gemm_four_mask
-typedef integer FOUR_MASK __attribute__((vector_size(4 * sizeof(real))));
 #define LANES (MINIDL_GEMM_VECTORS * WIDTH)
 #define ROWS MINIDL_GEMM_ROWS
 
@@ -155,36 +152,16 @@ static void gemm_gather(const real *x, const minidl_gemm_view *view, ptrdiff_t k
     }
 }
 
-#include "square.h"
-
-/* The same for a square of 4 in memory. */
-static inline void gemm_small_square(const real *from, ptrdiff_t from_row, real *to, ptrdiff_t to_row) {
-    const FOUR_MASK low = {0, 4, 1, 5}, high = {2, 6, 3, 7}, left = {0, 1, 4, 5}, right = {2, 3, 6, 7};
-    FOUR rows[4];
-    UNROLL for (int i = 0; i < 4; i++) rows[i] = *(const FOUR *)(from + i * from_row);
-    const FOUR ab = __builtin_shuffle(rows[0], rows[1], low), cd = __builtin_shuffle(rows[2], rows[3], low);
-    const FOUR ab2 = __builtin_shuffle(rows[0], rows[1], high), cd2 = __builtin_shuffle(rows[2], rows[3], high);
-    *(FOUR *)to = __builtin_shuffle(ab, cd, left);
-    *(FOUR *)(to + to_row) = __builtin_shuffle(ab, cd, right);
-    *(FOUR *)(to + 2 * to_row) = __builtin_shuffle(ab2, cd2, left);
-    *(FOUR *)(to + 3 * to_row) = __builtin_shuffle(ab2, cd2, right);
-}
-
 /* to[k][row] = from[row][k] for the ROWS rows of a panel and so many k as a vector has lanes. */
 static inline void gemm_turn_panel(const real *from, ptrdiff_t from_row, real *to) {
-    mask low, high;
-    for (int lane = 0; lane < WIDTH; lane++) {
-        low[lane] = lane / 2 + lane % 2 * WIDTH;
-        high[lane] = low[lane] + WIDTH / 2;
-    }
     vector rows[ROWS];
     UNROLL for (int i = 0; i < ROWS; i++) rows[i] = *(const vector *)(from + i * from_row);
     /* Merging takes the highest bit of a row's number into the lane's, as its lowest, and the lane's highest instead. */
     UNROLL for (int round = 1; round < ROWS; round *= 2) {
         vector merged[ROWS];
         UNROLL for (int i = 0; i < ROWS / 2; i++) {
-            merged[2 * i] = __builtin_shuffle(rows[i], rows[i + ROWS / 2], low);
-            merged[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + ROWS / 2], high);
+            merged[2 * i] = MINIDL_SHUFFLE(rows[i], rows[i + ROWS / 2], MERGED_LOW);
+            merged[2 * i + 1] = MINIDL_SHUFFLE(rows[i], rows[i + ROWS / 2], MERGED_HIGH);
         }
         UNROLL for (int i = 0; i < ROWS; i++) rows[i] = merged[i];
     }
@@ -194,7 +171,6 @@ static inline void gemm_turn_panel(const real *from, ptrdiff_t from_row, real *t
 /* to[k][row] = from[row][k] for `rows` of `wide` rows; zeros in rows beyond. */
 static void gemm_turn(const real *from, ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t count, real *to,
                       ptrdiff_t wide) {
-    ptrdiff_t row = 0;
     if (wide == ROWS && rows == ROWS && count >= WIDTH) {
         for (ptrdiff_t next = 0; next < count; next += WIDTH) {
             const ptrdiff_t k = next + WIDTH <= count ? next : count - WIDTH;
@@ -202,29 +178,11 @@ static void gemm_turn(const real *from, ptrdiff_t from_row, ptrdiff_t rows, ptrd
         }
         return;
     }
-    if (WIDTH >= 4 && count >= WIDTH)
-        for (; row + WIDTH <= rows; row += WIDTH)
-            for (ptrdiff_t next = 0; next < count; next += WIDTH) {
-                /* The last square overlaps the one before. */
-                const ptrdiff_t k = next + WIDTH <= count ? next : count - WIDTH;
-                vector square[WIDTH];
-                UNROLL for (int i = 0; i < WIDTH; i++) square[i] = *(const vector *)(from + (row + i) * from_row + k);
-                transpose_square(square);
-                UNROLL for (int i = 0; i < WIDTH; i++) *(vector *)(to + (k + i) * wide + row) = square[i];
-            }
-    for (; row + 4 <= rows; row += 4) {
-        ptrdiff_t k = 0;
-        for (; k + 4 <= count; k += 4)
-            gemm_small_square(from + row * from_row + k, from_row, to + k * wide + row, wide);
-        for (; k < count; k++)
-            for (ptrdiff_t i = row; i < row + 4; i++) to[k * wide + i] = from[i * from_row + k];
-    }
-    for (; row < wide; row++)
-        for (ptrdiff_t k = 0; k < count; k++) to[k * wide + row] = row < rows ? from[row * from_row + k] : 0;
+    transpose(from, from_row, rows, count, to, wide);
+    for (ptrdiff_t k = 0; k < count; k++)
+        for (ptrdiff_t row = rows; row < wide; row++) to[k * wide + row] = 0;
 }
 
-#undef FOUR
-#undef FOUR_MASK
 #undef LANES
 #undef ROWS
 #undef TILE

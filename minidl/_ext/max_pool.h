@@ -18,6 +18,7 @@ typedef struct {
     ptrdiff_t stride;                      /* between neighbouring windows: 1 or 2 */
 } minidl_taps;
 
+#define LIST(...) __VA_ARGS__
 #define MAX_BLOCK(name, lanes, ODD)                                                                                    \
     static inline __attribute__((always_inline)) void name(const real *first, int position, const minidl_taps *taps,   \
                                                            real *output, int *argmax) {                                \
@@ -37,7 +38,8 @@ typedef struct {
                 values value = *(const unaligned *)(first + offset);                                                   \
                 if (taps->stride == 2)                                                                                 \
                     /* The second load ends at the last value that is needed, and reads nothing beyond it. */          \
-                    value = __builtin_shuffle(value, (values)*(const unaligned *)(first + offset + lanes - 1), ODD);   \
+                    value = __builtin_shufflevector(value, (values)*(const unaligned *)(first + offset + lanes - 1),   \
+                                                    ODD);                                                              \
                 const integers wins = (value > best) | (value != value);                                               \
                 best = (values)((wins & (integers)value) | (~wins & (integers)best));                                  \
                 index = (wins & (start + (integer)offset)) | (~wins & index);                                          \
@@ -47,10 +49,11 @@ typedef struct {
         for (int i = 0; i < lanes; i++) argmax[i] = (int)index[i];                                                     \
     }
 
-MAX_BLOCK(max_block_4, 4, ((integers){0, 2, 5, 7}))
-MAX_BLOCK(max_block_8, 8, ((integers){0, 2, 4, 6, 9, 11, 13, 15}))
+MAX_BLOCK(max_block_4, 4, LIST(0, 2, 5, 7))
+MAX_BLOCK(max_block_8, 8, LIST(0, 2, 4, 6, 9, 11, 13, 15))
 
 #undef MAX_BLOCK
+#undef LIST
 
 /* `count` windows, at least 4, whose first taps are at `first`, `first + stride`, ... */
 static void max_run(const real *first, int position, const minidl_taps *taps, ptrdiff_t count, real *output,

@@ -76,7 +76,6 @@ static inline void add_run(real *restrict to, const real *restrict from, ptrdiff
 }
 
 typedef real run_vector __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
-typedef integer run_places __attribute__((vector_size(MINIDL_VECTOR_BYTES)));
 
 /* to[i] = from[i * stride]. */
 static void copy_every(real *to, const real *from, ptrdiff_t stride, ptrdiff_t count) {
@@ -87,19 +86,17 @@ static void copy_every(real *to, const real *from, ptrdiff_t stride, ptrdiff_t c
         return;
     }
     if ((stride == 2 || stride == 4) && count > width) {
-        run_places even, odd;
-        for (ptrdiff_t lane = 0; lane < width; lane++) even[lane] = 2 * lane, odd[lane] = 2 * lane + 1;
         /* Whole vectors reach beyond the last number that is taken: there must be one more to take behind them. */
         for (; i + width < count; i += width) {
             const run_vector *seen = (const run_vector *)(from + i * stride);
-            run_vector half = __builtin_shuffle(seen[0], seen[1], even);
-            if (stride == 4) half = __builtin_shuffle(half, __builtin_shuffle(seen[2], seen[3], even), even);
+            run_vector half = MINIDL_SHUFFLE(seen[0], seen[1], EVEN_LANES);
+            if (stride == 4) half = MINIDL_SHUFFLE(half, MINIDL_SHUFFLE(seen[2], seen[3], EVEN_LANES), EVEN_LANES);
             *(run_vector *)(to + i) = half;
         }
         /* The last one ends with it, and overlaps what is there already. */
         const run_vector *seen = (const run_vector *)(from + (count - 1) * stride + 1 - width * stride);
-        run_vector half = __builtin_shuffle(seen[0], seen[1], odd);
-        if (stride == 4) half = __builtin_shuffle(half, __builtin_shuffle(seen[2], seen[3], odd), odd);
+        run_vector half = MINIDL_SHUFFLE(seen[0], seen[1], ODD_LANES);
+        if (stride == 4) half = MINIDL_SHUFFLE(half, MINIDL_SHUFFLE(seen[2], seen[3], ODD_LANES), ODD_LANES);
         *(run_vector *)(to + count - width) = half;
         return;
     }
@@ -110,15 +107,10 @@ static void copy_every(real *to, const real *from, ptrdiff_t stride, ptrdiff_t c
 static void merge_runs(real *to, const real *even, const real *odd, ptrdiff_t count) {
     const ptrdiff_t width = MINIDL_VECTOR_BYTES / sizeof(real);
     ptrdiff_t i = 0;
-    run_places low, high;
-    for (ptrdiff_t lane = 0; lane < width; lane++) {
-        low[lane] = lane / 2 + lane % 2 * width;
-        high[lane] = low[lane] + width / 2;
-    }
     for (; i + 2 * width <= count; i += 2 * width) {
         const run_vector one = *(const run_vector *)(even + i / 2), other = *(const run_vector *)(odd + i / 2);
-        *(run_vector *)(to + i) = __builtin_shuffle(one, other, low);
-        *(run_vector *)(to + i + width) = __builtin_shuffle(one, other, high);
+        *(run_vector *)(to + i) = MINIDL_SHUFFLE(one, other, MERGED_LOW);
+        *(run_vector *)(to + i + width) = MINIDL_SHUFFLE(one, other, MERGED_HIGH);
     }
     for (; i < count; i++) to[i] = i % 2 ? odd[i / 2] : even[i / 2];
 }

@@ -14,7 +14,7 @@
 
 #include <string.h>
 
-#include "core/register_tile.h"
+#include "core/transpose.h"
 
 #define MINIDL_LANES 16
 /* As many sums as fill the registers: 24 of 32, or 12 of 16. */
@@ -41,8 +41,6 @@ static inline void minidl_winograd_fetch(const void *from, ptrdiff_t row, ptrdif
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* ---- The way in and out: 16 channels of a run of pixels become pixels of 16 channels, and back. ---- */
-
-#include "square.h"
 
 /* to[pixel][16] = from[channel][pixel]; zeros in lanes beyond `channels`. */
 static void winograd_gather(const real *from, ptrdiff_t channel_step, int channels, ptrdiff_t pixels, real *to) {

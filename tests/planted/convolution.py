@@ -113,8 +113,8 @@ MUTANTS = [
     Mutant(
         "merged-vectors-in-the-wrong-order",
         "merge_runs",
-        "high[lane] = low[lane] + width / 2;",
-        "high[lane] = low[lane];",
+        "MINIDL_SHUFFLE(one, other, MERGED_HIGH)",
+        "MINIDL_SHUFFLE(one, other, MERGED_LOW)",
         "the second half of many pixels is the first",
         (DIRECT, LARGE),
         modules=("direct",),
@@ -147,9 +147,9 @@ MUTANTS = [
     Mutant(
         "lanes-without-a-sample",
         "to_lanes",
-        "lane < count ? rows[lane * row + i] : 0",
-        "rows[(lane < count ? lane : 0) * row + i]",
-        "what fills up the last block is the first sample again",
+        "if (count < 16) memset",
+        "if (count < 1) memset",
+        "what fills up the last block is what was there before",
         (DIRECT, LARGE),
         modules=("direct",),
     ),

@@ -34,10 +34,9 @@ MUTANTS = [
         "a band's gradients all meet the pixels of its first row", (TESTS,), modules=BUILT,
     ),
     Mutant(
-        "filters-last-square", "filter_turn",
-        "const ptrdiff_t i = next + WIDTH <= count ? next : count - WIDTH;",
-        "const ptrdiff_t i = next + WIDTH <= count ? next : count - WIDTH - 1;",
-        "the last position is not turned", (TESTS,), modules=BUILT,
+        "filters-last-lanes", "filter_turn",
+        "lanes - lane < WIDTH ? lanes - lane : WIDTH", "lanes - lane < WIDTH ? 0 : WIDTH",
+        "the last filters, which fill no vector, are not turned", (TESTS,), modules=BUILT,
     ),
     Mutant(
         "filters-no-zeros-above", "seen_by",

@@ -93,8 +93,8 @@ MUTANTS = [
     Mutant(
         "square-transposed-wrongly",
         "transpose_four",
-        "high = {2, 6, 3, 7}",
-        "high = {2, 3, 6, 7}",
+        "cd2 = MINIDL_SHUFFLE(c, d, MERGED_HIGH)",
+        "cd2 = MINIDL_SHUFFLE(c, d, LAST_HALVES)",
         "two rows of a square of 4 are exchanged",
         (DENSE,),
         modules=("dense",),
@@ -102,9 +102,9 @@ MUTANTS = [
     Mutant(
         "last-column-of-a-block",
         "to_rows",
-        "for (ptrdiff_t j = i; j < columns; j++) rows",
-        "for (ptrdiff_t j = i; j + 1 < columns; j++) rows",
-        "the last feature that fills no square is not written",
+        "transpose(lanes, 16, columns, count, rows, row);",
+        "transpose(lanes, 16, columns - 1, count, rows, row);",
+        "the last feature is not written",
         (DENSE,),
         modules=("dense",),
     ),
