@@ -15,7 +15,8 @@ from minidl.copies import leaf_state, restore_leaf
 from minidl.errors import DTypeError, GraphError, OutOfRangeError, ShapeError, check_flag
 from minidl.grad_mode import is_grad_enabled
 from minidl.ops import arithmetic, reductions, shapes
-from minidl.ops._common import as_tensor, cast, normal_dim
+from minidl.ops._common import as_tensor, normal_dim
+from minidl.ops.casting import Cast, cast
 from minidl.ops.clip import clip
 from minidl.ops.matmul import matmul as _matmul
 
@@ -189,7 +190,7 @@ class Tensor(TensorBase):
 
     def clone(self) -> Tensor:
         """A copy of the values, with history."""
-        return shapes.Cast(self.data.dtype)(self) if self.data.dtype.kind == "f" else wrap(self.data.copy())
+        return Cast(self.data.dtype)(self) if self.data.dtype.kind == "f" else wrap(self.data.copy())
 
     def astype(self, dtype: Any) -> Tensor:
         """The values in another dtype; gradients flow between floating ones."""

@@ -12,8 +12,9 @@ import numpy as np
 from minidl import kernels
 from minidl.arguments import is_finite_number
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, check_flag
-from minidl.ops._common import as_tensor, broadcast_shape, cast, check_choice, check_floating, check_same_dtype
+from minidl.ops._common import as_tensor, broadcast_shape, check_choice, check_floating, check_same_dtype
 from minidl.ops.arithmetic import div
+from minidl.ops.casting import cast
 from minidl.ops.reductions import sum as sum_of
 from minidl.ops.shapes import Permute, Reshape
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from minidl import kernels
 from minidl.autograd import Op, wrap
-from minidl.dtypes import get_default_dtype
 from minidl.errors import DTypeError
-from minidl.ops._common import as_tensor, broadcast_shape, cast, check_broadcast, promoted
+from minidl.ops._common import as_tensor, broadcast_shape, check_broadcast
+from minidl.ops.casting import floating, promoted
 from minidl.ops.shapes import sum_to
 
 Array = np.ndarray
@@ -402,9 +402,3 @@ def where(condition: Any, input: Any, other: Any) -> Any:
     check_broadcast("where", mask.shape, broadcast_shape(a.data.shape, b.data.shape) or ())
     # A copy, since the mask may be changed before the backward pass.
     return Where(mask.copy())(a, b)
-
-
-def floating(op: str, x: Any) -> Any:
-    """The input as a tensor of floating dtype, the default one where it has integers or booleans."""
-    x = as_tensor(op, "input", x)
-    return x if x.data.dtype.kind == "f" else cast(x, get_default_dtype())

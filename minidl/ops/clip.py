@@ -9,8 +9,9 @@ import numpy as np
 from minidl.arguments import is_finite_number, is_int
 from minidl.dtypes import INT64
 from minidl.errors import ArgumentError
-from minidl.ops._common import as_tensor, cast, rounded
-from minidl.ops.arithmetic import Gate, floating
+from minidl.ops._common import as_tensor, rounded
+from minidl.ops.arithmetic import Gate
+from minidl.ops.casting import cast, floating
 
 
 class Clip(Gate):

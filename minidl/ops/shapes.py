@@ -11,9 +11,10 @@ import numpy as np
 from minidl import kernels
 from minidl.arguments import check_room, is_int, read_int, read_list
 from minidl.autograd import Op, TensorBase, wrap
-from minidl.dtypes import INT64, converted, result_dtype
+from minidl.dtypes import INT64, result_dtype
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
-from minidl.ops._common import as_tensor, broadcast_shape, cast, normal_dim, normal_dims
+from minidl.ops._common import as_tensor, broadcast_shape, normal_dim, normal_dims
+from minidl.ops.casting import cast
 
 Array = np.ndarray
 # NumPy's limit.
@@ -22,26 +23,6 @@ MOST_DIMENSIONS = 64
 
 def _too_many(shape: tuple[int, ...]) -> str:
     return f"a shape has at most {MOST_DIMENSIONS} dimensions, got {len(shape)}"
-
-
-class Cast(Op):
-    """The same values in another dtype."""
-
-    def __init__(self, dtype: np.dtype) -> None:
-        self.dtype = dtype
-
-    def forward(self, x):
-        self.before = x.dtype
-        return converted(x, self.dtype)
-
-    def __call__(self, *inputs):
-        # What is not floating has no gradient.
-        if self.dtype.kind != "f" or inputs[0].data.dtype.kind != "f":
-            return wrap(self.forward(inputs[0].data))
-        return super().__call__(*inputs)
-
-    def backward(self, grad):
-        return Cast(self.before)(grad)
 
 
 class Reshape(Op):

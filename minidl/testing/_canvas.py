@@ -7,7 +7,7 @@ from math import ceil, prod, sqrt
 
 import numpy as np
 
-from minidl.testing.report import VERDICTS
+from minidl.testing.findings import VERDICTS
 
 Array = np.ndarray
 Ticks = tuple[list[float], list[str]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from minidl.testing.report import NOTHING_TO_CHECK, Element, GradcheckReport, InputReport, Problem
+from minidl.testing.findings import NOTHING_TO_CHECK, Element, Findings, InputReport, Problem
 
 _WIDTH = 120
 # Beyond these, the rest is counted.
@@ -16,7 +16,7 @@ _HEADINGS = ("index", "output", "analytic", "numeric", "+/-", "abs. error", "rel
 _SIDES = ("<", "<", "<", "<", ">", ">", ">", "<")
 
 
-def text(report: GradcheckReport) -> str:
+def text(report: Findings) -> str:
     """The whole report."""
     lines = [header(report)]
     for note in report.notes:
@@ -35,7 +35,7 @@ def text(report: GradcheckReport) -> str:
     return "\n".join(lines)
 
 
-def header(report: GradcheckReport) -> str:
+def header(report: Findings) -> str:
     """Its first line: what was checked, how, and what came of it."""
     evaluations = "1 evaluation" if report.evaluations == 1 else f"{report.evaluations:,} evaluations"
     outcome = "ok" if report else "FAILED"
@@ -58,7 +58,7 @@ def _about(problem: Problem) -> str:
     return where + problem.message
 
 
-def _verdict(report: GradcheckReport, each: InputReport) -> str:
+def _verdict(report: Findings, each: InputReport) -> str:
     if report.mode != "random" or each.compared or 0 in each.shape:
         return each.verdict
     # No elements are compared where the directions agree, which is not the same as no check.

@@ -8,8 +8,9 @@ import numpy as np
 
 from minidl.errors import ArgumentError
 from minidl.testing import kinks
+from minidl.testing.findings import VERDICTS, Element, relative_error
 from minidl.testing.numeric import RATIO, Ladder, complex_step, power_of_two, spread_of
-from minidl.testing.report import VERDICTS, Element, GradcheckReport, relative_error
+from minidl.testing.report import GradcheckReport
 from minidl.testing.rounding import backward_rounding, measure, rounded
 from minidl.testing.scales import Scales, all_steps
 from minidl.testing.subject import Options, Subject

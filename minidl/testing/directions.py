@@ -24,8 +24,9 @@ import numpy as np
 from minidl.arguments import read_int, read_number
 from minidl.errors import ArgumentError
 from minidl.testing.checker import Checker
+from minidl.testing.findings import Problem
 from minidl.testing.numeric import RATIO, Ladder, typical_scale
-from minidl.testing.report import GradcheckReport, Problem
+from minidl.testing.report import GradcheckReport
 from minidl.testing.rounding import backward_rounding, noise_along, rounded
 from minidl.testing.subject import Found, Options, Subject
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from minidl.testing import kinks
 from minidl.testing.checker import Checker
-from minidl.testing.report import GradcheckReport, Problem
+from minidl.testing.findings import Problem
+from minidl.testing.report import GradcheckReport
 from minidl.testing.rounding import upstream_rounding
 from minidl.testing.subject import Options, Subject
 

@@ -14,7 +14,7 @@ import numpy as np
 from minidl.errors import ArgumentError, import_extra
 from minidl.files import checked_target
 from minidl.testing._canvas import Canvas, lay_out
-from minidl.testing.report import VERDICTS, InputReport
+from minidl.testing.findings import VERDICTS, InputReport
 
 Array = np.ndarray
 StrPath = str | os.PathLike[str]

@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from minidl.testing.findings import VERDICTS, Problem
 from minidl.testing.numeric import RATIO, Ladder, power_of_two, typical_scale
-from minidl.testing.report import VERDICTS, GradcheckReport, Problem
+from minidl.testing.report import GradcheckReport
 from minidl.testing.subject import Options, Subject
 
 Array = np.ndarray

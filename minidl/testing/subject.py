@@ -11,7 +11,8 @@ import numpy as np
 from minidl.arguments import check_choice
 from minidl.dtypes import to_dtype
 from minidl.errors import ArgumentError, DTypeError, GradcheckError, MinidlError
-from minidl.testing.report import NOTHING_TO_CHECK, GradcheckReport, InputReport, Problem
+from minidl.testing.findings import NOTHING_TO_CHECK, InputReport, Problem
+from minidl.testing.report import GradcheckReport
 
 Array = np.ndarray
 

@@ -14,7 +14,8 @@ from minidl.errors import ArgumentError, GraphError
 from minidl.grad_mode import enable_grad, no_grad
 from minidl.nn import Module
 from minidl.tensor import Tensor
-from minidl.testing.report import NOTHING_TO_CHECK, GradcheckReport, Problem
+from minidl.testing.findings import NOTHING_TO_CHECK, Problem
+from minidl.testing.report import GradcheckReport
 from minidl.testing.run import finished, run_check
 from minidl.testing.subject import Found, Input, Options, Subject, working_dtype
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from minidl.arguments import read_list
 from minidl.errors import ArgumentError
-from minidl.testing.report import GradcheckReport, Problem
+from minidl.testing.findings import Problem
+from minidl.testing.report import GradcheckReport
 from minidl.testing.run import run_check
 from minidl.testing.subject import METHODS, Found, Input, Options, Subject, working_dtype
 
