@@ -41,12 +41,13 @@ def lines_of_code(path: Path) -> int:
         text = re.sub(r"/\*.*?\*/|//[^\n]*", "", text, flags=re.DOTALL)
         return sum(line.strip() not in ("", "\\") for line in text.splitlines())
     if path.suffix == ".py":
-        return _python_lines(text)
+        return len(python_code_lines(text))
     text = re.sub(r'^\s*""".*?"""', "", text, flags=re.DOTALL | re.MULTILINE)
     return sum(bool(line.strip()) and not line.strip().startswith("#") for line in text.splitlines())
 
 
-def _python_lines(text: str) -> int:
+def python_code_lines(text: str) -> set[int]:
+    """The numbers of those lines of a Python file, from 1."""
     found: set[int] = set()
     starts_statement = True
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -56,7 +57,7 @@ def _python_lines(text: str) -> int:
         if not (token.type == tokenize.STRING and starts_statement) and token.type != tokenize.NEWLINE:
             found |= set(range(token.start[0], token.end[0] + 1))
         starts_statement = token.type == tokenize.NEWLINE
-    return len(found)
+    return found
 
 
 def resolve(name: str) -> Path:
