@@ -13,14 +13,14 @@ Array = np.ndarray
 Ticks = tuple[list[float], list[str]]
 
 _LONGEST_STRIP = 40
-# Of cells along a side; a picture has hardly more points to give them.
+# A side has at most so many cells; a picture has hardly more points to give them.
 _MOST_CELLS = 320
 _MOST_TICKS = 12
 
 
 @dataclass
 class Canvas:
-    """Where the elements of an array stand.
+    """The places of an array's elements.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Canvas:
     blocks: bool = False
     remarks: list[str] = field(default_factory=list)
 
-    # How many elements a cell stands for, down and across.
+    # A cell stands for so many elements, down and across.
     step: tuple[int, int] = (1, 1)
 
     @property

@@ -28,7 +28,7 @@ def text(report: Findings) -> str:
     for number, each in enumerate(report.inputs):
         if number == 0 or each.worst or report.inputs[number - 1].worst:
             lines.append("")
-        # Where something is wrong, what is right needs no more than its worst element.
+        # An input that is right needs no more than its worst element where something else is wrong.
         lines += _input(each, _verdict(report, each), len(each.worst) if report or each.wrong else 1)
     if report.kinks:
         lines += ["", *_kinks(report.kinks)]
@@ -53,8 +53,8 @@ def _about(problem: Problem) -> str:
         where += f"{problem.input}: "
     if problem.block is not None:
         start, stop = problem.block
-        of = f" of {problem.input}" if problem.input is not None else ""
-        return f"{where}{problem.message} (elements {start:,} to {stop - 1:,}{of}, flat)"
+        owner = f" of {problem.input}" if problem.input is not None else ""
+        return f"{where}{problem.message} (elements {start:,} to {stop - 1:,}{owner}, flat)"
     return where + problem.message
 
 
@@ -88,7 +88,7 @@ def _table(elements: Sequence[Element]) -> list[str]:
     ]
     columns = [[heading, *cells] for heading, cells in zip(_HEADINGS, columns, strict=True)]
     widths = [max(map(len, column)) for column in columns]
-    # What the numbers leave of a line is shared by the two places, and what the one does not need is the other's.
+    # The two places share what the numbers leave of a line, and one has what the other does not need.
     left = _WIDTH - 2 * len(columns) - sum(widths[2:])
     widths[0] = min(widths[0], max(left // 2, left - widths[1]))
     widths[1] = min(widths[1], left - widths[0])
@@ -100,11 +100,11 @@ def _table(elements: Sequence[Element]) -> list[str]:
         lines.append("  " + "  ".join(cells).rstrip())
     for element in elements:
         if element.one_sided is not None and element.verdict == "wrong at a kink":
-            below, above = element.one_sided
+            left_slope, right_slope = element.one_sided
             lines += _wrapped(
                 "  ",
-                f"at the kink {_place(element)} the derivatives from below and from above are {_value(below)} and "
-                f"{_value(above)}: {_value(element.analytic)} is not between them",
+                f"at the kink {_place(element)} the derivatives from below and from above are {_value(left_slope)} and "
+                f"{_value(right_slope)}: {_value(element.analytic)} is not between them",
             )
     return lines
 
@@ -128,12 +128,12 @@ def _kinks(kinks: Sequence[Element]) -> list[str]:
     number = "1 kink" if len(kinks) == 1 else f"{len(kinks):,} kinks"
     lines = [f"{number} (the derivatives from below and from above differ):"]
     for element in kinks[:_MOST_KINKS]:
-        between = ""
+        sides = ""
         if element.one_sided is not None:
-            below, above = element.one_sided
-            between = f": {_value(below)} and {_value(above)}, the gradient is {_value(element.analytic)}"
+            left_slope, right_slope = element.one_sided
+            sides = f": {_value(left_slope)} and {_value(right_slope)}, the gradient is {_value(element.analytic)}"
         remark = {"skipped": " (not judged)", "wrong at a kink": " (wrong)"}.get(element.verdict, "")
-        lines += _wrapped("  ", _place(element) + between + remark)
+        lines += _wrapped("  ", _place(element) + sides + remark)
     if len(kinks) > _MOST_KINKS:
         lines.append(f"  and {len(kinks) - _MOST_KINKS:,} more")
     return lines

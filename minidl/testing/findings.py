@@ -25,7 +25,7 @@ NOTHING_TO_CHECK = "nothing to check"
 
 
 def relative_error(analytic: Any, numeric: Any, estimate: Any = 0.0) -> Array:
-    """How far two values are apart, relative to the larger one.
+    """Measure how far two values are apart, relative to the larger one.
 
     ``max(|analytic - numeric| - estimate, 0) / max(|analytic|, |numeric|)``
 
@@ -125,7 +125,7 @@ class Element:
 
 @dataclass(frozen=True)
 class Problem:
-    """What needs no comparison of numbers, or concerns more than one element.
+    """A finding that needs no comparison of numbers, or concerns more than one element.
 
     Attributes
     ----------
@@ -160,7 +160,7 @@ class Problem:
 
 @dataclass
 class InputReport:
-    """What was found about one input.
+    """The findings about one input.
 
     Attributes
     ----------

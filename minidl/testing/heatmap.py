@@ -127,7 +127,7 @@ def _is_low(canvas: Canvas) -> bool:
 
 
 def _remarks(each: InputReport, canvas: Canvas, width: int) -> list[str]:
-    """What stands below the title: the hint, the worst element, how the array was folded."""
+    """Write what stands below the title: the hint, the worst element, how the array was folded."""
     remarks = []
     if each.hint:
         remarks += textwrap.wrap(f"hint: {each.hint}", width)

@@ -20,7 +20,7 @@ StrPath = str | os.PathLike[str]
 
 
 class GradcheckReport(Findings):
-    """What a gradient check found. True when all gradients agree, and there were any; prints as a table.
+    """The findings of a gradient check. True when all gradients agree, and there were any; prints as a table.
 
     Attributes
     ----------
