@@ -17,7 +17,7 @@ _AVX2_CORES = {"haswell", "zen"}
 
 
 def config() -> dict[str, Any]:
-    """What `show_config` prints, as a dict."""
+    """Collect what `show_config` prints, as a dict."""
     # Nothing else needs it as a rule, and its import takes a tenth of minidl's.
     import scipy
 

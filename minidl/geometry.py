@@ -108,13 +108,13 @@ def _same_padding(size: int, kernel: int, stride: int, dilation: int) -> Pair:
     return total // 2, total - total // 2
 
 
-def _positions(size: int, padded: int, before: int, reach: int, stride: int, ceil_mode: bool) -> int:
-    """How many places a window has along one axis, 0 or less if none."""
+def _positions(size: int, padded: int, leading: int, reach: int, stride: int, ceil_mode: bool) -> int:
+    """Count the places that a window has along one axis, 0 or less if none."""
     if not ceil_mode:
         return (padded - reach) // stride + 1
     count = -((reach - padded) // stride) + 1
     # The last window must start inside the image or the padding before it.
-    return count - 1 if (count - 1) * stride >= size + before else count
+    return count - 1 if (count - 1) * stride >= size + leading else count
 
 
 def sliding_window(
@@ -209,8 +209,8 @@ def _packed(size: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: 
     return Window(size, kernel, stride, padding, dilation, output, packed)
 
 
-def within_image(window: Window) -> Window:
-    """The same window without the taps that are beyond the padded image at all of its positions.
+def drop_outside_taps(window: Window) -> Window:
+    """Give the window without the taps that are beyond the padded image at all of its positions.
 
     In ceil mode the kernel of a window may be larger than the image, by any number.
     """
@@ -328,9 +328,9 @@ def _transposed(
     kernel = pair(op, "kernel_size", kernel_size, 1, spatial)
     step, spread = pair(op, "stride", stride, 1, spatial), pair(op, "dilation", dilation, 1, spatial)
     around = sides(op, padding, spatial)
-    before_and_after = around.top + around.bottom, around.left + around.right
+    padding_sums = around.top + around.bottom, around.left + around.right
     height, width = (
         (n - 1) * s - p + d * (k - 1) + 1
-        for n, s, p, d, k in zip((1, *size)[-2:], step, before_and_after, spread, kernel, strict=True)
+        for n, s, p, d, k in zip((1, *size)[-2:], step, padding_sums, spread, kernel, strict=True)
     )
     return (height, width), step, spread

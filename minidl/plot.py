@@ -21,7 +21,7 @@ from minidl.files import checked_target
 
 StrPath = str | os.PathLike[str]
 
-# What the keys of a history start with, "" as Keras has it, and how the curves of each part look.
+# The keys of a history start with these, "" as Keras has it, and the curves of each part look so.
 _PARTS = {"train": ("train_", ""), "validation": ("val_",), "test": ("test_",)}
 _COLOURS = {"train": "#8a99ad", "validation": "#c8792b", "test": "#1f4e9c"}
 _TEXT, _FAINT = "#222222", "#777777"
@@ -207,7 +207,7 @@ def filters(weight: Any, path: StrPath | None = None) -> Any:
     rows = min(ceil(len(tiles) / columns), max(1, _MOST_FILTERS // columns))
     figure = _figure("filters", (max(3.2, 1.1 * columns + 0.9), max(1.6, (1.1 * height / width + 0.12) * rows + 0.5)))
     grid = figure.subplots(rows, columns, squeeze=False)
-    # What is not finite has no colour, and stays blank.
+    # Numbers that are not finite have no colour, and stay blank.
     tiles = np.where(np.isfinite(tiles), tiles, np.nan)
     limit = max(np.abs(array).max(where=np.isfinite(array), initial=0), 1e-12)
     image = None
@@ -222,8 +222,8 @@ def filters(weight: Any, path: StrPath | None = None) -> Any:
         if channels > 1 and number % columns == 0:
             axes.set_ylabel(str(number // columns), rotation=0, ha="right", va="center", fontsize=8)
     shown = f", the first {rows * columns // channels} shown" if rows * columns < len(tiles) else ""
-    of = f" of {channels} channels" if channels > 1 else ""
-    figure.suptitle(f"{out} filters{of}, {height} x {width}{shown}", fontsize=10, color=_TEXT)
+    suffix = f" of {channels} channels" if channels > 1 else ""
+    figure.suptitle(f"{out} filters{suffix}, {height} x {width}{shown}", fontsize=10, color=_TEXT)
     figure.colorbar(image, ax=grid, fraction=0.03, pad=0.02).ax.tick_params(labelsize=8)
     return _finish(figure, path)
 

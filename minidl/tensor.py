@@ -65,7 +65,7 @@ class Tensor(TensorBase):
     # NumPy leaves array + tensor to Tensor.__radd__, instead of adding the tensor's elements one by one.
     __array_ufunc__ = None
 
-    # What it is
+    # Properties
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -185,7 +185,7 @@ class Tensor(TensorBase):
     # Copies
 
     def detach(self) -> Tensor:
-        """The same memory, without history."""
+        """Share the memory, without history."""
         return wrap(self.data, None, self._version)
 
     def clone(self) -> Tensor:
@@ -412,21 +412,23 @@ def _extremum(value: Any, position: Any, x: Tensor, dim: int | None, keepdim: bo
     if dim is None:
         return value(x)
     keepdim = check_flag(position.__name__.removeprefix("arg"), "keepdim", keepdim)
-    at = position(x, dim, True)
-    picked = take_along_dim(x, at, dim)
-    return (picked, at) if keepdim else (shapes.squeeze(picked, dim), shapes.squeeze(at, dim))
+    chosen = position(x, dim, True)
+    picked = take_along_dim(x, chosen, dim)
+    return (picked, chosen) if keepdim else (shapes.squeeze(picked, dim), shapes.squeeze(chosen, dim))
 
 
 def take_along_dim(input: Any, indices: Any, dim: int) -> Tensor:
     """The elements at `indices` along a dimension; indices has the shape of input in all others."""
-    x, at = as_tensor("take_along_dim", "input", input), as_tensor("take_along_dim", "indices", indices).data
+    x, chosen = as_tensor("take_along_dim", "input", input), as_tensor("take_along_dim", "indices", indices).data
     if x.data.ndim == 0:
         return x
     axis = shapes.normal_dim("take_along_dim", dim, x.data.ndim)
-    if at.dtype.kind not in "iu":
-        raise DTypeError(f"take_along_dim: indices must be integers, got {at.dtype}")
-    if at.ndim != x.data.ndim:
-        raise ShapeError(f"take_along_dim: indices has {at.ndim} dimensions, input {x.data.ndim}")
-    index = [np.arange(n).reshape([-1 if d == a else 1 for a in range(at.ndim)]) for d, n in enumerate(at.shape)]
-    index[axis] = at
+    if chosen.dtype.kind not in "iu":
+        raise DTypeError(f"take_along_dim: indices must be integers, got {chosen.dtype}")
+    if chosen.ndim != x.data.ndim:
+        raise ShapeError(f"take_along_dim: indices has {chosen.ndim} dimensions, input {x.data.ndim}")
+    index = [
+        np.arange(n).reshape([-1 if d == a else 1 for a in range(chosen.ndim)]) for d, n in enumerate(chosen.shape)
+    ]
+    index[axis] = chosen
     return shapes.get_item(x, tuple(index))

@@ -182,7 +182,7 @@ def _content(
 
 
 class _Gunzip:
-    """What a gzip file holds, in its one or more members (RFC 1952), read in pieces of a limited size."""
+    """A gzip file's content, from its one or more members (RFC 1952), read in pieces of a limited size."""
 
     def __init__(self, file: BinaryIO, size: int, name: StrPath) -> None:
         import zlib
@@ -253,7 +253,7 @@ def _read_header(header: bytes, name: StrPath) -> tuple[np.dtype, tuple[int, ...
     start = 4 + 4 * axes
     if len(header) < start:
         raise _refused(name, f"is truncated: it ends within its header, after {len(header)} of {start} bytes")
-    shape = tuple(int.from_bytes(header[at : at + 4], "big") for at in range(4, start, 4))
+    shape = tuple(int.from_bytes(header[offset : offset + 4], "big") for offset in range(4, start, 4))
     if math.prod(max(size, 1) for size in shape) * _DTYPES[code].itemsize > _MOST_BYTES:
         raise _refused(name, f"is damaged: its header promises {shape}, more than any memory holds")
     return _DTYPES[code], shape, start, _DTYPES[code].itemsize

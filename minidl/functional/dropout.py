@@ -8,7 +8,7 @@ import numpy as np
 
 from minidl.arguments import check_generator
 from minidl.errors import ArgumentError, ShapeError, check_flag, warn
-from minidl.functional.activation import in_place, read_floating
+from minidl.functional.activation import apply_in_place, read_floating
 from minidl.ops import activation
 from minidl.runtime import default_generator
 
@@ -61,7 +61,7 @@ def dropout(
     tensor([0., 2., 2., 2.])
     """
     if inplace is not False:
-        return in_place("dropout", inplace, dropout, input, p, training, generator=generator)
+        return apply_in_place("dropout", inplace, dropout, input, p, training, generator=generator)
     return _drop("dropout", read_floating("dropout", input), p, training, generator, None)
 
 
@@ -122,7 +122,7 @@ def dropout2d(
               [2., 2.]]]])
     """
     if inplace is not False:
-        return in_place("dropout2d", inplace, dropout2d, input, p, training, generator=generator)
+        return apply_in_place("dropout2d", inplace, dropout2d, input, p, training, generator=generator)
     x = read_floating("dropout2d", input)
     if x.data.ndim not in (3, 4):
         wanted = f"4 dimensions (N, C, H, W) or 3 (N, C, L), got {x.data.ndim}: {x.data.shape}"

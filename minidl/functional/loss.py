@@ -77,15 +77,15 @@ def nll_loss(input: Any, target: Any, weight: Any = None, *, ignore_index: int =
     if not shape:
         x, t = as_rows(x), t.reshape(1)
     # Only what counts is read, so that the rest may be NaN.
-    at = np.nonzero(t != ignore_index)
-    classes = t[at]
-    losses = neg(GetItem((at[0], classes, *at[1:]))(x))
+    counted = np.nonzero(t != ignore_index)
+    classes = t[counted]
+    losses = neg(GetItem((counted[0], classes, *counted[1:]))(x))
     total: Any = len(classes)
     if w is not None:
         own = w.data[classes]
         losses, total = mul(losses, wrap(own)), wrap(own.sum())
     if reduction == "none":
-        return Reshape(shape)(PutItem(t.shape, at)(losses))
+        return Reshape(shape)(PutItem(t.shape, counted)(losses))
     return reduced(losses, reduction, total)
 
 
@@ -179,7 +179,7 @@ def cross_entropy(
 
 def _soft_cross_entropy(x: Any, target: Any, weight: Any, ignore_index: int, reduction: str, smoothing: float) -> Any:
     if target.data.dtype.kind in "iub":
-        # What PyTorch refuses too: class numbers have no axis for the classes.
+        # PyTorch refuses it too: class numbers have no axis for the classes.
         target_is = "class probabilities, of floating dtype, where it has input's shape"
         raise DTypeError(f"cross_entropy: target must be {target_is} {x.data.shape}, got {target.data.dtype}")
     _, p = read_alike("cross_entropy", input=x, target=target)

@@ -35,13 +35,13 @@ __all__ = [
 ]
 
 
-def _at_least_0(x: Any) -> Any:
+def _clamp_at_0(x: Any) -> Any:
     """max(x, 0), with the gradient 1 at 0."""
     return clip(x, min=0.0)
 
 
 def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float = 0, *, reduction: str = "mean") -> Any:
-    """How far the cosine of two vectors is from 1 (target 1), or by how much it exceeds the margin (target -1).
+    """Measure how far the cosine of two vectors is from 1 (target 1), or exceeds the margin (target -1).
 
     ``loss = 1 - cos`` where target is 1, ``max(cos - margin, 0)`` where it is -1, and 0 elsewhere;
     ``cos = sum(input1 * input2) / sqrt((sum(input1 ** 2) + 1e-12) * (sum(input2 ** 2) + 1e-12))``
@@ -93,7 +93,7 @@ def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float =
     lengths = [sqrt(add(sum_of(mul(v, v), -1), EPSILON)) for v in (a, b)]
     cosine = div(sum_of(mul(a, b), -1), mul(*lengths))
     zero = wrap(np.zeros((), a.data.dtype))
-    unlike = where(t == -1, _at_least_0(sub(cosine, float(margin))), zero)
+    unlike = where(t == -1, _clamp_at_0(sub(cosine, float(margin))), zero)
     return reduced(where(t == 1, sub(1, cosine), unlike), reduction)
 
 
@@ -140,12 +140,12 @@ def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, *, reduct
     (x,) = read_alike(op, input=input)
     _, t = read_alike(op, input=x, target=read_signs(op, target, x.data.dtype))
     zero = wrap(np.zeros((), x.data.dtype))
-    far = where(t.data == 1, zero, _at_least_0(sub(float(margin), x)))
+    far = where(t.data == 1, zero, _clamp_at_0(sub(float(margin), x)))
     return reduced(add(far, where(t.data == -1, zero, x)), reduction)
 
 
 def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0, *, reduction: str = "mean") -> Any:
-    """What one value lacks of being larger than another by a margin, element by element.
+    """Measure what one value lacks of being larger than another by a margin, element by element.
 
     ``loss = max(-target * (input1 - input2) + margin, 0)``
 
@@ -188,13 +188,13 @@ def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0
     check_settings(op, {"margin": margin, "reduction": reduction})
     a, b = read_alike(op, input1=input1, input2=input2)
     _, t = read_alike(op, input1=a, target=read_signs(op, target, a.data.dtype))
-    return reduced(_at_least_0(add(mul(neg(t), sub(a, b)), float(margin))), reduction)
+    return reduced(_clamp_at_0(add(mul(neg(t), sub(a, b)), float(margin))), reduction)
 
 
 def multi_margin_loss(
     input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None, *, reduction: str = "mean"
 ) -> Any:
-    """What the score of the right class lacks of exceeding each other one by a margin, to the power of p.
+    """Measure what the right class's score lacks of exceeding each other one by a margin, to the power of p.
 
     ``loss[n] = weight[y] / C * sum over c != y of max(margin - input[n, y] + input[n, c], 0) ** p``, ``y = target[n]``
 
@@ -270,7 +270,7 @@ def triplet_margin_loss(
     *,
     reduction: str = "mean",
 ) -> Any:
-    """What the distance to a negative example lacks of exceeding that to a positive one by a margin.
+    """Measure what the distance to a negative example lacks of exceeding that to a positive one by a margin.
 
     ``loss = max(d(anchor, positive) - d(anchor, negative) + margin, 0)``, where d is the norm
     ``sum(|a - b + eps| ** p) ** (1 / p)`` along the last dimension
@@ -333,4 +333,4 @@ def triplet_margin_loss(
     far = distance(a, c)
     if swap:
         far = minimum(far, distance(b, c))
-    return reduced(_at_least_0(add(sub(distance(a, b), far), float(margin))), reduction)
+    return reduced(_clamp_at_0(add(sub(distance(a, b), far), float(margin))), reduction)

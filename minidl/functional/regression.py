@@ -15,17 +15,17 @@ __all__ = ["huber_loss", "l1_loss", "mse_loss", "smooth_l1_loss"]
 
 
 def _loss_of_difference(
-    op: str, curve: Op, input: Any, target: Any, reduction: str, weight: Any = None, by_weight: bool = True
+    op: str, curve: Op, input: Any, target: Any, reduction: str, weight: Any = None, weighted: bool = True
 ) -> Any:
     """`curve`, element by element, of input - target, times the weight, reduced.
 
-    The mean of weighted losses is divided by the sum of the weights, or their number if not `by_weight`.
+    The mean of weighted losses is divided by the sum of the weights, or their number if not `weighted`.
     """
     if weight is None:
         x, t = read_alike(op, input=input, target=target)
         return reduced(curve(sub(x, t)), reduction)
     x, t, w = read_alike(op, input=input, target=target, weight=weight)
-    return reduced(mul(curve(sub(x, t)), w), reduction, sum_of(w) if by_weight else None)
+    return reduced(mul(curve(sub(x, t)), w), reduction, sum_of(w) if weighted else None)
 
 
 def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:
@@ -201,4 +201,4 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     tensor([0.125, 4.   ])
     """
     check_settings("huber_loss", {"reduction": reduction, "delta": delta})
-    return _loss_of_difference("huber_loss", Huber(float(delta)), input, target, reduction, weight, by_weight=False)
+    return _loss_of_difference("huber_loss", Huber(float(delta)), input, target, reduction, weight, weighted=False)

@@ -59,7 +59,7 @@ def check_broadcast(op: str, a: tuple[int, ...], b: tuple[int, ...]) -> None:
 
 
 def broadcast_shape(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
-    """What shapes broadcast to, or None; NumPy's function for it takes no more than 32 dimensions."""
+    """Find what shapes broadcast to, or None; NumPy's function for it takes no more than 32 dimensions."""
     result = [1] * max(map(len, shapes))
     for shape in shapes:
         for axis in range(1, len(shape) + 1):

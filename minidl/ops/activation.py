@@ -14,7 +14,7 @@ from minidl.ops.shapes import Sum
 
 Array = np.ndarray
 
-# Of SELU, for which mean 0 and variance 1 are a fixed point (Klambauer et al. 2017).
+# SELU has these numbers, for which mean 0 and variance 1 are a fixed point (Klambauer et al. 2017).
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
 
 
@@ -172,7 +172,7 @@ class Hardswish(Unary):
         return where(np.abs(x.data) >= 3, outside, add(div(x, 3), 0.5))
 
     def backward(self, grad):
-        # Where the slope is 0, no gradient passes, even an infinite one.
+        # No gradient passes where the slope is 0, even an infinite one.
         flat = self.saved_arrays()[0] <= -3
         return Where(flat)(wrap(np.zeros((), grad.data.dtype)), super().backward(grad))
 

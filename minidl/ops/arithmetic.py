@@ -190,8 +190,8 @@ class Extreme(Binary):
         a, b = self.saved_arrays()
         return tuple(
             [
-                kernels.sum_to(kernels.binary(f"{self.row}_{of}", a, b, grad), shape) if need else None
-                for of, shape, need in zip(("input", "other"), self.shapes, self.needs, strict=True)
+                kernels.sum_to(kernels.binary(f"{self.row}_{operand}", a, b, grad), shape) if need else None
+                for operand, shape, need in zip(("input", "other"), self.shapes, self.needs, strict=True)
             ]
         )
 
@@ -221,13 +221,13 @@ class Unary(Op):
     b: float = 0.0
 
     def forward(self, x: Array) -> Array:
-        y = kernels.elementwise(self.row, x, self.a, self.b) if x.dtype.kind == "f" else self.of_integers(x)
+        y = kernels.elementwise(self.row, x, self.a, self.b) if x.dtype.kind == "f" else self.integer_forward(x)
         keeps = kernels.ELEMENTWISE[self.row].keeps
         if keeps:
             self.save(x if keeps == "x" else y)
         return y
 
-    def of_integers(self, x: Array) -> Array:
+    def integer_forward(self, x: Array) -> Array:
         """f(x) for integers or booleans, which the table has not; for ops that take them."""
         raise NotImplementedError
 
@@ -247,7 +247,7 @@ class Gate(Unary):
     """A function with slopes 1 and 0 alone; the gradient passes where the slope is 1, and is 0 elsewhere."""
 
     def passes(self, kept: Array) -> Array:
-        """Where the slope is 1, from what is kept."""
+        """Tell where the slope is 1, from what is kept."""
         raise NotImplementedError
 
     def backward(self, grad):
@@ -258,7 +258,7 @@ class Gate(Unary):
 class Neg(Unary):
     row = "neg"
 
-    def of_integers(self, x):
+    def integer_forward(self, x):
         return np.negative(x)
 
     def backward(self, grad):
@@ -293,7 +293,7 @@ class Abs(Unary):
 
     row = "abs"
 
-    def of_integers(self, x):
+    def integer_forward(self, x):
         return np.asarray(np.abs(x))
 
     def slope(self, x):

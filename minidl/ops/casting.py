@@ -15,23 +15,23 @@ Array = np.ndarray
 
 
 class Cast(Op):
-    """The same values in another dtype."""
+    """A cast: equal values in another dtype."""
 
     def __init__(self, dtype: np.dtype) -> None:
         self.dtype = dtype
 
     def forward(self, x):
-        self.before = x.dtype
+        self.input_dtype = x.dtype
         return converted(x, self.dtype)
 
     def __call__(self, *inputs):
-        # What is not floating has no gradient.
+        # Numbers that are not floating have no gradient.
         if self.dtype.kind != "f" or inputs[0].data.dtype.kind != "f":
             return wrap(self.forward(inputs[0].data))
         return super().__call__(*inputs)
 
     def backward(self, grad):
-        return Cast(self.before)(grad)
+        return Cast(self.input_dtype)(grad)
 
 
 def cast(x: Any, dtype: np.dtype) -> Any:
@@ -39,8 +39,8 @@ def cast(x: Any, dtype: np.dtype) -> Any:
     return x if x._data.dtype == dtype else Cast(dtype)(x)
 
 
-def _scalar(op: str, value: bool | int | float, beside: np.dtype) -> Any:
-    dtype = scalar_dtype(value, beside)
+def _scalar(op: str, value: bool | int | float, other_dtype: np.dtype) -> Any:
+    dtype = scalar_dtype(value, other_dtype)
     try:
         if dtype.kind == "f":
             return wrap(rounded(value, dtype))

@@ -30,7 +30,7 @@ class Clip(Gate):
             return np.full(x.shape, np.nan, x.dtype)
         return super().forward(x)
 
-    def of_integers(self, x):
+    def integer_forward(self, x):
         return np.asarray(np.clip(x, self.low, self.high))
 
     def passes(self, x):

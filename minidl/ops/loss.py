@@ -44,14 +44,14 @@ class SquaredDistance(Op):
 
     def backward(self, grad):
         x, t = self.saved
-        of_x = mul(mul(sub(x, t), 2), div(grad, self.divisor))
-        return of_x if self.needs[0] else None, neg(of_x) if self.needs[1] else None
+        grad_x = mul(mul(sub(x, t), 2), div(grad, self.divisor))
+        return grad_x if self.needs[0] else None, neg(grad_x) if self.needs[1] else None
 
     def backward_arrays(self, grad):
         x, t = self.saved_arrays()
         # Without elements, whose mean it would be, there is nothing to multiply.
-        of_x = kernels.squared_distance_gradient(x, t, float(grad) * (2 / max(self.divisor, 1)))
-        return of_x if self.needs[0] else None, -of_x if self.needs[1] else None
+        grad_x = kernels.squared_distance_gradient(x, t, float(grad) * (2 / max(self.divisor, 1)))
+        return grad_x if self.needs[0] else None, -grad_x if self.needs[1] else None
 
 
 class Limited(Clip):
@@ -222,7 +222,7 @@ class CrossEntropy(Op):
         if self.reduction == "none":
             return loss
         if self.reduction == "mean":
-            # Where weights sum to 0, smoothing leaves nothing but NaN in PyTorch, and no smoothing infinity too.
+            # Smoothing leaves nothing but NaN in PyTorch where weights sum to 0, and no smoothing infinity too.
             divisor = count if divisor is None else divisor
             self.factor = 1 / divisor if divisor else nan if self.smoothing else inf
         return rounded(total * self.factor, x.dtype)

@@ -110,7 +110,7 @@ class Extremum(Op):
         return y if self.keepdim else np.asarray(y.squeeze(self.dims))
 
     def winners(self, x: Array, y: Array) -> Array:
-        """Which values share the gradient."""
+        """Tell which values share the gradient."""
         return x == y
 
     def backward(self, grad):

@@ -208,7 +208,7 @@ MUTANTS = [
     Mutant(
         "fusion-flattens-another-way",
         "_starts_dense",
-        " and (modules[at].start_dim, modules[at].end_dim) == (1, -1)",
+        " and (modules[position].start_dim, modules[position].end_dim) == (1, -1)",
         "",
         "any flattening is taken for that of whole samples",
         (FUSION,),
@@ -305,16 +305,16 @@ MUTANTS = [
     Mutant(
         "distance-gradient-of-the-target",
         "SquaredDistance.backward_arrays",
-        "return of_x if self.needs[0] else None, -of_x if",
-        "return of_x if self.needs[0] else None, of_x if",
+        "return grad_x if self.needs[0] else None, -grad_x if",
+        "return grad_x if self.needs[0] else None, grad_x if",
         "the target is pushed away with the sign of the prediction",
         ("test_ops.py -k mse_loss and first_gradients",),
     ),
     Mutant(
         "distance-second-gradient",
         "SquaredDistance.backward",
-        "of_x = mul(mul(sub(x, t), 2), div(grad, self.divisor))",
-        "of_x = mul(sub(x, t), div(grad, self.divisor))",
+        "grad_x = mul(mul(sub(x, t), 2), div(grad, self.divisor))",
+        "grad_x = mul(sub(x, t), div(grad, self.divisor))",
         "the recorded gradient is half of the computed one",
         ("test_ops.py -k mse_loss",),
     ),
@@ -393,7 +393,7 @@ MUTANTS = [
     Mutant(
         "needs-stay-narrowed",
         "run_backward",
-        "needs, node = wanted, op.for_pass(wanted)",
+        "needs, node = wanted, op.pass_twin(wanted)",
         "needs = op.needs = wanted",
         "a pass to one target leaves ops without gradients for the next, or for another thread",
         ("test_survivors.py -k pass_to_one", "test_graph_threads.py -k TestBackward"),

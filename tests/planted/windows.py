@@ -63,7 +63,8 @@ MUTANTS = [
     ),
     Mutant(
         "count-include-pad", "mean_scale",
-        "low, high = (-before, size + after) if count_include_pad else (0, size)", "low, high = -before, size + after",
+        "low, high = (-leading, size + trailing) if count_include_pad else (0, size)",
+        "low, high = -leading, size + trailing",
         "padding always counts", ("test_ops.py -k values_equal and avg_pool",),
     ),
     Mutant(
