@@ -52,7 +52,7 @@ def available_cores() -> int:
     return max(1, min(cores, ceil(min(_cgroup_cores(), 2**20))))
 
 
-_MOST_THREADS = 1024
+_MAX_THREADS = 1024
 
 
 def _threads_wanted(environment: Mapping[str, str]) -> tuple[int, str] | None:
@@ -65,15 +65,15 @@ def _threads_wanted(environment: Mapping[str, str]) -> tuple[int, str] | None:
     """
     own = environment.get("MINIDL_NUM_THREADS", "").strip()
     if own:
-        if not re.fullmatch(r"[0-9]{1,9}", own) or not 1 <= int(own) <= _MOST_THREADS:
-            raise ArgumentError(f"MINIDL_NUM_THREADS: must be an integer from 1 to {_MOST_THREADS}, got {own!r}")
+        if not re.fullmatch(r"[0-9]{1,9}", own) or not 1 <= int(own) <= _MAX_THREADS:
+            raise ArgumentError(f"MINIDL_NUM_THREADS: must be an integer from 1 to {_MAX_THREADS}, got {own!r}")
         return int(own), "MINIDL_NUM_THREADS"
     everybodys = environment.get("OMP_NUM_THREADS", "").strip()
     if everybodys:
         # OpenMP has a number for each level of regions within regions; ours are all of the first.
         levels = [level.strip() for level in everybodys.split(",")]
         if all(re.fullmatch(r"[0-9]{1,9}", level) and int(level) >= 1 for level in levels):
-            return min(int(levels[0]), _MOST_THREADS), "OMP_NUM_THREADS"
+            return min(int(levels[0]), _MAX_THREADS), "OMP_NUM_THREADS"
         warnings.warn(
             f"OMP_NUM_THREADS must be an integer of at least 1, or several with commas between, got {everybodys!r}: "
             "minidl ignores it",
@@ -116,8 +116,8 @@ def set_num_threads(threads: int) -> None:
     1
     >>> minidl.set_num_threads(before)
     """
-    if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= _MOST_THREADS:
-        raise ArgumentError(f"set_num_threads: threads must be an integer from 1 to {_MOST_THREADS}, got {threads!r}")
+    if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= _MAX_THREADS:
+        raise ArgumentError(f"set_num_threads: threads must be an integer from 1 to {_MAX_THREADS}, got {threads!r}")
     _Threads.wanted = threads
 
 

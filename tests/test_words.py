@@ -17,8 +17,8 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "minidl"
 PREPOSITIONS = frozenset(
-    "above after against along among at before behind below beneath beside between beyond by for from in into of on "
-    "over per through to towards under with within without".split()
+    "about above after against along among around at before behind below beneath beside between beyond by for from in "
+    "into of on over per through to towards under until with within without".split()
 )
 # Conversions are named so in NumPy and PyTorch: `to_dict`, `from_dlpack`; "as" is left to `as_tensor` and its kin.
 CONVERSIONS = ("to", "from")
@@ -26,7 +26,7 @@ CONVERSIONS = ("to", "from")
 ALLOWED = frozenset({"in_channels", "in_features", "in_cooldown", "within_precision"})
 FRAGMENT = re.compile(r"(Of|What|Where|Which|How|By how|By what|So that|The same)\b")
 # Names and fragments that are still to be mended in folders that are being rewritten; the numbers may only fall.
-TO_MEND = {"kernels": (28, 82), "_ext": (2, 79)}
+TO_MEND = {"kernels": (34, 82), "_ext": (3, 79)}
 
 
 def folder(path: Path) -> str:

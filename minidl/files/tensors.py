@@ -31,8 +31,8 @@ _DTYPES: dict[str, np.dtype] = {
 _NAMES = {dtype.str: name for name, dtype in _DTYPES.items()}
 # The library reads no longer header, and NumPy has no more dimensions.
 _LONGEST_HEADER = 100_000_000
-_MOST_AXES = 64
-_MOST_BYTES = 2**63 - 1
+_MAX_AXES = 64
+_MAX_BYTES = 2**63 - 1
 _PIECE = 1 << 20
 _METADATA = "__metadata__"
 
@@ -96,17 +96,17 @@ class TensorFile:
         try:
             dtype, shape, (start, stop) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
             numbers = (*shape, start, stop)
-            are_sizes = all(type(n) is int and 0 <= n <= _MOST_BYTES for n in numbers)
+            are_sizes = all(type(n) is int and 0 <= n <= _MAX_BYTES for n in numbers)
             is_formed = isinstance(dtype, str) and are_sizes and start <= stop
         except (KeyError, TypeError, ValueError):
             is_formed = False
         if not is_formed:
             raise self._damaged(f"its header says of {shortened(name)} {shortened(value)}")
-        if len(shape) > _MOST_AXES:
-            raise self._damaged(f"{shortened(name)} has {len(shape)} axes, more than the {_MOST_AXES} of NumPy")
+        if len(shape) > _MAX_AXES:
+            raise self._damaged(f"{shortened(name)} has {len(shape)} axes, more than the {_MAX_AXES} of NumPy")
         # The size of an element of other dtypes is not known here, and they are never read.
         itemsize = _DTYPES[dtype].itemsize if dtype in _DTYPES else 1
-        if prod(max(n, 1) for n in shape) * itemsize > _MOST_BYTES:
+        if prod(max(n, 1) for n in shape) * itemsize > _MAX_BYTES:
             raise self._damaged(f"{shortened(name)} is of shape {shortened(shape)}, more than any memory holds")
         if dtype in _DTYPES and stop - start != prod(shape) * itemsize:
             what = f"{shortened(name)} is {dtype} of shape {shortened(shape)}"

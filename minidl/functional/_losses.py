@@ -85,7 +85,7 @@ def _check_once(op: str, function: str, **settings: Any) -> None:
         (own.get(name) or _RULES[name])(op, name, value)
 
 
-def read_alike(op: str, **given: Any) -> list[Any]:
+def read_pair(op: str, **given: Any) -> list[Any]:
     """Tensors of one floating dtype and one shape: a loss broadcasts nothing, since that is a mistake as a rule."""
     tensors = [as_tensor(op, name, value) for name, value in given.items()]
     kinds = {(x.data.dtype, x.data.shape) for x in tensors}

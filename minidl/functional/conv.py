@@ -263,7 +263,7 @@ def conv_transpose1d(
 
 # Plans of calls that have passed all checks, by all that these and the plans depend on.
 _plans: dict[tuple[Any, ...] | None, ConvPlans] = {}
-_MOST_PLANS = 4096
+_MAX_PLANS = 4096
 
 
 def _as_pair(value: Any) -> tuple[int, int] | None:
@@ -313,7 +313,7 @@ def _key(
 
 def _remember(key: tuple[Any, ...] | None, plans: ConvPlans) -> ConvPlans:
     if key is not None:
-        if len(_plans) >= _MOST_PLANS:
+        if len(_plans) >= _MAX_PLANS:
             _plans.clear()
         _plans[key] = plans
     return plans

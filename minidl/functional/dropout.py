@@ -133,13 +133,13 @@ def dropout2d(
     return _drop("dropout2d", x, p, training, generator, 2)
 
 
-def _drop(op: str, x: Any, p: Any, training: bool, generator: Any, together: int | None) -> Any:
+def _drop(op: str, x: Any, p: Any, training: bool, generator: Any, shared_dims: int | None) -> Any:
     check_probability(op, p)
     check_generator(op, generator)
     check_flag(op, "training", training)
     if not training or p == 0:
         return x
-    return activation.Dropout(float(p), default_generator() if generator is None else generator, together)(x)
+    return activation.Dropout(float(p), default_generator() if generator is None else generator, shared_dims)(x)
 
 
 def check_probability(op: str, p: Any) -> None:

@@ -12,8 +12,8 @@ from minidl.functional._losses import (
     as_rows,
     check_settings,
     constant,
-    read_alike,
     read_classes,
+    read_pair,
     read_scores,
     read_signs,
     read_weight,
@@ -82,7 +82,7 @@ def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float =
     """
     op = "cosine_embedding_loss"
     check_settings(op, {"margin": margin, "reduction": reduction})
-    a, b = read_alike(op, input1=input1, input2=input2)
+    a, b = read_pair(op, input1=input1, input2=input2)
     shape = a.data.shape
     if len(shape) not in (1, 2):
         raise ShapeError(f"{op}: input1 must have 2 dimensions (N, D) or 1 (D,), got shape {shape}")
@@ -137,8 +137,8 @@ def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, *, reduct
     """
     op = "hinge_embedding_loss"
     check_settings(op, {"margin": margin, "reduction": reduction})
-    (x,) = read_alike(op, input=input)
-    _, t = read_alike(op, input=x, target=read_signs(op, target, x.data.dtype))
+    (x,) = read_pair(op, input=input)
+    _, t = read_pair(op, input=x, target=read_signs(op, target, x.data.dtype))
     zero = wrap(np.zeros((), x.data.dtype))
     far = where(t.data == 1, zero, _clamp_at_0(sub(float(margin), x)))
     return reduced(add(far, where(t.data == -1, zero, x)), reduction)
@@ -186,8 +186,8 @@ def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0
     """
     op = "margin_ranking_loss"
     check_settings(op, {"margin": margin, "reduction": reduction})
-    a, b = read_alike(op, input1=input1, input2=input2)
-    _, t = read_alike(op, input1=a, target=read_signs(op, target, a.data.dtype))
+    a, b = read_pair(op, input1=input1, input2=input2)
+    _, t = read_pair(op, input1=a, target=read_signs(op, target, a.data.dtype))
     return reduced(_clamp_at_0(add(mul(neg(t), sub(a, b)), float(margin))), reduction)
 
 
@@ -322,7 +322,7 @@ def triplet_margin_loss(
     """
     op = "triplet_margin_loss"
     check_settings(op, {"margin": margin, "p": p, "eps": eps, "swap": swap, "reduction": reduction})
-    a, b, c = read_alike(op, anchor=anchor, positive=positive, negative=negative)
+    a, b, c = read_pair(op, anchor=anchor, positive=positive, negative=negative)
     shape = a.data.shape
     if not shape or (p == float("inf") and shape[-1] == 0):
         raise ShapeError(f"{op}: anchor must have 1 or more dimensions (..., D), and features, got shape {shape}")

@@ -80,7 +80,7 @@ def _check_running(op: str, flag: str, is_updated: bool, given: dict[str, Any], 
 
 
 def _channel_norm(
-    op: str, flag: str, uses_input: bool, across_batch: bool, input: Any, running: dict[str, Any], weight: Any,
+    op: str, flag: str, uses_input: bool, spans_batch: bool, input: Any, running: dict[str, Any], weight: Any,
     bias: Any, momentum: Any, eps: Any,
 ) -> Any:  # fmt: skip
     """Normalise each channel, with statistics of the input (across the batch or for each sample) or running ones."""
@@ -88,15 +88,15 @@ def _channel_norm(
     x, running_mean, running_var, w, b = _read(op, input, **running, weight=weight, bias=bias)
     _check_channels(op, x, running_mean=running_mean, running_var=running_var, weight=w, bias=b)
     _check_running(op, flag, uses_input, running, [running_mean, running_var])
-    new_share, small = read_momentum(op, momentum), read_eps(op, eps, positive=across_batch and uses_input)
+    new_share, small = read_momentum(op, momentum), read_eps(op, eps, positive=spans_batch and uses_input)
     N, C, *size = x.data.shape
     if not uses_input:
         # Copies, since running statistics may be updated before the backward pass.
         constant = np.array(running_mean.data, np.float64), np.array(running_var.data, np.float64)
         return Normalise(Layout(N, 1, C, 1, prod(size)), small, constant, is_constant=True)(x, w, b)
-    layout = Layout(N, 1, C, 1, prod(size)) if across_batch else Layout(1, N, C, 1, prod(size))
+    layout = Layout(N, 1, C, 1, prod(size)) if spans_batch else Layout(1, N, C, 1, prod(size))
     if layout.set_size == 1:
-        each = "channel" if across_batch else "channel of each sample"
+        each = "channel" if spans_batch else "channel of each sample"
         raise ShapeError(
             f"{op}: the variance of the input needs more than 1 value a {each}, got input of shape {x.data.shape}"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl.autograd import Op
-from minidl.functional._losses import check_settings, read_alike, reduced
+from minidl.functional._losses import check_settings, read_pair, reduced
 from minidl.ops._common import check_choice
 from minidl.ops.arithmetic import Abs, mul, sub
 from minidl.ops.loss import Huber, SmoothL1, Square, SquaredDistance
@@ -22,9 +22,9 @@ def _loss_of_difference(
     The mean of weighted losses is divided by the sum of the weights, or their number if not `weighted`.
     """
     if weight is None:
-        x, t = read_alike(op, input=input, target=target)
+        x, t = read_pair(op, input=input, target=target)
         return reduced(curve(sub(x, t)), reduction)
-    x, t, w = read_alike(op, input=input, target=target, weight=weight)
+    x, t, w = read_pair(op, input=input, target=target, weight=weight)
     return reduced(mul(curve(sub(x, t)), w), reduction, sum_of(w) if weighted else None)
 
 
@@ -67,7 +67,7 @@ def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = 
     """
     check_choice("mse_loss", "reduction", reduction, ("mean", "sum", "none"))
     if weight is None and reduction != "none":
-        x, t = read_alike("mse_loss", input=input, target=target)
+        x, t = read_pair("mse_loss", input=input, target=target)
         return SquaredDistance(x.data.size if reduction == "mean" else 1)(x, t)
     return _loss_of_difference("mse_loss", Square(), input, target, reduction, weight)
 

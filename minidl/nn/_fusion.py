@@ -197,20 +197,20 @@ class _Plan(NamedTuple):
 _plans: WeakKeyDictionary[Module, _Plan] = WeakKeyDictionary()
 
 
-def _starts_dense(modules: list[Any], position: int) -> bool:
+def _starts_dense_run(modules: list[Any], position: int) -> bool:
     if _is_plain(modules[position], Flatten) and (modules[position].start_dim, modules[position].end_dim) == (1, -1):
         position += 1
     return position < len(modules) and _is_plain(modules[position], Dense, Linear)
 
 
-def _look(container: Module) -> _Plan:
+def _find_runs(container: Module) -> _Plan:
     version = structure_version()
     modules = list(container.children())
     runs: dict[int, Run] = {}
     for position, module in enumerate(modules):
         if _is_plain(module, Conv2d):
             runs[position] = ConvRun(modules, position)
-        elif _starts_dense(modules, position):
+        elif _starts_dense_run(modules, position):
             runs[position] = DenseRun(modules, position)
     plan = _Plan(version, modules, runs)
     # Whether a hook is still there is looked at each time.
@@ -223,16 +223,16 @@ def run_modules(container: Module, input: Any) -> Any:
     """Run the container's modules one after the other, several at a time where that makes no difference."""
     plan = _plans.get(container)
     if plan is None or plan.version != structure_version():
-        plan = _look(container)
+        plan = _find_runs(container)
     modules, position = plan.modules, 0
     while position < len(modules):
         run = plan.runs.get(position)
-        together = 0
+        count = 0
         if run is not None:
             if isinstance(input, np.ndarray):
                 input = as_tensor("Sequential", "input", input)
             if isinstance(input, TensorBase):
-                together, result = run(position, input)
-        input = result if together else modules[position](input)
-        position += together or 1
+                count, result = run(position, input)
+        input = result if count else modules[position](input)
+        position += count or 1
     return input

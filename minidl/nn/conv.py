@@ -131,8 +131,8 @@ class _TransposedConvolution(_Filters):
     ) -> None:
         self._set_sizes(in_channels, out_channels, kernel_size, stride, dilation, groups)
         layer = type(self).__name__
-        around = sides(layer, padding, self._spatial)
-        self.padding: Any = around if isinstance(padding, Padding) else self._read_axes("padding", padding, 0)
+        margins = sides(layer, padding, self._spatial)
+        self.padding: Any = margins if isinstance(padding, Padding) else self._read_axes("padding", padding, 0)
         self.output_padding = self._read_axes("output_padding", output_padding, 0)
         check_choice(layer, "padding_mode", padding_mode, ("zeros",))
         self._create(self.out_channels, bias, dtype, generator)

@@ -263,11 +263,11 @@ class Dropout(Op):
 
     owns_gradients = True
 
-    def __init__(self, p: float, generator: np.random.Generator, together: int | None = None) -> None:
-        self.p, self.generator, self.together = p, generator, together
+    def __init__(self, p: float, generator: np.random.Generator, shared_dims: int | None = None) -> None:
+        self.p, self.generator, self.shared_dims = p, generator, shared_dims
 
     def forward(self, x):
-        own = x.ndim if self.together is None else self.together
+        own = x.ndim if self.shared_dims is None else self.shared_dims
         # Drawn in float32 whatever the dtype, so that both dtypes drop the same elements.
         kept = self.generator.random(x.shape[:own] + (1,) * (x.ndim - own), np.float32) >= self.p
         self.scale = kept.astype(x.dtype) / x.dtype.type(1 - self.p) if self.p < 1 else np.zeros(kept.shape, x.dtype)

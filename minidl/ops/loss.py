@@ -203,7 +203,7 @@ class CrossEntropy(Op):
         self.weight, self.smoothing = weight, smoothing
         self.factor = 1.0
         self.share: Array | None = None
-        self.spread: Array | None = None
+        self.class_share: Array | None = None
 
     def forward(self, x):
         self.save(x)
@@ -215,9 +215,9 @@ class CrossEntropy(Op):
             own = weight[np.where(kept, self.target, 0)]
             divisor = float(own[kept].sum())
             self.share = own * x.dtype.type(1 - self.smoothing)
-            self.spread = weight * x.dtype.type(self.smoothing / x.shape[1]) if self.smoothing else None
+            self.class_share = weight * x.dtype.type(self.smoothing / x.shape[1]) if self.smoothing else None
         loss, self.log_probability, total, count = kernels.cross_entropy(
-            x, self.target, self.ignore_index, self.share, self.spread, self.reduction == "none"
+            x, self.target, self.ignore_index, self.share, self.class_share, self.reduction == "none"
         )
         if self.reduction == "none":
             return loss
@@ -233,8 +233,8 @@ class CrossEntropy(Op):
         rows = x.data.shape[0]
         wanted = np.zeros(x.data.shape, x.data.dtype)
         wanted[np.arange(rows), np.where(kept, self.target, 0)] = 1 if self.share is None else self.share
-        if self.spread is not None:
-            wanted += self.spread
+        if self.class_share is not None:
+            wanted += self.class_share
         scale = np.where(kept, x.data.dtype.type(self.factor), 0)
         if not kept.all():
             # Chosen, not multiplied by 0: what stands in an ignored row may be NaN.
@@ -249,5 +249,5 @@ class CrossEntropy(Op):
         self.saved_arrays()
         scale = grad if self.reduction == "none" else float(grad) * self.factor
         return kernels.cross_entropy_gradient(
-            self.log_probability, self.target, self.ignore_index, scale, self.share, self.spread
+            self.log_probability, self.target, self.ignore_index, scale, self.share, self.class_share
         )

@@ -18,11 +18,11 @@ from minidl.ops.casting import cast
 
 Array = np.ndarray
 # NumPy's limit.
-MOST_DIMENSIONS = 64
+MAX_DIMENSIONS = 64
 
 
 def _too_many(shape: tuple[int, ...]) -> str:
-    return f"a shape has at most {MOST_DIMENSIONS} dimensions, got {len(shape)}"
+    return f"a shape has at most {MAX_DIMENSIONS} dimensions, got {len(shape)}"
 
 
 class Reshape(Op):
@@ -33,7 +33,7 @@ class Reshape(Op):
 
     def forward(self, x):
         self.input_shape = x.shape
-        if len(self.new_shape) > MOST_DIMENSIONS:
+        if len(self.new_shape) > MAX_DIMENSIONS:
             raise ShapeError(f"reshape: {_too_many(self.new_shape)}")
         return x.reshape(self.new_shape)
 
@@ -176,7 +176,7 @@ def size_argument(op: str, shape: tuple) -> tuple[int, ...]:
     values = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
     if not all(is_int(v) for v in values):
         raise ArgumentError(f"{op}: sizes must be ints, got {values!r}")
-    if len(values) > MOST_DIMENSIONS:
+    if len(values) > MAX_DIMENSIONS:
         raise ShapeError(f"{op}: {_too_many(values)}")
     return tuple([read_int(op, "each size", v) for v in values])
 

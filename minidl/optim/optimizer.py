@@ -25,7 +25,7 @@ class _Taken(NamedTuple):
 
 
 # Up to here floats, which PyTorch counts in, have every int.
-_MOST_STEPS = 2**53
+_MAX_STEPS = 2**53
 
 _MEANS = _Taken((None, False, True), "it says how steps are computed, and must be True, False or None")
 # PyTorch's optimisers, up to 2.13, note these in their groups and minidl's don't: how steps are computed, which changes
@@ -344,7 +344,7 @@ class Optimizer:
             except (TypeError, ValueError, OverflowError, RuntimeError):
                 raise StateDictError(f"{self._name}: {name} of parameter {key} is {value!r:.80}") from None
             if name == "step":
-                if array.size != 1 or not 0 <= array < _MOST_STEPS or array % 1 != 0:
+                if array.size != 1 or not 0 <= array < _MAX_STEPS or array % 1 != 0:
                     raise StateDictError(f"{self._name}: step of parameter {key} must be an int, got {value!r:.80}")
                 loaded[name] = int(array.item())
                 continue

@@ -9,8 +9,8 @@ from minidl.testing.findings import NOTHING_TO_CHECK, Element, Findings, InputRe
 
 _WIDTH = 120
 # Beyond these, the rest is counted.
-_MOST_KINKS = 5
-_MOST_PROBLEMS = 20
+_MAX_KINKS = 5
+_MAX_PROBLEMS = 20
 _HEADINGS = ("index", "output", "analytic", "numeric", "+/-", "abs. error", "rel. error", "verdict")
 # Errors line up at their exponents, which is what one compares.
 _SIDES = ("<", "<", "<", "<", ">", ">", ">", "<")
@@ -21,10 +21,10 @@ def text(report: Findings) -> str:
     lines = [header(report)]
     for note in report.notes:
         lines += _wrapped("  note: ", note)
-    for problem in report.problems[:_MOST_PROBLEMS]:
-        lines += _wrapped(f"  {problem.kind}: ", _about(problem))
-    if len(report.problems) > _MOST_PROBLEMS:
-        lines.append(f"  and {len(report.problems) - _MOST_PROBLEMS:,} more problems")
+    for problem in report.problems[:_MAX_PROBLEMS]:
+        lines += _wrapped(f"  {problem.kind}: ", _described(problem))
+    if len(report.problems) > _MAX_PROBLEMS:
+        lines.append(f"  and {len(report.problems) - _MAX_PROBLEMS:,} more problems")
     for number, each in enumerate(report.inputs):
         if number == 0 or each.worst or report.inputs[number - 1].worst:
             lines.append("")
@@ -47,7 +47,7 @@ def header(report: Findings) -> str:
     )
 
 
-def _about(problem: Problem) -> str:
+def _described(problem: Problem) -> str:
     where = ""
     if problem.input is not None and problem.input not in problem.message:
         where += f"{problem.input}: "
@@ -62,8 +62,8 @@ def _verdict(report: Findings, each: InputReport) -> str:
     if report.mode != "random" or each.compared or 0 in each.shape:
         return each.verdict
     # No elements are compared where the directions agree, which is not the same as no check.
-    about = [problem for problem in report.problems if problem.is_failure and problem.input in (each.name, None)]
-    return "see above" if about else "agrees along random directions"
+    failures = [problem for problem in report.problems if problem.is_failure and problem.input in (each.name, None)]
+    return "see above" if failures else "agrees along random directions"
 
 
 def _input(each: InputReport, verdict: str, most: int) -> list[str]:
@@ -127,15 +127,15 @@ def _place(element: Element) -> str:
 def _kinks(kinks: Sequence[Element]) -> list[str]:
     number = "1 kink" if len(kinks) == 1 else f"{len(kinks):,} kinks"
     lines = [f"{number} (the derivatives from below and from above differ):"]
-    for element in kinks[:_MOST_KINKS]:
+    for element in kinks[:_MAX_KINKS]:
         sides = ""
         if element.one_sided is not None:
             left_slope, right_slope = element.one_sided
             sides = f": {_value(left_slope)} and {_value(right_slope)}, the gradient is {_value(element.analytic)}"
         remark = {"skipped": " (not judged)", "wrong at a kink": " (wrong)"}.get(element.verdict, "")
         lines += _wrapped("  ", _place(element) + sides + remark)
-    if len(kinks) > _MOST_KINKS:
-        lines.append(f"  and {len(kinks) - _MOST_KINKS:,} more")
+    if len(kinks) > _MAX_KINKS:
+        lines.append(f"  and {len(kinks) - _MAX_KINKS:,} more")
     return lines
 
 

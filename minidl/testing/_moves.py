@@ -16,7 +16,7 @@ _NEED = 3
 _NEED_TURNED = 5
 _FARTHEST = 9
 # All orders of up to four axes; of more, only two axes are swapped.
-_MOST_AXES = 4
+_MAX_AXES = 4
 
 
 def moves(evidence: Evidence, allows_factor: bool = False) -> Iterator[tuple[str, str]]:
@@ -56,10 +56,10 @@ def _bijections(evidence: Evidence, numeric: Array, words: str) -> Iterator[tupl
                 yield "transposed", sentence + words + rest
                 break
     for pairs in _exchanges(evidence):
-        turned = numeric
+        transposed = numeric
         for a, b in pairs:
-            turned = turned.swapaxes(a, b)
-        if (rest := evidence.fits(turned, _NEED, base=numeric)) is not None:
+            transposed = transposed.swapaxes(a, b)
+        if (rest := evidence.fits(transposed, _NEED, base=numeric)) is not None:
             which = " and ".join(str(a) for a, _ in pairs)
             own = " and ".join(str(b - evidence.outputs) for _, b in pairs)
             kind = "axes" if len(pairs) > 1 else "axis"
@@ -77,8 +77,8 @@ def _bijections(evidence: Evidence, numeric: Array, words: str) -> Iterator[tupl
             if (rest := evidence.fits(np.flip(numeric, some), _NEED, base=numeric)) is not None:
                 where = _listed(evidence, some)
                 kernel = len(some) == 2 and some == (numeric.ndim - 2, numeric.ndim - 1) and numeric.shape[-1] < 12
-                about = " (convolution in place of correlation?)" if kernel and len(axes) > 2 else ""
-                yield "flipped", f"the gradient is the numeric one flipped along {where}{about}{words}{rest}"
+                guess = " (convolution in place of correlation?)" if kernel and len(axes) > 2 else ""
+                yield "flipped", f"the gradient is the numeric one flipped along {where}{guess}{words}{rest}"
                 break
     shape, outputs = numeric.shape, evidence.outputs
     for number in range(1, min(outputs, numeric.ndim - outputs) + 1):
@@ -101,7 +101,7 @@ def _transposes(evidence: Evidence, numeric: Array, axes: range) -> Iterator[tup
     """The Jacobian with some axes in another order, those of two swapped axes first."""
     fixed = [axis for axis in range(numeric.ndim) if axis not in axes]
     orders = []
-    if len(axes) <= _MOST_AXES:
+    if len(axes) <= _MAX_AXES:
         orders = [order for order in permutations(axes) if order != tuple(axes)]
     else:
         for a, b in combinations(axes, 2):
@@ -112,23 +112,23 @@ def _transposes(evidence: Evidence, numeric: Array, axes: range) -> Iterator[tup
     is_input = axes.start == evidence.outputs
     for order in orders:
         whole = fixed + list(order) if axes.start else list(order) + fixed
-        turned = numeric.transpose(whole)
+        transposed = numeric.transpose(whole)
         own = tuple(axis - axes.start for axis in order)
         moved = [place for place, axis in enumerate(own) if place != axis]
         two = len(moved) == 2 and len(axes) == 2
         how = "transposed" if two else _ordered(moved, own)
         read = "its data lie in the order of the transpose, in the input's shape"
-        if turned.shape == numeric.shape:
+        if transposed.shape == numeric.shape:
             image = "the transpose of the numeric one" if two else f"the numeric one {how}"
-            yield turned, f"the gradient is {image}" if is_input else f"the upstream gradient is used {how}"
+            yield transposed, f"the gradient is {image}" if is_input else f"the upstream gradient is used {how}"
         else:
             sentence = (
                 f"the gradient is the numeric one {how}: {read}"
                 if is_input
                 else f"the upstream gradient is used {how}: its data are read in the order of the transpose"
             )
-            yield turned.reshape(numeric.shape), sentence
-            yield numeric.reshape(turned.shape).transpose(np.argsort(whole)), sentence
+            yield transposed.reshape(numeric.shape), sentence
+            yield numeric.reshape(transposed.shape).transpose(np.argsort(whole)), sentence
 
 
 def _exchanges(evidence: Evidence) -> Iterator[tuple[tuple[int, int], ...]]:

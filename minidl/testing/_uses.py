@@ -24,8 +24,8 @@ def one_use(evidence: Evidence) -> str | None:
         count = int(np.prod([evidence.output_shape[axis] for axis in axes]))
         rest = [axis for axis in range(evidence.outputs) if axis not in axes]
         order = [*axes, *rest, *range(evidence.outputs, evidence.numeric.ndim)]
-        turned = used.transpose(order).reshape(count, -1, *evidence.input_shape)
-        used_at: Array = np.asarray(turned.any(axis=1))
+        flattened = used.transpose(order).reshape(count, -1, *evidence.input_shape)
+        used_at: Array = np.asarray(flattened.any(axis=1))
         if not (used_at.sum(axis=0) > 1).any():
             continue
         kept = {"last": count - 1 - np.argmax(used_at[::-1], axis=0), "first": np.argmax(used_at, axis=0)}

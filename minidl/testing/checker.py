@@ -32,7 +32,7 @@ _WORST = 5
 # An element may change an output by so much without showing, in units of its noise.
 _HIDDEN = 20
 # Entries that seem wrong are looked at with all steps, until so many were.
-_MOST_CONFIRMED = 200
+_MAX_CONFIRMED = 200
 
 OK, UNRESOLVED, SKIPPED, KINK, WRONG_KINK, WRONG = range(1, len(VERDICTS))
 
@@ -263,7 +263,7 @@ class Checker:
             clear = (found == WRONG) & (estimate[rows] <= RESOLUTION * np.abs(numeric[rows]))
             if stage == 2:
                 self.wrong += int(clear.sum())
-            elif self.wrong > _MOST_CONFIRMED and clear.all():
+            elif self.wrong > _MAX_CONFIRMED and clear.all():
                 # Many were looked at closely and are as wrong as they seemed.
                 return
 

@@ -31,9 +31,9 @@ _OK = VERDICTS.index("ok")
 _CLEAR = 1e-5
 # Joint directions: of random signs; and pairs, of as many elements as this.
 _SIGNS = 8
-_MOST_PAIRED = 6
+_MAX_PAIRED = 6
 # Outputs whose joint directions are looked at again nearby.
-_MOST_LOOKED_AT = 20
+_MAX_LOOKED_AT = 20
 _NEARBY = 2.0**-20
 _LOOSE = 2e-5
 # A slope may change by so much on half the way; more is another kink.
@@ -153,7 +153,7 @@ def check_joint(
             outside = (expected < low - margin) | (expected > high + margin)
         for place in np.nonzero(outside)[0].tolist():
             row = int(rows[place])
-            if row in failed or len(failed) >= _MOST_LOOKED_AT:
+            if row in failed or len(failed) >= _MAX_LOOKED_AT:
                 continue
             near = _slopes_nearby(subject, places, signs, row, scales, report, options.random)
             lowest, highest = min([*near, low[place]]), max([*near, high[place]])
@@ -169,7 +169,7 @@ def check_joint(
 def _directions(count: int, random: np.random.Generator) -> Iterator[Array]:
     """Signs of the elements of joint directions; 0 leaves one out."""
     yield np.ones(count)
-    if count <= _MOST_PAIRED:
+    if count <= _MAX_PAIRED:
         for one, other in itertools.combinations(range(count), 2):
             for sign in (1.0, -1.0):
                 signs = np.zeros(count)

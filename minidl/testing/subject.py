@@ -18,7 +18,7 @@ Array = np.ndarray
 
 METHODS = ("auto", "central", "richardson")
 # A Jacobian and its numeric twin are held whole.
-_MOST_ENTRIES = 2**27
+_MAX_ENTRIES = 2**27
 
 
 @dataclass
@@ -294,7 +294,7 @@ class Subject:
         """
         entries = sum(int(np.prod(s)) for s in self.output_shapes)
         total = entries * sum(each.array.size for each in self.inputs)
-        if total > _MOST_ENTRIES:
+        if total > _MAX_ENTRIES:
             raise ArgumentError(
                 f"mode='full' would hold a Jacobian of {total:,} entries; sum the outputs, or use mode='random'"
             )

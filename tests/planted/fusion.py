@@ -135,7 +135,7 @@ MUTANTS = [
     ),
     Mutant(
         "fusion-plan-of-watched-layers",
-        "_look",
+        "_find_runs",
         "    if not any(_is_watched(module) for module in modules):\n        _plans",
         "    if True:\n        _plans",
         "layers stay apart when the hook between them is gone",
@@ -207,7 +207,7 @@ MUTANTS = [
     ),
     Mutant(
         "fusion-flattens-another-way",
-        "_starts_dense",
+        "_starts_dense_run",
         " and (modules[position].start_dim, modules[position].end_dim) == (1, -1)",
         "",
         "any flattening is taken for that of whole samples",

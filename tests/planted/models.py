@@ -17,7 +17,7 @@ MUTANTS = [
     ),
     Mutant(
         "dilation-of-the-other-axis", "_window",
-        "spread[1] * (kernel[1] - 1) + 1", "spread[0] * (kernel[1] - 1) + 1",
+        "dilations[1] * (kernel[1] - 1) + 1", "dilations[0] * (kernel[1] - 1) + 1",
         "the reach across takes the dilation down", ("test_geometry.py -k brute_force",),
     ),
     Mutant(

@@ -74,7 +74,7 @@ MUTANTS = [
     ),
     Mutant(
         "pooling-padding-unchecked", "pooling_window",
-        "if 2 * max(around.top, around.bottom) > rows or", "if 2 * max(around.top, around.bottom) > 2 * rows or",
+        "if 2 * max(margins.top, margins.bottom) > rows or", "if 2 * max(margins.top, margins.bottom) > 2 * rows or",
         "a check removed: windows of nothing but padding", ("test_survivors.py -k padding",),
     ),
     Mutant(

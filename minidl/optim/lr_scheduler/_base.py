@@ -12,7 +12,7 @@ from minidl.errors import ArgumentError, DTypeError, MinidlError, StateDictError
 from minidl.optim.optimizer import Optimizer, check_number
 
 # Steps are divided and multiplied as floats, which up to here have every int.
-_MOST_STEPS = 2**53
+_MAX_STEPS = 2**53
 
 
 class LRScheduler:
@@ -138,7 +138,7 @@ class LRScheduler:
         return state
 
     def _check_count(self, name: str, value: Any, low: int = 1) -> None:
-        if read_int(self._name, name, value, low) >= _MOST_STEPS:
+        if read_int(self._name, name, value, low) >= _MAX_STEPS:
             raise ArgumentError(f"{self._name}: {name} must be below 2**53, got {value!r:.80}")
 
     def _check_choice(self, name: str, value: Any, choices: tuple[str, str]) -> None:
