@@ -15,7 +15,7 @@ unexport PYTHONPATH PYTHONHOME
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUN := $(BIN)/python
 
-.PHONY: help build lenet test test-half test-rest test-slow test-isa test-all test-full parity mutants sanitize lint bench dist clean
+.PHONY: help build build-all lenet test test-half test-rest test-slow test-isa test-all test-full parity mutants sanitize lint bench dist clean
 
 help:
 	@echo "make lenet      train LeNet-5 on MNIST (LENET='--fast ...' passes options on)"
@@ -42,10 +42,19 @@ $(VENV)/.installed: pyproject.toml tools/requirements.py | $(VENV)/bin/python
 	@touch $@
 
 $(BUILD)/build.ninja: $(VENV)/.installed
-	@echo "Building minidl's kernels (some four minutes the first time)"
+	@echo "Building minidl's kernels for this processor (some 90 seconds)"
 	@rm -rf $(BUILD)
-	@$(BIN)/meson setup $(BUILD) -Dbuildtype=release -Ddebug_kernels=true > /dev/null 2>&1 || \
+	@$(BIN)/meson setup $(BUILD) -Dbuildtype=release -Dinstruction_sets=native > /dev/null 2>&1 || \
 	  { cat $(BUILD)/meson-logs/meson-log.txt; exit 1; }
+
+# A folder that has been told to build everything stays so.
+$(BUILD)/.all: | $(BUILD)/build.ninja
+	@echo "Building minidl's kernels for every instruction set, and with bounds checks (some four minutes)"
+	@$(BIN)/meson configure $(BUILD) -Dinstruction_sets=all -Ddebug_kernels=true
+	@touch $@
+
+build-all: $(BUILD)/.all
+	@$(MAKE) --no-print-directory build
 
 build: $(BUILD)/build.ninja
 	@$(BIN)/ninja -C $(BUILD) --quiet
@@ -64,7 +73,7 @@ sanitize: $(SANITIZED)/build.ninja
 	@$(BIN)/ninja -C $(SANITIZED) --quiet
 	$(RUN) tests/mutants.py --sanitize --every $(EVERY) $(MUTANTS)
 
-mutants: parity
+mutants: build-all parity
 	$(RUN) tests/mutants.py --every $(EVERY) $(MUTANTS)
 
 parity: build
@@ -91,7 +100,7 @@ test-rest:
 	MINIDL_PARITY=$(PARITY) $(RUN) -m pytest -q -m "not slow" tests $(addprefix --ignore=tests/,$(HALF))
 
 ISAS := debug v2 v3
-test-all: build $(if $(PARITY),parity)
+test-all: build-all $(if $(PARITY),parity)
 	@$(MAKE) --no-print-directory --output-sync=target -j2 test-slow \
 	  $(ISAS:%=test-isa-ops-%) $(ISAS:%=test-isa-rest-%)
 	@$(MAKE) --no-print-directory sanitize $(if $(PARITY),mutants) EVERY=$(if $(FULL),1,3) $(if $(FULL),test-full)

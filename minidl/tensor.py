@@ -14,11 +14,12 @@ from minidl.backward import run_backward, tensors_of
 from minidl.copies import leaf_state, restore_leaf
 from minidl.errors import DTypeError, GraphError, OutOfRangeError, ShapeError, check_flag
 from minidl.grad_mode import is_grad_enabled
-from minidl.ops import arithmetic, reductions, shapes
+from minidl.ops import arithmetic, elementwise, reductions, shapes
 from minidl.ops._common import as_tensor, normal_dim
 from minidl.ops.casting import Cast, cast
 from minidl.ops.clip import clip
 from minidl.ops.matmul import matmul as _matmul
+from minidl.ops.powers import power
 
 
 class Tensor(TensorBase):
@@ -362,7 +363,7 @@ class Tensor(TensorBase):
     __mul__ = __rmul__ = mul = arithmetic.mul
     __sub__ = sub = arithmetic.sub
     __truediv__ = div = arithmetic.div
-    __pow__ = pow = arithmetic.power
+    __pow__ = pow = power
     __matmul__ = matmul = _matmul
     __neg__ = neg = arithmetic.neg
     __abs__ = abs = arithmetic.absolute
@@ -381,12 +382,14 @@ class Tensor(TensorBase):
         return arithmetic.div(other, self)
 
     def __rpow__(self, other: Any) -> Tensor:
-        return arithmetic.power(other, self)
+        return power(other, self)
 
     def __rmatmul__(self, other: Any) -> Tensor:
         return _matmul(other, self)
 
 
+for _name in elementwise.__all__:
+    setattr(Tensor, _name, elementwise.FUNCTIONS[_name])
 set_tensor_class(Tensor)
 
 

@@ -14,9 +14,9 @@ TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
 # The numbers of rows that have any.
 NUMBERS = {
     "leaky_relu": (0.3, 0.0), "elu": (1.7, 1.1), "softplus": (1.5, 12.0), "clip": (-1.5, 2.0), "hardtanh": (-1.5, 2.0),
-    "huber": (0.8, 0.0), "smooth_l1": (0.8, 0.0),
+    "huber": (0.8, 0.0), "threshold": (0.3, 2.0), "smooth_l1": (0.8, 0.0),
 }  # fmt: skip
-POSITIVE = ("sqrt", "deviation", "log", "log1p", "reciprocal")
+POSITIVE = ("sqrt", "deviation", "log", "log2", "log10", "log1p", "reciprocal", "rsqrt")
 every_row = pytest.mark.parametrize("name", kernels.ELEMENTWISE)
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 

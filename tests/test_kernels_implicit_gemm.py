@@ -214,20 +214,21 @@ def test_the_cuts_there_are() -> None:
     chunks = [plan(N, C, F, sliding_window("test", size, k), 4, 1).sums[0]
               for N, C, F, size, k in ((40, 3, 2 * ROWS, (9, 9), 3), (3, 600, 700, (3, 3), 1))]  # fmt: skip
     assert chunks[0] > 1 == chunks[1]
-    blocks, most, rows, columns, _ = plan(3, 600, 700, sliding_window("test", (3, 3), 1), 4, 1).cut
-    assert rows * columns > 1
-    assert blocks * most >= 27
+    cut = plan(3, 600, 700, sliding_window("test", (3, 3), 1), 4, 1).compiled.cut
+    assert cut["row_blocks"] * cut["column_blocks"] > 1
+    assert cut["blocks"] * cut["most"] >= 27
     forward = forward_plan(3, 1100, 19, sliding_window("test", (5, 7), 1), 4)
-    assert forward.result[8] < 1100
+    assert forward.compiled.cut["k_block"] < 1100
     forward = forward_plan(1, 8, 256, sliding_window("test", (5, 7), 1), 4)
-    assert forward.result[9] > 1
+    assert forward.compiled.cut["row_blocks"] > 1
 
 
 def test_few_parts_can_be_shared_by_two() -> None:
     """Twenty-five vectors of positions are nine panels."""
     window = sliding_window("test", (5, 5 * LANES // 3), 1, 1, 0)
     for F, parts in ((32 * ROWS, [2, 9]), (ROWS, [1, 9])):
-        assert forward_plan(1, 512, F, window, 4).result[-2:].tolist() == parts
+        cut = forward_plan(1, 512, F, window, 4).compiled.cut
+        assert [cut["row_blocks"], cut["column_blocks"]] == parts
 
 
 @every_dtype
@@ -289,14 +290,15 @@ def test_the_cuts_of_filters_in_lanes() -> None:
     width, most_vectors, _, _ = _ext.filter_lanes[4].tile_sizes()
     window = sliding_window("test", (22, 90), 3, 2, 1)
     plan = filter_plan("forward", 2, 3, 5 * width, window, 4)
-    rows, copied, together = plan.numbers[11], plan.numbers[12], plan.numbers[14]
-    assert 1 < rows < window.output_size[0]
-    assert window.output_size[0] % rows
-    assert copied == (rows - 1) * 2 + 3
-    assert together == 1
+    cut = plan.compiled.cut
+    assert 1 < cut["band"] < window.output_size[0]
+    assert window.output_size[0] % cut["band"]
+    assert cut["rows"] == (cut["band"] - 1) * 2 + 3
+    assert cut["together"] == 1
     plan = filter_plan("forward", 2, 3, 5 * width, sliding_window("test", (20, 13), 3, 2), 4)
-    assert plan.numbers[14] == plan.numbers[11] > 1
-    assert plan.numbers[12] == 0
+    cut = plan.compiled.cut
+    assert cut["together"] == cut["band"] > 1
+    assert cut["rows"] == 0
     assert [filter_plan("weight", N, 3, 40, sliding_window("test", (size, size), 3), 4).sums[0]
             for N, size in ((1, 3), (2, 12), (3, 5), (40, 20))] == [1, 2, 1, 8]  # fmt: skip
     huge = filter_plan("weight", 40, 600, 600, sliding_window("test", (9, 9), 3), 4)

@@ -176,7 +176,7 @@ def test_each_direction_of_a_stage_is_decided_for_itself() -> None:
         window = sliding_window("test", (size, size), *layer[1:5])
         (found,) = (
             kernels.stack_plan((Stage(window, channels, layer[0], *layer[5:]),), "default")
-            .job[np.dtype(np.float32)]
+            .compiled[np.dtype(np.float32)]
             .by_rows()
         )
         return found

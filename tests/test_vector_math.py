@@ -35,12 +35,14 @@ def sigmoid(x: Array) -> Array:
 # What is exact beside float32, computed in float64, or in NumPy's long double beside float64 where it has 64 bits.
 EXACT: dict[str, Callable[[Array], Array]] = {
     "exp": np.exp, "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "tanh": np.tanh, "sigmoid": sigmoid,
-    "sin": np.sin, "cos": np.cos, "erf": each(math.erf),
+    "sin": np.sin, "cos": np.cos, "tan": np.tan, "erf": each(math.erf), "exp2": np.exp2, "log2": np.log2,
+    "log10": np.log10,
 }  # fmt: skip
 # The largest errors that were found: of all numbers in float32, of samples in float64; with FMA and without.
 LIMITS = {
     "exp": (1.2, 1.1), "expm1": (1.5, 2.0), "log": (1.0, 0.9), "log1p": (1.0, 0.95), "tanh": (1.5, 1.4),
-    "sigmoid": (2.5, 2.3), "sin": (2.5, 1.7), "cos": (2.5, 2.3), "erf": (1.5, 2.3),
+    "sigmoid": (2.5, 2.3), "sin": (2.5, 1.7), "cos": (2.5, 2.3), "erf": (1.5, 2.3), "tan": (4.0, 3.3),
+    "exp2": (1.2, 1.2), "log2": (1.8, 1.7), "log10": (2.1, 2.0),
 }  # fmt: skip
 every_function = pytest.mark.parametrize("name", LIMITS)
 
@@ -103,7 +105,7 @@ def test_errors_in_float64(name: str) -> None:
     # Python has the error function in float64 alone; it is within 1 unit itself.
     with np.errstate(all="ignore"):
         wide = x if name == "erf" else x.astype(np.longdouble)
-    if name in ("sin", "cos"):
+    if name in ("sin", "cos", "tan"):
         # The C library reduces long doubles exactly, but NumPy may not call it for them.
         x, wide, found = (v[np.abs(x) < 1e5] for v in (x, wide, found))
     worst = largest_error(found, exact(name, wide))
@@ -118,7 +120,10 @@ def test_special_values(dtype: str) -> None:
         "log": [np.inf, np.nan, np.nan, -np.inf, -np.inf], "log1p": [np.inf, np.nan, np.nan, 0.0, -0.0],
         "tanh": [1, -1, np.nan, 0.0, -0.0], "erf": [1, -1, np.nan, 0.0, -0.0],
         "sigmoid": [1, 0, np.nan, 0.5, 0.5], "sin": [np.nan, np.nan, np.nan, 0.0, -0.0],
-        "cos": [np.nan, np.nan, np.nan, 1, 1],
+        "cos": [np.nan, np.nan, np.nan, 1, 1], "tan": [np.nan, np.nan, np.nan, 0.0, -0.0],
+        "exp2": [np.inf, 0, np.nan, 1, 1], "log2": [np.inf, np.nan, np.nan, -np.inf, -np.inf],
+        "log10": [np.inf, np.nan, np.nan, -np.inf, -np.inf], "round": [np.inf, -np.inf, np.nan, 0.0, -0.0],
+        "floor": [np.inf, -np.inf, np.nan, 0.0, -0.0], "sign": [1, -1, 0, 0.0, 0.0],
     }  # fmt: skip
     for name, values in expected.items():
         found = kernels.elementwise(name, x)

@@ -10,9 +10,8 @@ from libc.string cimport memcpy
 from minidl._ext._real cimport real
 
 cdef enum:
-    # Channels that lie side by side, and numbers of a `Phases`.
+    # Channels that lie side by side.
     SIDE_BY_SIDE = 16
-    PHASES = 13
 
 
 cdef struct Phases:
@@ -28,16 +27,6 @@ cdef struct Neighbours:
     Py_ssize_t count, row, first, width
     # The columns that have all of them inside.
     Py_ssize_t start, stop
-
-
-cdef inline bint phases_of(const Py_ssize_t[::1] numbers, Phases* phases) noexcept nogil:
-    """Whether there are any: with stride 1 there are no numbers."""
-    if numbers.shape[0] < PHASES:
-        return False
-    phases.C, phases.H, phases.W, phases.KH, phases.KW = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
-    phases.top, phases.left, phases.SH, phases.SW = numbers[5], numbers[6], numbers[7], numbers[8]
-    phases.high, phases.wide, phases.seen_rows, phases.seen_columns = numbers[9], numbers[10], numbers[11], numbers[12]
-    return True
 
 
 cdef inline Neighbours neighbours(

@@ -24,36 +24,36 @@ cdef extern from "direct_tiles.h" nogil:
     real direct_total(const real* grad, const real* place, Py_ssize_t count)
 
 
-cdef struct Stage:
-    Window window
-    Plane plane
-    Py_ssize_t C, F
-    # The pooling window, which is also its stride, and the size of what comes out.
-    Py_ssize_t PH, PW, QH, QW
-    int relu
+cdef struct Layout:
+    Py_ssize_t C, F, relu
+    # The pooling window, which is also its stride.
+    Py_ssize_t PH, PW
     # Where its part begins: in the weights and biases of all stages, in a block's images, in a block's indices.
     Py_ssize_t weight, bias, x, index
     # And in the packed weights of all stages, forward and for the inputs' gradients.
     Py_ssize_t packed, packed_by_channel
     # Which directions go by Winograd's method (_row_winograd.pxd), and how many rows of the input's gradient together.
+    Py_ssize_t by_points, weight_by_points, input_by_points
+
+
+cdef struct Stage:
+    Window window
+    Plane plane
+    # The size of what comes out, and what its `Layout` says.
+    Py_ssize_t QH, QW, C, F, PH, PW, weight, bias, x, index, packed, packed_by_channel, input_by_points
+    int relu
     bint by_points, weight_by_points
-    Py_ssize_t input_by_points
 
 
-cdef inline Stage read(const Py_ssize_t[:, ::1] stages, Py_ssize_t s) noexcept nogil:
-    """What `minidl.kernels.stack` has packed."""
+cdef inline Stage stage_of(const Window* window, const Layout* layout) noexcept nogil:
     cdef Stage stage
-    cdef Window window
-    window.H, window.W, window.KH, window.KW = stages[s, 0], stages[s, 1], stages[s, 2], stages[s, 3]
-    window.SH, window.SW, window.DH, window.DW = stages[s, 4], stages[s, 5], stages[s, 6], stages[s, 7]
-    window.top, window.left, window.OH, window.OW = stages[s, 8], stages[s, 9], stages[s, 10], stages[s, 11]
-    stage.window, stage.plane = window, plane_of(&window)
-    stage.C, stage.F, stage.relu = stages[s, 12], stages[s, 13], <int>stages[s, 14]
-    stage.PH, stage.PW = stages[s, 15], stages[s, 16]
-    stage.QH, stage.QW = window.OH // stage.PH, window.OW // stage.PW
-    stage.weight, stage.bias, stage.x, stage.index = stages[s, 17], stages[s, 18], stages[s, 19], stages[s, 20]
-    stage.packed, stage.packed_by_channel = stages[s, 21], stages[s, 22]
-    stage.by_points, stage.weight_by_points, stage.input_by_points = stages[s, 23], stages[s, 24], stages[s, 25]
+    stage.window, stage.plane = window[0], plane_of(window)
+    stage.QH, stage.QW = window.OH // layout.PH, window.OW // layout.PW
+    stage.C, stage.F, stage.PH, stage.PW = layout.C, layout.F, layout.PH, layout.PW
+    stage.weight, stage.bias, stage.x, stage.index = layout.weight, layout.bias, layout.x, layout.index
+    stage.packed, stage.packed_by_channel = layout.packed, layout.packed_by_channel
+    stage.input_by_points, stage.relu = layout.input_by_points, layout.relu != 0
+    stage.by_points, stage.weight_by_points = layout.by_points != 0, layout.weight_by_points != 0
     return stage
 
 

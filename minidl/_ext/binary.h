@@ -4,7 +4,21 @@
 
 #include <stddef.h>
 
-#include "real.h"
+#include "core/vector_math.h"
+
+/* What a gradient is divided by at least: 1e-12 in single precision, as PyTorch has it whatever the dtype. */
+#define LEAST_VARIANCE 1e-12f
+#define binary_pow(x, y) _Generic((real)0, float: powf, double: pow)(x, y)
+
+/* The larger one, NaN over everything. */
+static inline real binary_larger(real x, real y) {
+    return (x >= y) | (x != x) ? x : y;
+}
+
+/* log(sigmoid(x)). */
+static inline real binary_log_sigmoid(real x) {
+    return (x < 0 ? x : 0) - vector_log1p_of_unit(vector_exp_of_minus_size(x));
+}
 
 #include "binary_loops.h"
 

@@ -48,7 +48,7 @@ cdef struct Layer:
     Py_ssize_t lanes, rows, weights, biases, group
 
 
-cdef class Job:
+cdef class Plan:
     """Layers of some sizes one behind the other: all that calls have in common.
 
     Made from the inputs, outputs and activation of each. `outputs` and `rows` count a sample's features in all layers,
@@ -75,11 +75,11 @@ cdef class Job:
         self.rows = self.outputs - layer.outputs
 
 
-cdef int read(Job job, list weights, list biases, Layer* layers) except -1:
-    """Copy the job's layers and find their arrays: calls at the same time have arrays of their own."""
+cdef int read(Plan plan, list weights, list biases, Layer* layers) except -1:
+    """Copy the plan's layers and find their arrays: calls at the same time have arrays of their own."""
     cdef Py_ssize_t i
-    for i in range(job.depth):
-        layers[i] = job.layers[i]
+    for i in range(plan.depth):
+        layers[i] = plan.layers[i]
         layers[i].weight = address(weights[i], layers[i].outputs * layers[i].inputs)
         layers[i].bias = NULL
         if biases[i] is not None:
@@ -130,25 +130,25 @@ cdef void forward_sample(
         seen = to
 
 
-def forward(Job job, object x, list weights, list biases, real[:, ::1] y_nj, bint keep, int threads):
+def forward(Plan plan, object x, list weights, list biases, real[:, ::1] y_nj, bint keep, int threads):
     """y = the layers one after the other. Returns what `backward` needs, if it is to be kept: all values, as lanes and
     as rows."""
     cdef Layer layers[MOST_LAYERS]
-    cdef Py_ssize_t N = y_nj.shape[0], depth = job.depth, blocks = (N + LANES - 1) // LANES, slot, block, i, n
-    cdef Py_ssize_t step = row_step(job.outputs * LANES, sizeof(real)), row = 0
+    cdef Py_ssize_t N = y_nj.shape[0], depth = plan.depth, blocks = (N + LANES - 1) // LANES, slot, block, i, n
+    cdef Py_ssize_t step = row_step(plan.outputs * LANES, sizeof(real)), row = 0
     cdef real* y = &y_nj[0, 0]
-    cdef const real* seen = address(x, N * job.layers[0].inputs)
-    cdef Block rows_block = Block(N * job.rows * sizeof(real))
+    cdef const real* seen = address(x, N * plan.layers[0].inputs)
+    cdef Block rows_block = Block(N * plan.rows * sizeof(real))
     cdef Block lanes_block = None
     cdef Block scratch_block = None
     cdef real* rows = <real*>rows_block.memory
     cdef real* lanes = NULL
     cdef real* scratch = NULL
     cdef int slots = min(threads, <int>blocks)
-    read(job, weights, biases, layers)
+    read(plan, weights, biases, layers)
     if keep or N >= FEW:
         # For a slot two blocks, if none is kept.
-        lanes_block = rows_of(blocks if keep else 2 * slots, job.outputs * LANES, sizeof(real), &step)
+        lanes_block = rows_of(blocks if keep else 2 * slots, plan.outputs * LANES, sizeof(real), &step)
         lanes = <real*>lanes_block.memory
     if N < FEW:
         with nogil:
@@ -215,7 +215,7 @@ cdef void update_group(
 
 
 def backward(
-    Job job, object grad, object x, list weights, list biases, tuple kept, real[:, ::1] grad_x_ni, real[::1] total,
+    Plan plan, object grad, object x, list weights, list biases, tuple kept, real[:, ::1] grad_x_ni, real[::1] total,
     int threads,
 ):
     """total = the gradients of all weights, then those of all biases. The input's is left out if there is no room for
@@ -223,24 +223,24 @@ def backward(
     cdef Layer layers[MOST_LAYERS]
     cdef Block lanes_block = kept[0]
     cdef Block rows_block = kept[1]
-    cdef Py_ssize_t N = x.shape[0], depth = job.depth, blocks = (N + LANES - 1) // LANES, slot, block, group
-    cdef Py_ssize_t step = row_step(job.outputs * LANES, sizeof(real)), row = 0
+    cdef Py_ssize_t N = x.shape[0], depth = plan.depth, blocks = (N + LANES - 1) // LANES, slot, block, group
+    cdef Py_ssize_t step = row_step(plan.outputs * LANES, sizeof(real)), row = 0
     cdef const real* rows = <const real*>rows_block.memory
     cdef const real* lanes = <const real*>lanes_block.memory
-    cdef const real* grads = address(grad, N * job.layers[depth - 1].outputs)
-    cdef const real* seen = address(x, N * job.layers[0].inputs)
+    cdef const real* grads = address(grad, N * plan.layers[depth - 1].outputs)
+    cdef const real* seen = address(x, N * plan.layers[0].inputs)
     cdef int slots = min(threads, <int>blocks)
     if lanes_block.size != blocks * step * <Py_ssize_t>sizeof(real):
         raise ValueError(f"{lanes_block.size} bytes were kept, not of {N} samples")
-    if total.shape[0] != job.weights + job.outputs:
-        raise ValueError(f"{total.shape[0]} numbers instead of {job.weights + job.outputs}")
-    cdef Block back_block = rows_of(blocks, job.outputs * LANES, sizeof(real), &step)
-    cdef Block scratch_block = rows_of(slots, 2 * job.layers[0].inputs * LANES, sizeof(real), &row)
+    if total.shape[0] != plan.weights + plan.outputs:
+        raise ValueError(f"{total.shape[0]} numbers instead of {plan.weights + plan.outputs}")
+    cdef Block back_block = rows_of(blocks, plan.outputs * LANES, sizeof(real), &step)
+    cdef Block scratch_block = rows_of(slots, 2 * plan.layers[0].inputs * LANES, sizeof(real), &row)
     cdef real* back = <real*>back_block.memory
     cdef real* scratch = <real*>scratch_block.memory
     cdef real* of_x = &grad_x_ni[0, 0] if grad_x_ni.shape[0] else NULL
     cdef real* sums = &total[0]
-    read(job, weights, biases, layers)
+    read(plan, weights, biases, layers)
     with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
         for slot in prange(slots, schedule="static"):
             for block in range(slot_start(blocks, slot, slots), slot_start(blocks, slot + 1, slots), 2):
@@ -249,5 +249,5 @@ def backward(
                                 back + block * step, step, scratch + slot * row, of_x)
         team_barrier()
         # Layers differ in size: in turn, so that each thread gets some of every layer.
-        for group in prange(job.groups, schedule="static", chunksize=1):
-            update_group(seen, layers, depth, N, rows, back, step, sums, job.weights, group)
+        for group in prange(plan.groups, schedule="static", chunksize=1):
+            update_group(seen, layers, depth, N, rows, back, step, sums, plan.weights, group)

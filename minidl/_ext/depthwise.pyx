@@ -23,6 +23,13 @@ cdef extern from "depthwise.h" nogil:
     const Py_ssize_t WIDE_BYTES "MINIDL_WIDE_BYTES"
     const Py_ssize_t NARROW_BYTES "MINIDL_NARROW_BYTES"
 
+    # The same without its pointer, so that it can be made from a dict.
+    ctypedef struct Layout "minidl_depthwise":
+        Py_ssize_t height, width, top, left, gap_height, gap_width
+        Py_ssize_t columns, split, part, pitch, plane_step, planes
+        Py_ssize_t kernel_height, kernel_width, stride, dilation, square
+        Py_ssize_t out_height, out_width, bands, narrow, ahead, begin
+
     ctypedef struct Geometry "minidl_depthwise":
         Py_ssize_t height, width, top, left, gap_height, gap_width
         Py_ssize_t columns, split, part, pitch, plane_step, planes
@@ -44,18 +51,6 @@ cdef extern from "depthwise.h" nogil:
 def vector_bytes():
     """The bytes of a vector, and of the half as wide one for narrow images."""
     return WIDE_BYTES, NARROW_BYTES
-
-
-cdef Geometry read(const Py_ssize_t[::1] plan) noexcept nogil:
-    """What `minidl.kernels.conv.depthwise` has packed, which the columns of the taps follow."""
-    cdef Geometry g
-    g.height, g.width, g.top, g.left, g.gap_height, g.gap_width = plan[0], plan[1], plan[2], plan[3], plan[4], plan[5]
-    g.columns, g.split, g.part, g.pitch, g.plane_step, g.planes = plan[6], plan[7], plan[8], plan[9], plan[10], plan[11]
-    g.kernel_height, g.kernel_width, g.stride, g.dilation = plan[12], plan[13], plan[14], plan[15]
-    g.square, g.out_height, g.out_width, g.bands, g.narrow = plan[16], plan[17], plan[18], plan[19], plan[20]
-    g.ahead, g.begin = plan[21], plan[22]
-    g.column = &plan[23]
-    return g
 
 
 cdef inline Py_ssize_t rows_seen(Py_ssize_t rows, const Geometry* g) noexcept nogil:
@@ -106,27 +101,6 @@ cdef inline void correlate_item(
         depthwise_correlate(x, &weight_ft[f + m, 0], bias, y, place.rows, g)
 
 
-def correlate(
-    const real[:, ::1] source_qp, const real[:, ::1] weight_ft, const real[::1] bias_f, const Py_ssize_t[::1] plan,
-    real[:, ::1] output_qp, real[:, ::1] workspace, Py_ssize_t elements, int threads,
-):
-    """output = bias + the sum over taps of weight times what they see of the source, and over plan's planes."""
-    cdef Geometry g = read(plan)
-    cdef Py_ssize_t groups = source_qp.shape[0] // g.planes
-    cdef Py_ssize_t items = groups * g.bands, results = output_qp.shape[0] // groups, slot, item, i, stop
-    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        memset(&workspace[slot, 0], 0, <size_t>elements * sizeof(real))
-        item = slot_start(items, slot, threads)
-        while item < slot_start(items, slot + 1, threads):
-            stop = min(item + g.ahead, slot_start(items, slot + 1, threads))
-            for i in range(item, stop):
-                pack_item(source_qp, &workspace[slot, g.begin + (i - item) * g.planes * g.plane_step], i, &g)
-            for i in range(item, stop):
-                correlate_item(weight_ft, bias_f, output_qp, results,
-                               &workspace[slot, g.begin + (i - item) * g.planes * g.plane_step], i, &g)
-            item = stop
-
-
 cdef inline void spread_item(
     const real[:, ::1] weight_ft, real[:, :, ::1] output_qhw, bint odd, const real* x, Py_ssize_t item,
     const Geometry* g,
@@ -137,25 +111,6 @@ cdef inline void spread_item(
     cdef Py_ssize_t f = place.group % weight_ft.shape[0]
     cdef real* dx = &output_qhw[place.group, 2 * place.first, 0]
     depthwise_spread(x, &weight_ft[f, 0], dx, place.rows, height, width, odd, g)
-
-
-def spread(
-    const real[:, ::1] grad_qp, const real[:, ::1] weight_ft, const Py_ssize_t[::1] plan, real[:, :, ::1] output_qhw,
-    bint odd, real[:, ::1] workspace, Py_ssize_t elements, int threads,
-):
-    """The input gradient for stride 2 and kernels of 3 x 3 or 5 x 5; `odd` is the parity of both paddings."""
-    cdef Geometry g = read(plan)
-    cdef Py_ssize_t items = output_qhw.shape[0] * g.bands, slot, item, i, stop
-    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        memset(&workspace[slot, 0], 0, <size_t>elements * sizeof(real))
-        item = slot_start(items, slot, threads)
-        while item < slot_start(items, slot + 1, threads):
-            stop = min(item + g.ahead, slot_start(items, slot + 1, threads))
-            for i in range(item, stop):
-                pack_item(grad_qp, &workspace[slot, g.begin + (i - item) * g.plane_step], i, &g)
-            for i in range(item, stop):
-                spread_item(weight_ft, output_qhw, odd, &workspace[slot, g.begin + (i - item) * g.plane_step], i, &g)
-            item = stop
 
 
 cdef struct Sums:
@@ -212,21 +167,84 @@ cdef void weight_gradient_item(
             partial_sft[chunk, c * filters + i, t] = depthwise_fold(sums + (i * T + t) * cut.lanes, cut.lanes)
 
 
-def weight_gradient(
-    const real[:, ::1] source_qp, const real[:, ::1] grad_qp, const Py_ssize_t[::1] plan, const Py_ssize_t[::1] cut,
-    Py_ssize_t channels, real[:, :, ::1] partial_sft, real[:, ::1] workspace, Py_ssize_t elements, int threads,
-):
-    """partial[0] = the sum over samples and positions of grad times what the taps see; over chunks in their order."""
-    cdef Geometry g = read(plan)
-    cdef Sums sums = Sums(cut[0], cut[1], cut[2], cut[3])
-    cdef Py_ssize_t chunks = partial_sft.shape[0], slot, item, chunk, f, t
-    cdef Py_ssize_t items = chunks * ((channels + sums.block - 1) // sums.block)
-    for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-        memset(&workspace[slot, 0], 0, <size_t>elements * sizeof(real))
-        for item in range(slot_start(items, slot, threads), slot_start(items, slot + 1, threads)):
-            weight_gradient_item(source_qp, grad_qp, partial_sft, channels, &workspace[slot, 0], item, &sums, &g)
-    with nogil:
-        for chunk in range(1, chunks):
-            for f in range(partial_sft.shape[1]):
-                for t in range(partial_sft.shape[2]):
-                    partial_sft[0, f, t] += partial_sft[chunk, f, t]
+cdef class Plan:
+    """How planes are laid out and read, where the columns of the taps are, and how many numbers a slot works in."""
+
+    cdef Geometry geometry
+    cdef const Py_ssize_t[::1] column
+    cdef Py_ssize_t elements
+
+    def __init__(self, dict layout, const Py_ssize_t[::1] column, Py_ssize_t elements):
+        cdef Layout fields = layout
+        self.geometry = (<Geometry*>&fields)[0]
+        self.column, self.elements = column, elements
+        self.geometry.column = &self.column[0]
+
+    def correlate(
+        self, const real[:, ::1] source_qp, const real[:, ::1] weight_ft, const real[::1] bias_f,
+        real[:, ::1] output_qp, real[:, ::1] workspace, int threads,
+    ):
+        """output = bias + the sum over taps of weight times what they see of the source, and over the planes."""
+        cdef Geometry g = self.geometry
+        cdef Py_ssize_t groups = source_qp.shape[0] // g.planes
+        cdef Py_ssize_t items = groups * g.bands, results = output_qp.shape[0] // groups, slot, item, i, stop
+        for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
+            memset(&workspace[slot, 0], 0, <size_t>self.elements * sizeof(real))
+            item = slot_start(items, slot, threads)
+            while item < slot_start(items, slot + 1, threads):
+                stop = min(item + g.ahead, slot_start(items, slot + 1, threads))
+                for i in range(item, stop):
+                    pack_item(source_qp, &workspace[slot, g.begin + (i - item) * g.planes * g.plane_step], i, &g)
+                for i in range(item, stop):
+                    correlate_item(weight_ft, bias_f, output_qp, results,
+                                   &workspace[slot, g.begin + (i - item) * g.planes * g.plane_step], i, &g)
+                item = stop
+
+    def spread(
+        self, const real[:, ::1] grad_qp, const real[:, ::1] weight_ft, real[:, :, ::1] output_qhw, bint odd,
+        real[:, ::1] workspace, int threads,
+    ):
+        """The input gradient for stride 2 and kernels of 3 x 3 or 5 x 5; `odd` is the parity of both paddings."""
+        cdef Geometry g = self.geometry
+        cdef Py_ssize_t items = output_qhw.shape[0] * g.bands, slot, item, i, stop
+        for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
+            memset(&workspace[slot, 0], 0, <size_t>self.elements * sizeof(real))
+            item = slot_start(items, slot, threads)
+            while item < slot_start(items, slot + 1, threads):
+                stop = min(item + g.ahead, slot_start(items, slot + 1, threads))
+                for i in range(item, stop):
+                    pack_item(grad_qp, &workspace[slot, g.begin + (i - item) * g.plane_step], i, &g)
+                for i in range(item, stop):
+                    spread_item(weight_ft, output_qhw, odd, &workspace[slot, g.begin + (i - item) * g.plane_step], i,
+                                &g)
+                item = stop
+
+
+cdef class WeightGradient:
+    """The weight gradient of what a plan reads."""
+
+    cdef Plan plan
+    cdef readonly Sums cut
+    cdef Py_ssize_t elements
+
+    def __init__(self, Plan plan, dict cut, Py_ssize_t elements):
+        self.plan, self.cut, self.elements = plan, cut, elements
+
+    def run(
+        self, const real[:, ::1] source_qp, const real[:, ::1] grad_qp, Py_ssize_t channels,
+        real[:, :, ::1] partial_sft, real[:, ::1] workspace, int threads,
+    ):
+        """partial[0] = the sum over samples and positions of grad times what the taps see; chunks in their order."""
+        cdef Geometry g = self.plan.geometry
+        cdef Sums sums = self.cut
+        cdef Py_ssize_t chunks = partial_sft.shape[0], slot, item, chunk, f, t
+        cdef Py_ssize_t items = chunks * ((channels + sums.block - 1) // sums.block)
+        for slot in prange(threads, nogil=True, num_threads=threads, schedule="static", use_threads_if=threads > 1):
+            memset(&workspace[slot, 0], 0, <size_t>self.elements * sizeof(real))
+            for item in range(slot_start(items, slot, threads), slot_start(items, slot + 1, threads)):
+                weight_gradient_item(source_qp, grad_qp, partial_sft, channels, &workspace[slot, 0], item, &sums, &g)
+        with nogil:
+            for chunk in range(1, chunks):
+                for f in range(partial_sft.shape[1]):
+                    for t in range(partial_sft.shape[2]):
+                        partial_sft[0, f, t] += partial_sft[chunk, f, t]

@@ -43,7 +43,7 @@ def band_sizes(const Py_ssize_t[::1] packed, Py_ssize_t count):
     )
 
 
-cdef class Job:
+cdef class Plan:
     """One direction of a convolution of given shapes, and how it is cut: all that calls of it have in common.
 
     By bands of `band` rows, or (0) by `parts` of blocks; `scratch` numbers for each slot. The weight gradient's sum of
@@ -54,7 +54,7 @@ cdef class Job:
     cdef Py_ssize_t N, C, F, taps, items, bands, band, parts, scratch, sum_at, chunks
 
     def __cinit__(
-        self, const Py_ssize_t[::1] packed_window, Py_ssize_t N, Py_ssize_t C, Py_ssize_t F, Py_ssize_t band,
+        self, const Py_ssize_t[::1] packed_window, Py_ssize_t N, Py_ssize_t C, Py_ssize_t F, *, Py_ssize_t band,
         Py_ssize_t parts, Py_ssize_t scratch, Py_ssize_t sum_at, Py_ssize_t chunks, bint of_inputs,
     ):
         self.window = unpack(packed_window)
@@ -78,19 +78,19 @@ cdef class Job:
 
 
 cdef void forward_block(
-    const real* x, const real* packed, const real* bias, Job job, real* y_nfij, real* scratch, Py_ssize_t item,
+    const real* x, const real* packed, const real* bias, Plan plan, real* y_nfij, real* scratch, Py_ssize_t item,
 ) noexcept nogil:
-    cdef const Window* window = &job.window
-    cdef Part cut = outputs_part(window, item % job.parts, job.parts)
-    cdef Py_ssize_t n = item // job.parts * LANES, C = job.C, F = job.F, f = 0
+    cdef const Window* window = &plan.window
+    cdef Part cut = outputs_part(window, item % plan.parts, plan.parts)
+    cdef Py_ssize_t n = item // plan.parts * LANES, C = plan.C, F = plan.F, f = 0
     cdef Py_ssize_t pixels = window.H * window.W, P = cut.window.OH * window.OW, size, i
-    cdef Py_ssize_t outputs = window.OH * window.OW, count = min(<Py_ssize_t>LANES, job.N - n)
+    cdef Py_ssize_t outputs = window.OH * window.OW, count = min(<Py_ssize_t>LANES, plan.N - n)
     cdef real* y = scratch + C * cut.plane.rows * cut.plane.columns * LANES
     load_images(x + n * C * pixels + cut.input * window.W, C * pixels, pixels, count, C, &cut.window, &cut.plane,
                 scratch)
     while f < F:
         size = filters_from(f, F, False)
-        forward_rows(scratch, packed + f * C * job.taps, bias + f if bias != NULL else NULL, y, 0, cut.window.OH, C,
+        forward_rows(scratch, packed + f * C * plan.taps, bias + f if bias != NULL else NULL, y, 0, cut.window.OH, C,
                      size, P * LANES, &cut.window, &cut.plane)
         for i in range(size):
             to_rows(y + i * P * LANES, count, P, y_nfij + (n * F + f + i) * outputs + cut.output * window.OW,
@@ -99,49 +99,49 @@ cdef void forward_block(
 
 
 cdef void forward_band(
-    const real* x, const real* packed, const real* bias, Job job, real* y_nfij, real* scratch, Py_ssize_t item,
+    const real* x, const real* packed, const real* bias, Plan plan, real* y_nfij, real* scratch, Py_ssize_t item,
 ) noexcept nogil:
-    cdef const Window* window = &job.window
-    cdef Py_ssize_t n = item // job.bands, first = item % job.bands * job.band
-    cdef Py_ssize_t count = min(job.band, window.OH - first)
-    load_band(x + n * job.C * window.H * window.W, job.C, first, count, window, scratch)
-    band_forward(scratch, packed, bias, y_nfij + n * job.F * window.OH * window.OW, job.C, job.F, first, count, window,
-                 scratch + job.C * band_rows(job.band, window) * window.SW * band_columns(window))
+    cdef const Window* window = &plan.window
+    cdef Py_ssize_t n = item // plan.bands, first = item % plan.bands * plan.band
+    cdef Py_ssize_t count = min(plan.band, window.OH - first)
+    load_band(x + n * plan.C * window.H * window.W, plan.C, first, count, window, scratch)
+    band_forward(scratch, packed, bias, y_nfij + n * plan.F * window.OH * window.OW, plan.C, plan.F, first, count,
+                 window, scratch + plan.C * band_rows(plan.band, window) * window.SW * band_columns(window))
 
 
-cdef int forward(Job job, object x, object weight, object bias, object y_nfij, int threads) except -1:
-    cdef const real* images = address(x, job.N * job.C * job.window.H * job.window.W)
-    cdef const real* weights = address(weight, job.F * job.C * job.taps)
+cdef int forward(Plan plan, object x, object weight, object bias, object y_nfij, int threads) except -1:
+    cdef const real* images = address(x, plan.N * plan.C * plan.window.H * plan.window.W)
+    cdef const real* weights = address(weight, plan.F * plan.C * plan.taps)
     cdef const real* biases = NULL
     cdef Py_ssize_t row = 0, slot, item
-    cdef Block block = rows_of(threads, job.scratch + job.F * job.C * job.taps, sizeof(real), &row)
+    cdef Block block = rows_of(threads, plan.scratch + plan.F * plan.C * plan.taps, sizeof(real), &row)
     cdef real* scratch = <real*>block.memory
     # The first slot's scratch has room for the weights in another order.
-    cdef real* packed = scratch + job.scratch
-    cdef real* y = <real*>address(y_nfij, job.N * job.F * job.window.OH * job.window.OW)
+    cdef real* packed = scratch + plan.scratch
+    cdef real* y = <real*>address(y_nfij, plan.N * plan.F * plan.window.OH * plan.window.OW)
     if bias is not None:
-        biases = address(bias, job.F)
+        biases = address(bias, plan.F)
     with nogil:
-        pack(weights, packed, job.F, job.C, job.taps, job.C * job.taps, job.taps, job.band > 0)
+        pack(weights, packed, plan.F, plan.C, plan.taps, plan.C * plan.taps, plan.taps, plan.band > 0)
         for slot in prange(threads, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-            for item in range(slot_start(job.items, slot, threads), slot_start(job.items, slot + 1, threads)):
-                if job.band:
-                    forward_band(images, packed, biases, job, y, scratch + slot * row, item)
+            for item in range(slot_start(plan.items, slot, threads), slot_start(plan.items, slot + 1, threads)):
+                if plan.band:
+                    forward_band(images, packed, biases, plan, y, scratch + slot * row, item)
                 else:
-                    forward_block(images, packed, biases, job, y, scratch + slot * row, item)
+                    forward_block(images, packed, biases, plan, y, scratch + slot * row, item)
 
 
 cdef void load_grad_block(
-    const real* dy_nfij, Job job, Py_ssize_t n, Py_ssize_t count, const Part* cut, bint has_margins, real* dy,
+    const real* dy_nfij, Plan plan, Py_ssize_t n, Py_ssize_t count, const Part* cut, bint has_margins, real* dy,
 ) noexcept nogil:
     """A part of a block of the output's gradient; its margins are zeros if anybody reads them."""
     cdef Py_ssize_t f, r, row = cut.plane.grad_columns * LANES, margin = cut.plane.margin * LANES
-    cdef Py_ssize_t OH = cut.window.OH, OW = cut.window.OW, outputs = job.window.OH * OW
+    cdef Py_ssize_t OH = cut.window.OH, OW = cut.window.OW, outputs = plan.window.OH * OW
     cdef real* to
-    for f in range(job.F):
+    for f in range(plan.F):
         for r in range(OH):
             to = dy + (f * OH + r) * row
-            to_lanes(dy_nfij + (n * job.F + f) * outputs + (cut.output + r) * OW, job.F * outputs, count, OW,
+            to_lanes(dy_nfij + (n * plan.F + f) * outputs + (cut.output + r) * OW, plan.F * outputs, count, OW,
                      to + margin)
             if has_margins:
                 zero_run(to, margin * sizeof(real))
@@ -149,111 +149,111 @@ cdef void load_grad_block(
 
 
 cdef void input_block(
-    const real* dy_nfij, const real* packed, Job job, real* dx_nchw, real* scratch, Py_ssize_t item,
+    const real* dy_nfij, const real* packed, Plan plan, real* dx_nchw, real* scratch, Py_ssize_t item,
 ) noexcept nogil:
-    cdef const Window* window = &job.window
-    cdef Part cut = inputs_part(window, item % job.parts, job.parts)
-    cdef Py_ssize_t n = item // job.parts * LANES, C = job.C, c
-    cdef Py_ssize_t pixels = cut.window.H * window.W, count = min(<Py_ssize_t>LANES, job.N - n)
-    cdef real* dx = scratch + job.F * cut.window.OH * cut.plane.grad_columns * LANES
-    load_grad_block(dy_nfij, job, n, count, &cut, True, scratch)
-    input_gradient(scratch, packed, dx, C, job.F, &cut.window, &cut.plane)
+    cdef const Window* window = &plan.window
+    cdef Part cut = inputs_part(window, item % plan.parts, plan.parts)
+    cdef Py_ssize_t n = item // plan.parts * LANES, C = plan.C, c
+    cdef Py_ssize_t pixels = cut.window.H * window.W, count = min(<Py_ssize_t>LANES, plan.N - n)
+    cdef real* dx = scratch + plan.F * cut.window.OH * cut.plane.grad_columns * LANES
+    load_grad_block(dy_nfij, plan, n, count, &cut, True, scratch)
+    input_gradient(scratch, packed, dx, C, plan.F, &cut.window, &cut.plane)
     for c in range(C):
         to_rows(dx + c * pixels * LANES, count, pixels,
                 dx_nchw + ((n * C + c) * window.H + cut.input) * window.W, C * window.H * window.W)
 
 
 cdef void input_band(
-    const real* dy_nfij, const real* packed, Job job, real* dx_nchw, real* scratch, Py_ssize_t item,
+    const real* dy_nfij, const real* packed, Plan plan, real* dx_nchw, real* scratch, Py_ssize_t item,
 ) noexcept nogil:
-    cdef const Window* window = &job.window
-    cdef Py_ssize_t n = item // job.bands, first = item % job.bands * job.band
-    cdef Py_ssize_t count = min(job.band, window.H - first)
+    cdef const Window* window = &plan.window
+    cdef Py_ssize_t n = item // plan.bands, first = item % plan.bands * plan.band
+    cdef Py_ssize_t count = min(plan.band, window.H - first)
     cdef GradBand around = grad_band(first, count, window)
-    load_grad(dy_nfij + n * job.F * window.OH * window.OW, job.F, around.first, around.rows, around.margin,
+    load_grad(dy_nfij + n * plan.F * window.OH * window.OW, plan.F, around.first, around.rows, around.margin,
               around.length, window, scratch)
-    band_input_gradient(scratch, packed, dx_nchw + n * job.C * window.H * window.W, job.C, job.F, first, count, window,
-                        scratch + job.F * around.rows * around.length)
+    band_input_gradient(scratch, packed, dx_nchw + n * plan.C * window.H * window.W, plan.C, plan.F, first, count,
+                        window, scratch + plan.F * around.rows * around.length)
 
 
-cdef int gradient_of_input(Job job, object grad, object weight, object dx_nchw, int threads) except -1:
-    cdef const real* grads = address(grad, job.N * job.F * job.window.OH * job.window.OW)
-    cdef const real* weights = address(weight, job.F * job.C * job.taps)
+cdef int gradient_of_input(Plan plan, object grad, object weight, object dx_nchw, int threads) except -1:
+    cdef const real* grads = address(grad, plan.N * plan.F * plan.window.OH * plan.window.OW)
+    cdef const real* weights = address(weight, plan.F * plan.C * plan.taps)
     cdef Py_ssize_t row = 0, slot, item
-    cdef Block block = rows_of(threads, job.scratch + job.F * job.C * job.taps, sizeof(real), &row)
+    cdef Block block = rows_of(threads, plan.scratch + plan.F * plan.C * plan.taps, sizeof(real), &row)
     cdef real* scratch = <real*>block.memory
-    cdef real* packed = scratch + job.scratch
-    cdef real* dx = <real*>address(dx_nchw, job.N * job.C * job.window.H * job.window.W)
+    cdef real* packed = scratch + plan.scratch
+    cdef real* dx = <real*>address(dx_nchw, plan.N * plan.C * plan.window.H * plan.window.W)
     with nogil:
-        pack(weights, packed, job.C, job.F, job.taps, job.taps, job.C * job.taps, job.band > 0)
+        pack(weights, packed, plan.C, plan.F, plan.taps, plan.taps, plan.C * plan.taps, plan.band > 0)
         for slot in prange(threads, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-            for item in range(slot_start(job.items, slot, threads), slot_start(job.items, slot + 1, threads)):
-                if job.band:
-                    input_band(grads, packed, job, dx, scratch + slot * row, item)
+            for item in range(slot_start(plan.items, slot, threads), slot_start(plan.items, slot + 1, threads)):
+                if plan.band:
+                    input_band(grads, packed, plan, dx, scratch + slot * row, item)
                 else:
-                    input_block(grads, packed, job, dx, scratch + slot * row, item)
+                    input_block(grads, packed, plan, dx, scratch + slot * row, item)
 
 
 cdef void weight_block(
-    const real* x, const real* dy_nfij, Job job, real* scratch, real* dw, Py_ssize_t item,
+    const real* x, const real* dy_nfij, Plan plan, real* scratch, real* dw, Py_ssize_t item,
 ) noexcept nogil:
     """Add to dw what a part of a block gives."""
-    cdef const Window* window = &job.window
-    cdef Part cut = outputs_part(window, item % job.parts, job.parts)
-    cdef Py_ssize_t n = item // job.parts * LANES, C = job.C, pixels = window.H * window.W, i
-    cdef Py_ssize_t count = min(<Py_ssize_t>LANES, job.N - n)
+    cdef const Window* window = &plan.window
+    cdef Part cut = outputs_part(window, item % plan.parts, plan.parts)
+    cdef Py_ssize_t n = item // plan.parts * LANES, C = plan.C, pixels = window.H * window.W, i
+    cdef Py_ssize_t count = min(<Py_ssize_t>LANES, plan.N - n)
     cdef real* dy = scratch + C * cut.plane.rows * cut.plane.columns * LANES
-    cdef real* part_sum = scratch + job.sum_at
+    cdef real* part_sum = scratch + plan.sum_at
     load_images(x + n * C * pixels + cut.input * window.W, C * pixels, pixels, count, C, &cut.window, &cut.plane,
                 scratch)
-    load_grad_block(dy_nfij, job, n, count, &cut, False, dy)
-    weight_gradient(scratch, dy, part_sum, C, job.F, &cut.window, &cut.plane)
-    for i in range(job.F * C * job.taps):
+    load_grad_block(dy_nfij, plan, n, count, &cut, False, dy)
+    weight_gradient(scratch, dy, part_sum, C, plan.F, &cut.window, &cut.plane)
+    for i in range(plan.F * C * plan.taps):
         dw[i] += part_sum[i]
 
 
 cdef void weight_band(
-    const real* x, const real* dy_nfij, Job job, real* scratch, real* dw, Py_ssize_t item,
+    const real* x, const real* dy_nfij, Plan plan, real* scratch, real* dw, Py_ssize_t item,
 ) noexcept nogil:
     """Add to dw what a band gives."""
-    cdef const Window* window = &job.window
-    cdef Py_ssize_t n = item // job.bands, first = item % job.bands * job.band
-    cdef Py_ssize_t count = min(job.band, window.OH - first)
-    cdef real* dy = scratch + job.C * band_rows(job.band, window) * window.SW * band_columns(window)
-    load_band(x + n * job.C * window.H * window.W, job.C, first, count, window, scratch)
-    dy_nfij += n * job.F * window.OH * window.OW
+    cdef const Window* window = &plan.window
+    cdef Py_ssize_t n = item // plan.bands, first = item % plan.bands * plan.band
+    cdef Py_ssize_t count = min(plan.band, window.OH - first)
+    cdef real* dy = scratch + plan.C * band_rows(plan.band, window) * window.SW * band_columns(window)
+    load_band(x + n * plan.C * window.H * window.W, plan.C, first, count, window, scratch)
+    dy_nfij += n * plan.F * window.OH * window.OW
     if window.OW % LANES == 0:
         # The gradient's own rows are whole vectors.
-        band_weight_gradient(scratch, dy_nfij + first * window.OW, window.OH * window.OW, dw, job.C, job.F, count,
+        band_weight_gradient(scratch, dy_nfij + first * window.OW, window.OH * window.OW, dw, plan.C, plan.F, count,
                              window)
         return
-    load_grad(dy_nfij, job.F, first, count, 0, whole(window.OW), window, dy)
-    band_weight_gradient(scratch, dy, count * whole(window.OW), dw, job.C, job.F, count, window)
+    load_grad(dy_nfij, plan.F, first, count, 0, whole(window.OW), window, dy)
+    band_weight_gradient(scratch, dy, count * whole(window.OW), dw, plan.C, plan.F, count, window)
 
 
-cdef int gradient_of_weight(Job job, object x, object grad, object dw_fckl, int threads) except -1:
-    cdef const real* images = address(x, job.N * job.C * job.window.H * job.window.W)
-    cdef const real* grads = address(grad, job.N * job.F * job.window.OH * job.window.OW)
-    cdef Py_ssize_t size = job.F * job.C * job.taps, row = 0, unused = 0, slot, chunk, item, i
-    cdef Block block = rows_of(threads, job.scratch, sizeof(real), &row)
+cdef int gradient_of_weight(Plan plan, object x, object grad, object dw_fckl, int threads) except -1:
+    cdef const real* images = address(x, plan.N * plan.C * plan.window.H * plan.window.W)
+    cdef const real* grads = address(grad, plan.N * plan.F * plan.window.OH * plan.window.OW)
+    cdef Py_ssize_t size = plan.F * plan.C * plan.taps, row = 0, unused = 0, slot, chunk, item, i
+    cdef Block block = rows_of(threads, plan.scratch, sizeof(real), &row)
     # The sums of all chunks but the first.
-    cdef Block partial = rows_of(1, (job.chunks - 1) * size, sizeof(real), &unused) if job.chunks > 1 else None
+    cdef Block partial = rows_of(1, (plan.chunks - 1) * size, sizeof(real), &unused) if plan.chunks > 1 else None
     cdef real* scratch = <real*>block.memory
     cdef real* dw = <real*>address(dw_fckl, size)
     cdef real* others = <real*>partial.memory if partial is not None else NULL
     cdef real* sums
     with nogil:
         for slot in prange(threads, num_threads=threads, schedule="static", use_threads_if=threads > 1):
-            for chunk in range(slot_start(job.chunks, slot, threads), slot_start(job.chunks, slot + 1, threads)):
+            for chunk in range(slot_start(plan.chunks, slot, threads), slot_start(plan.chunks, slot + 1, threads)):
                 sums = dw if chunk == 0 else others + (chunk - 1) * size
                 for i in range(size):
                     sums[i] = 0
-                for item in range(slot_start(job.items, chunk, job.chunks),
-                                  slot_start(job.items, chunk + 1, job.chunks)):
-                    if job.band:
-                        weight_band(images, grads, job, scratch + slot * row, sums, item)
+                for item in range(slot_start(plan.items, chunk, plan.chunks),
+                                  slot_start(plan.items, chunk + 1, plan.chunks)):
+                    if plan.band:
+                        weight_band(images, grads, plan, scratch + slot * row, sums, item)
                     else:
-                        weight_block(images, grads, job, scratch + slot * row, sums, item)
-        for chunk in range(job.chunks - 1):
+                        weight_block(images, grads, plan, scratch + slot * row, sums, item)
+        for chunk in range(plan.chunks - 1):
             for i in range(size):
                 dw[i] += others[chunk * size + i]

@@ -7,10 +7,7 @@
 #ifndef MINIDL_DIRECT_TILES_H
 #define MINIDL_DIRECT_TILES_H
 
-#include <stddef.h>
-
-#include "real.h"
-#include "vector.h"
+#include "core/register_tile.h"
 
 #define MINIDL_LANES 16
 
@@ -34,63 +31,41 @@ typedef struct {
     int adds;                   /* to what is there already */
 } minidl_direct_sum;
 
-#define VECTOR direct_vector
-typedef real VECTOR __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
-#define MASK direct_mask
-typedef integer MASK __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
-/* a where the mask is set, else b. */
-#define CHOOSE(mask, a, b) ((VECTOR)(((mask) & (MASK)(a)) | (~(mask) & (MASK)(b))))
-#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(real)))
-
 /* y[f][j] = bias[f] + the sum over channels and taps of w times x, for FB filters and WB neighbouring outputs. */
 #define TILE(FB, WB)                                                                                                   \
     static void tile_##FB##_##WB(const real *x, const real *w, const real *bias, real *y,                              \
                                  const minidl_direct *s) {                                                             \
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {                                                       \
-            VECTOR sum[FB][WB];                                                                                        \
-            UNROLL for (int f = 0; f < FB; f++)                                                                        \
-                UNROLL for (int j = 0; j < WB; j++) sum[f][j] = (VECTOR){0};                                           \
+            TILE_SUMS(sum, FB, WB);                                                                                    \
             for (ptrdiff_t c = 0; c < s->channels; c++)                                                                \
                 for (ptrdiff_t r = 0; r < s->rows; r++) {                                                              \
                     const real *row = x + part + c * s->x_channel + r * s->x_row;                                      \
                     const real *weights = w + c * s->w_channel + r * s->w_row;                                         \
                     for (ptrdiff_t k = 0; k < s->columns; k++, weights += s->w_column) {                               \
                         const real *from = row + s->x_columns[k];                                                      \
-                        VECTOR seen[WB];                                                                               \
-                        UNROLL for (int j = 0; j < WB; j++) seen[j] = *(const VECTOR *)(from + j * s->x_pixel);        \
-                        UNROLL for (int f = 0; f < FB; f++) {                                                          \
-                            const VECTOR weight = weights[f] - (VECTOR){0};                                            \
-                            UNROLL for (int j = 0; j < WB; j++) sum[f][j] += weight * seen[j];                         \
-                        }                                                                                              \
+                        TILE_ADD(sum, FB, WB, weights[i], LOAD(from + v * s->x_pixel));                                \
                     }                                                                                                  \
                 }                                                                                                      \
             /* The bias last, as BLAS adds what is there already, so that both round alike. */                         \
-            UNROLL for (int f = 0; f < FB; f++)                                                                        \
-                UNROLL for (int j = 0; j < WB; j++)                                                                    \
-                    *(VECTOR *)(y + part + f * s->y_filter + j * s->y_pixel) = sum[f][j] + (bias ? bias[f] : 0);       \
+            TILE_EACH(FB, WB,                                                                                          \
+                      STORE(y + part + i * s->y_filter + v * s->y_pixel, sum[i][v] + (bias ? bias[i] : 0)))            \
         }                                                                                                              \
     }
 
-#define TILES(FB)                                                                                                      \
+#define CALL(WB, FB) tile_##FB##_##WB(x, w, bias, y, s)
+/* `count` neighbouring outputs of FB filters. */
+#define RUN(FB)                                                                                                        \
     TILE(FB, 1) TILE(FB, 2) TILE(FB, 3) TILE(FB, 4) TILE(FB, 5) TILE(FB, 6)                                            \
-    /* `count` neighbouring outputs of FB filters. */                                                                  \
     static inline void run_##FB(const real *x, const real *w, const real *bias, real *y, ptrdiff_t count,              \
                                 const minidl_direct *s, int most) {                                                    \
         while (count > 0) {                                                                                            \
             const int now = count >= most ? most : (int)count;                                                         \
-            switch (now) {                                                                                             \
-            case 1: tile_##FB##_1(x, w, bias, y, s); break;                                                            \
-            case 2: tile_##FB##_2(x, w, bias, y, s); break;                                                            \
-            case 3: tile_##FB##_3(x, w, bias, y, s); break;                                                            \
-            case 4: tile_##FB##_4(x, w, bias, y, s); break;                                                            \
-            case 5: tile_##FB##_5(x, w, bias, y, s); break;                                                            \
-            default: tile_##FB##_6(x, w, bias, y, s);                                                                  \
-            }                                                                                                          \
+            SWITCH(now, EACH_5, 6, CALL, FB)                                                                           \
             x += now * s->x_pixel, y += now * s->y_pixel, count -= now;                                                \
         }                                                                                                              \
     }
-
-TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
+RUN(1) RUN(2) RUN(3) RUN(4) RUN(5) RUN(6)
+#undef CALL
 
 /* `count` neighbouring outputs of `filters` (1 to 6) filters, whose weights lie side by side. */
 static inline void direct_run(const real *x, const real *w, const real *bias, real *y, ptrdiff_t count, int filters,
@@ -108,10 +83,10 @@ static inline void direct_run(const real *x, const real *w, const real *bias, re
 }
 
 /* All bits set in those lanes of a part, which begins at lane `part`, that lie before `tail`. */
-static inline MASK until(ptrdiff_t part, ptrdiff_t tail) {
+static inline mask until(ptrdiff_t part, ptrdiff_t tail) {
     integer inside[WIDTH];
     for (int i = 0; i < WIDTH; i++) inside[i] = part + i < tail ? -1 : 0;
-    return *(const MASK *)inside;
+    return *(const mask *)inside;
 }
 
 /* dw[f][k] = (or, if it `adds`, +=) the sum over positions of dy[f] times what tap k sees, lane by lane. */
@@ -119,53 +94,27 @@ static inline MASK until(ptrdiff_t part, ptrdiff_t tail) {
     static void sum_##FB##_##KB(const real *x, const real *dy, real *dw, const minidl_direct_sum *s) {                 \
         const ptrdiff_t full = s->columns - (s->tail > 0);                                                             \
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {                                                       \
-            const MASK inside = until(part, s->tail);                                                                  \
-            VECTOR sum[FB][KB];                                                                                        \
-            UNROLL for (int f = 0; f < FB; f++)                                                                        \
-                UNROLL for (int k = 0; k < KB; k++) sum[f][k] = (VECTOR){0};                                           \
+            const mask inside = until(part, s->tail);                                                                  \
+            TILE_SUMS(sum, FB, KB);                                                                                    \
             for (ptrdiff_t r = 0; r < s->rows; r++) {                                                                  \
                 const real *from = x + part + r * s->x_row, *grad = dy + part + r * s->dy_row;                         \
-                for (ptrdiff_t i = 0; i < full; i++, from += s->x_pixel, grad += s->dy_pixel) {                        \
-                    VECTOR seen[KB];                                                                                   \
-                    UNROLL for (int k = 0; k < KB; k++) seen[k] = *(const VECTOR *)(from + s->x_taps[k]);              \
-                    UNROLL for (int f = 0; f < FB; f++) {                                                              \
-                        const VECTOR here = *(const VECTOR *)(grad + f * s->dy_filter);                                \
-                        UNROLL for (int k = 0; k < KB; k++) sum[f][k] += here * seen[k];                               \
-                    }                                                                                                  \
-                }                                                                                                      \
-                if (s->tail > part) {                                                                                  \
-                    VECTOR seen[KB];                                                                                   \
-                    UNROLL for (int k = 0; k < KB; k++)                                                                \
-                        seen[k] = (VECTOR)(inside & *(const MASK *)(from + s->x_taps[k]));                             \
-                    UNROLL for (int f = 0; f < FB; f++) {                                                              \
-                        const VECTOR here = *(const VECTOR *)(grad + f * s->dy_filter);                                \
-                        UNROLL for (int k = 0; k < KB; k++) sum[f][k] += here * seen[k];                               \
-                    }                                                                                                  \
-                }                                                                                                      \
+                for (ptrdiff_t at = 0; at < full; at++, from += s->x_pixel, grad += s->dy_pixel)                       \
+                    TILE_ADD(sum, FB, KB, LOAD(grad + i * s->dy_filter), LOAD(from + s->x_taps[v]));                   \
+                if (s->tail > part)                                                                                    \
+                    TILE_ADD(sum, FB, KB, LOAD(grad + i * s->dy_filter),                                               \
+                             (vector)(inside & (mask)LOAD(from + s->x_taps[v])));                                      \
             }                                                                                                          \
-            UNROLL for (int f = 0; f < FB; f++)                                                                        \
-                UNROLL for (int k = 0; k < KB; k++) {                                                                  \
-                    VECTOR *to = (VECTOR *)(dw + part + f * s->dw_filter + k * s->dw_tap);                             \
-                    if (s->adds)                                                                                       \
-                        *to += sum[f][k];                                                                              \
-                    else                                                                                               \
-                        *to = sum[f][k];                                                                               \
-                }                                                                                                      \
+            TILE_EACH(FB, KB,                                                                                          \
+                      real *to = dw + part + i * s->dw_filter + v * s->dw_tap;                                         \
+                      if (s->adds) sum[i][v] += LOAD(to);                                                              \
+                      STORE(to, sum[i][v]))                                                                            \
         }                                                                                                              \
     }
 #define SUM_TILES(FB) SUM_TILE(FB, 1) SUM_TILE(FB, 2) SUM_TILE(FB, 3) SUM_TILE(FB, 4) SUM_TILE(FB, 5) SUM_TILE(FB, 6) SUM_TILE(FB, 7)
-SUM_TILES(1) SUM_TILES(2) SUM_TILES(3) SUM_TILES(4)
+EACH_4(SUM_TILES)
 
-#define SUM_CASE(FB)                                                                                                   \
-    switch (taps) {                                                                                                    \
-    case 1: sum_##FB##_1(x, dy, dw, s); break;                                                                         \
-    case 2: sum_##FB##_2(x, dy, dw, s); break;                                                                         \
-    case 3: sum_##FB##_3(x, dy, dw, s); break;                                                                         \
-    case 4: sum_##FB##_4(x, dy, dw, s); break;                                                                         \
-    case 5: sum_##FB##_5(x, dy, dw, s); break;                                                                         \
-    case 6: sum_##FB##_6(x, dy, dw, s); break;                                                                         \
-    default: sum_##FB##_7(x, dy, dw, s);                                                                               \
-    }
+#define CALL(KB, FB) sum_##FB##_##KB(x, dy, dw, s)
+#define SUM_CASE(FB) SWITCH(taps, EACH_6, 7, CALL, FB)
 /* The same for 1 to 4 filters and 1 to 7 taps. */
 static inline void direct_sum(const real *x, const real *dy, real *dw, int filters, int taps, const minidl_direct_sum *s) {
     switch (filters) {
@@ -175,31 +124,33 @@ static inline void direct_sum(const real *x, const real *dy, real *dw, int filte
     default: SUM_CASE(4)
     }
 }
+#undef CALL
+
 /* The larger of two values and where it stood, the first of equal ones; NaN over everything. */
 #define LARGER(a, a_place, b, b_place, best, place)                                                                    \
     do {                                                                                                               \
-        const MASK wins = ((b) > (a)) | ((b) != (b));                                                                  \
+        const mask wins = ((b) > (a)) | ((b) != (b));                                                                  \
         best = CHOOSE(wins, b, a), place = CHOOSE(wins, b_place, a_place);                                             \
     } while (0)
 
 /* `direct_pool` for windows of 2 x 2, in pairs that don't wait for each other. */
 static inline void pool_by_two(const real *y, ptrdiff_t y_row, int relu, ptrdiff_t count, real *out, real *place) {
-    const VECTOR zero = {0}, one = zero + 1, two = zero + 2, three = zero + 3;
+    const vector zero = {0}, one = zero + 1, two = zero + 2, three = zero + 3;
     for (ptrdiff_t q = 0; q < count; q++, y += 2 * MINIDL_LANES, out += MINIDL_LANES, place += MINIDL_LANES)
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
             const real *from = y + part;
-            const VECTOR a = *(const VECTOR *)from, b = *(const VECTOR *)(from + MINIDL_LANES);
-            const VECTOR c = *(const VECTOR *)(from + y_row), d = *(const VECTOR *)(from + y_row + MINIDL_LANES);
-            VECTOR above, below, best, above_place, below_place, where;
+            const vector a = LOAD(from), b = *(const vector *)(from + MINIDL_LANES);
+            const vector c = *(const vector *)(from + y_row), d = *(const vector *)(from + y_row + MINIDL_LANES);
+            vector above, below, best, above_place, below_place, where;
             LARGER(a, zero, b, one, above, above_place);
             LARGER(c, two, d, three, below, below_place);
             LARGER(above, above_place, below, below_place, best, where);
             if (relu) {
-                const MASK cut = best <= zero;
+                const mask cut = best <= zero;
                 best = CHOOSE(cut, zero, best), where = CHOOSE(cut, zero - 1, where);
             }
-            *(VECTOR *)(out + part) = best;
-            *(VECTOR *)(place + part) = where;
+            *(vector *)(out + part) = best;
+            *(vector *)(place + part) = where;
         }
 }
 
@@ -214,21 +165,21 @@ static inline void direct_pool(const real *y, ptrdiff_t y_row, int rows, int col
     }
     for (ptrdiff_t q = 0; q < count; q++, y += columns * MINIDL_LANES, out += MINIDL_LANES, place += MINIDL_LANES)
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
-            VECTOR best = *(const VECTOR *)(y + part), where = (VECTOR){0};
+            vector best = *(const vector *)(y + part), where = (vector){0};
             for (int r = 0; r < rows; r++)
                 for (int k = r == 0; k < columns; k++) {
-                    const VECTOR value = *(const VECTOR *)(y + part + r * y_row + k * MINIDL_LANES);
-                    const MASK wins = (value > best) | (value != value);
+                    const vector value = *(const vector *)(y + part + r * y_row + k * MINIDL_LANES);
+                    const mask wins = (value > best) | (value != value);
                     best = CHOOSE(wins, value, best);
-                    where = CHOOSE(wins, (VECTOR){0} + (real)(r * columns + k), where);
+                    where = CHOOSE(wins, (vector){0} + (real)(r * columns + k), where);
                 }
             if (relu) {
-                const MASK cut = best <= 0;
-                best = CHOOSE(cut, (VECTOR){0}, best);
-                where = CHOOSE(cut, (VECTOR){0} - 1, where);
+                const mask cut = best <= 0;
+                best = CHOOSE(cut, (vector){0}, best);
+                where = CHOOSE(cut, (vector){0} - 1, where);
             }
-            *(VECTOR *)(out + part) = best;
-            *(VECTOR *)(place + part) = where;
+            *(vector *)(out + part) = best;
+            *(vector *)(place + part) = where;
         }
 }
 
@@ -236,21 +187,21 @@ static inline void direct_pool(const real *y, ptrdiff_t y_row, int rows, int col
 static inline void direct_spread(const real *grad, const real *place, int row, int columns, ptrdiff_t count,
                                  real *dy) {
     if (columns == 2) {
-        const VECTOR zero = {0}, left = zero + (real)(2 * row), right = left + 1;
+        const vector zero = {0}, left = zero + (real)(2 * row), right = left + 1;
         for (ptrdiff_t q = 0; q < count; q++, grad += MINIDL_LANES, place += MINIDL_LANES, dy += 2 * MINIDL_LANES)
             for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
-                const VECTOR where = *(const VECTOR *)(place + part), value = *(const VECTOR *)(grad + part);
-                *(VECTOR *)(dy + part) = CHOOSE(where == left, value, zero);
-                *(VECTOR *)(dy + part + MINIDL_LANES) = CHOOSE(where == right, value, zero);
+                const vector where = *(const vector *)(place + part), value = *(const vector *)(grad + part);
+                *(vector *)(dy + part) = CHOOSE(where == left, value, zero);
+                *(vector *)(dy + part + MINIDL_LANES) = CHOOSE(where == right, value, zero);
             }
         return;
     }
     for (ptrdiff_t q = 0; q < count; q++, grad += MINIDL_LANES, place += MINIDL_LANES, dy += columns * MINIDL_LANES)
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
-            const VECTOR where = *(const VECTOR *)(place + part), value = *(const VECTOR *)(grad + part);
+            const vector where = *(const vector *)(place + part), value = *(const vector *)(grad + part);
             for (int k = 0; k < columns; k++)
-                *(VECTOR *)(dy + part + k * MINIDL_LANES) =
-                    CHOOSE(where == (VECTOR){0} + (real)(row * columns + k), value, (VECTOR){0});
+                *(vector *)(dy + part + k * MINIDL_LANES) =
+                    CHOOSE(where == (vector){0} + (real)(row * columns + k), value, (vector){0});
         }
 }
 
@@ -263,29 +214,31 @@ static inline real direct_fold(const real *lanes) {
     return (quarters[0] + quarters[2]) + (quarters[1] + quarters[3]);
 }
 
-/* The sum of what passes back through the chosen places. */
+/* The sum of what passes back through the chosen places: short sums in lanes, which are added in double precision. */
 static inline real direct_total(const real *grad, const real *place, ptrdiff_t count) {
-    real lanes[MINIDL_LANES];
-    for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
-        VECTOR sum = (VECTOR){0};
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const VECTOR where = *(const VECTOR *)(place + q * MINIDL_LANES + part);
-            sum += CHOOSE(where >= 0, *(const VECTOR *)(grad + q * MINIDL_LANES + part), (VECTOR){0});
+    const ptrdiff_t together = 32;
+    double total = 0;
+    for (ptrdiff_t first = 0; first < count; first += together) {
+        const ptrdiff_t stop = first + together < count ? first + together : count;
+        real lanes[MINIDL_LANES];
+        for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
+            vector sum = (vector){0};
+            for (ptrdiff_t q = first; q < stop; q++) {
+                const vector where = LOAD(place + q * MINIDL_LANES + part);
+                sum += CHOOSE(where >= 0, LOAD(grad + q * MINIDL_LANES + part), (vector){0});
+            }
+            STORE(lanes + part, sum);
         }
-        *(VECTOR *)(lanes + part) = sum;
+        total += direct_fold(lanes);
     }
-    return direct_fold(lanes);
+    return (real)total;
 }
 
 #undef TILE
-#undef TILES
+#undef RUN
 #undef SUM_TILE
 #undef SUM_TILES
 #undef SUM_CASE
 #undef LARGER
-#undef VECTOR
-#undef MASK
-#undef CHOOSE
-#undef WIDTH
 
 #endif

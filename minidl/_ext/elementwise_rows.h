@@ -54,6 +54,31 @@ static inline real vector_mish_slope(real x) {
     return t.value + x * t.sigmoid * t.rest;
 }
 
+/* The integer below, above, nearest (even of two) or towards 0. */
+static inline real vector_floor(real x) {
+    return IS_FLOAT ? (real)__builtin_floorf((float)x) : (real)__builtin_floor(x);
+}
+
+static inline real vector_ceil(real x) {
+    return IS_FLOAT ? (real)__builtin_ceilf((float)x) : (real)__builtin_ceil(x);
+}
+
+static inline real vector_round(real x) {
+    return IS_FLOAT ? (real)__builtin_rintf((float)x) : (real)__builtin_rint(x);
+}
+
+static inline real vector_trunc(real x) {
+    return IS_FLOAT ? (real)__builtin_truncf((float)x) : (real)__builtin_trunc(x);
+}
+
+static inline real vector_secant_squared(real cosine) {
+    return 1 / (cosine * cosine);
+}
+
+static inline real vector_library_tan(real x) {
+    return IS_FLOAT ? (real)__builtin_tanf((float)x) : (real)__builtin_tan(x);
+}
+
 static inline real vector_library_sin(real x) {
     return IS_FLOAT ? (real)__builtin_sinf((float)x) : (real)__builtin_sin(x);
 }
@@ -96,7 +121,7 @@ static inline real vector_gelu_tanh_slope(real x) {
                                             real a, real b, real *restrict to) {                                       \
         for (ptrdiff_t i = 0; i < count / ELEMENTWISE_BLOCK * ELEMENTWISE_BLOCK; i++) {                                \
             const real grad = grads[i], x = kept[i], y = x;                                                            \
-            (void)y;                                                                                                   \
+            (void)grad, (void)y;                                                                                       \
             to[i] = (gradient);                                                                                        \
         }                                                                                                              \
     }

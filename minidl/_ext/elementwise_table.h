@@ -101,6 +101,14 @@ ROW(square, "torch.square", INPUT, 0.25,
     x * x,
     grad * (2 * x),
     "x^2")
+ROW(cube, "torch.pow", INPUT, 0.25,
+    x * x * x,
+    grad * (3 * (x * x)),
+    "x^3")
+ROW(rsqrt, "torch.rsqrt", OUTPUT, 0.5,
+    1 / vector_square_root(x),
+    grad * ((real)-0.5 * (y * y * y)),
+    "1 / sqrt(x)")
 ROW(reciprocal, "torch.reciprocal", OUTPUT, 0.5,
     1 / x,
     -grad * (y * y),
@@ -109,6 +117,10 @@ ROW(exp, "torch.exp", OUTPUT, 2,
     vector_exp(x),
     grad * y,
     "e to the power of x")
+ROW(exp2, "torch.exp2", OUTPUT, 2,
+    vector_exp2(x),
+    grad * (y * LN2),
+    "2 to the power of x")
 ROW(expm1, "torch.expm1", OUTPUT, 2,
     vector_expm1(x),
     grad * (y + 1),
@@ -117,6 +129,14 @@ ROW(log, "torch.log", INPUT, 2,
     vector_log(x),
     grad / x,
     "the natural logarithm")
+ROW(log2, "torch.log2", INPUT, 2,
+    vector_log2(x),
+    grad * INVERSE_LN2 / x,
+    "the logarithm to base 2")
+ROW(log10, "torch.log10", INPUT, 2,
+    vector_log10(x),
+    grad * (real)0x1.bcb7b1526e50ep-2 / x,
+    "the logarithm to base 10")
 ROW(log1p, "torch.log1p", INPUT, 2,
     vector_log1p(x),
     grad / (1 + x),
@@ -133,6 +153,34 @@ FAR_ROW(cos, "torch.cos",
     vector_cos(x), -grad * vector_sin(x),
     vector_library_cos(x), -grad * vector_library_sin(x),
     "the cosine")
+FAR_ROW(tan, "torch.tan",
+    vector_sin(x) / vector_cos(x), grad * vector_secant_squared(vector_cos(x)),
+    vector_library_tan(x), grad * vector_secant_squared(vector_library_cos(x)),
+    "the tangent")
+ROW(floor, "torch.floor", NOTHING, 0.25,
+    vector_floor(x),
+    0,
+    "the largest integer that is not above x")
+ROW(ceil, "torch.ceil", NOTHING, 0.25,
+    vector_ceil(x),
+    0,
+    "the smallest integer that is not below x")
+ROW(round, "torch.round", NOTHING, 0.25,
+    vector_round(x),
+    0,
+    "the integer nearest to x, the even one of two")
+ROW(trunc, "torch.trunc", NOTHING, 0.25,
+    vector_trunc(x),
+    0,
+    "the integer that is next to x towards 0")
+ROW(threshold, "torch.ge", NOTHING, 0.25,
+    x >= a ? b : 0,
+    0,
+    "b where x is a or more, 0 elsewhere")
+ROW(sign, "torch.sign", NOTHING, 0.25,
+    x > 0 ? 1 : x < 0 ? (real)-1 : 0,
+    0,
+    "1 above 0, -1 below, and 0 for 0 and for NaN")
 
 /* Losses of one difference x. */
 ROW(huber, "torch.nn.functional.huber_loss", INPUT, 0.5,

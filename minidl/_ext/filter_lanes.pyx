@@ -28,20 +28,6 @@ cdef struct Cut:
     Py_ssize_t K, width, vectors, panels
 
 
-cdef Cut cut_of(const Py_ssize_t[::1] numbers, Py_ssize_t K) noexcept nogil:
-    cdef Cut cut
-    cut.N, cut.C, cut.F, cut.H, cut.W = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
-    cut.OH, cut.OW, cut.SH, cut.SW = numbers[5], numbers[6], numbers[7], numbers[8]
-    cut.top, cut.left, cut.band = numbers[9], numbers[10], numbers[11]
-    cut.rows, cut.columns = numbers[12], numbers[13]
-    cut.bands = (cut.OH + cut.band - 1) // cut.band
-    cut.together = numbers[14]
-    cut.K, cut.width = K, VECTOR_BYTES // <Py_ssize_t>sizeof(real)
-    cut.vectors = (cut.F + cut.width - 1) // cut.width
-    cut.panels = (cut.vectors + MOST_VECTORS - 1) // MOST_VECTORS
-    return cut
-
-
 def tile_sizes():
     """Lanes of a vector, the most vectors of a panel, and by their number the positions and the taps of a tile."""
     cdef int i
@@ -96,40 +82,6 @@ cdef void forward_band(
                                <int>vectors, bias + first, results + (i - start) * cut.OW * lanes)
             from_lanes(results, lanes, filters, (stop - start) * cut.OW, to, cut.OH * cut.OW)
             start = stop
-
-
-def forward(
-    const real[::1] x, const real[::1] weight, const real[::1] bias, const Py_ssize_t[::1] numbers,
-    const Py_ssize_t[::1] offset, real[::1] output, real[::1] packed, real[:, ::1] workspace, int threads,
-):
-    """output[n, f, p] = bias[f] + the sum over k of weight[f, k] x[n, offset[k] from p].
-
-    `numbers` are those of a `Cut`. `packed` has K rows of whole vectors of filters and one more, for the bias; a slot
-    of `workspace` the results of a band and its copy.
-    """
-    cdef Cut cut = cut_of(numbers, offset.shape[0])
-    cdef Py_ssize_t slot, item, panel, first, lanes, filters, k, all_lanes = cut.vectors * cut.width
-    cdef Py_ssize_t k_start, k_stop, results = cut.together * cut.OW * MOST_VECTORS * cut.width
-    cdef real* biases = &packed[all_lanes * cut.K]
-    with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
-        for slot in prange(threads, schedule="static"):
-            k_start, k_stop = slot_start(cut.K, slot, threads), slot_start(cut.K, slot + 1, threads)
-            for panel in range(cut.panels):
-                first = slot_start(cut.vectors, panel, cut.panels) * cut.width
-                lanes = slot_start(cut.vectors, panel + 1, cut.panels) * cut.width - first
-                filters = min(lanes, cut.F - first)
-                if k_stop > k_start:
-                    turn(&weight[first * cut.K + k_start], cut.K, filters, k_stop - k_start,
-                         &packed[first * cut.K + k_start * lanes], lanes)
-            if slot == 0:
-                for k in range(all_lanes):
-                    biases[k] = bias[k] if k < bias.shape[0] else 0
-        team_barrier()
-        for slot in prange(threads, schedule="static"):
-            for item in range(slot_start(cut.N * cut.bands, slot, threads),
-                              slot_start(cut.N * cut.bands, slot + 1, threads)):
-                forward_band(&x[0], &cut, &offset[0], &packed[0], biases, &output[0], item // cut.bands,
-                             item % cut.bands * cut.band, &workspace[slot, 0], &workspace[slot, results])
 
 
 cdef struct Part:
@@ -229,45 +181,87 @@ cdef Py_ssize_t tiles_in(const Cut* cut) noexcept nogil:
     return tiles
 
 
-def sums_of(const Py_ssize_t[::1] numbers, Py_ssize_t K):
-    """How many numbers the sums of a weight gradient are, for the numbers of a `Cut`."""
-    cdef Cut cut = cut_of(numbers, K)
-    cdef Py_ssize_t panel, count = 0
-    cdef Part part
-    for panel in range(cut.panels):
-        part = part_of(&cut, panel, 0, 0)
-        count += part.tiles * part.taps * part.lanes
-    return count
+cdef class Plan:
+    """One direction of a convolution: its cut, and what each row of the weight's columns sees from a position."""
 
+    cdef readonly Cut cut
+    cdef const Py_ssize_t[::1] offset
 
-def weight_gradient(
-    const real[::1] x, const real[::1] grad, const Py_ssize_t[::1] numbers, const Py_ssize_t[::1] offset,
-    real[:, ::1] sums, real[::1] grad_weight, real[:, ::1] workspace, int threads,
-):
-    """grad_weight[f, k] = the sum over n and p of grad[n, f, p] x[n, offset[k] from p].
+    def __init__(self, dict cut, const Py_ssize_t[::1] offset):
+        self.cut, self.offset = cut, offset
 
-    Bands are shared out to the rows of `sums` (the first `sums_of` numbers), which are added in order; threads share
-    the tiles of all rows. A slot of `workspace` has the turned gradients of a panel's band and its copy.
-    """
-    cdef Cut cut = cut_of(numbers, offset.shape[0])
-    cdef Py_ssize_t chunks = sums.shape[0], items = cut.N * cut.bands, tiles = tiles_in(&cut)
-    cdef Py_ssize_t slot, item, chunk, start, stop
-    cdef Py_ssize_t turned = cut.band * cut.OW * MOST_VECTORS * cut.width
-    with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
-        for slot in prange(threads, schedule="static"):
-            for chunk in range(chunks):
-                start = max(slot_start(chunks * tiles, slot, threads) - chunk * tiles, 0)
-                stop = min(slot_start(chunks * tiles, slot + 1, threads) - chunk * tiles, tiles)
-                if start >= stop:
-                    continue
-                clear_taps(&sums[chunk, 0], &cut, start, stop)
-                for item in range(slot_start(items, chunk, chunks), slot_start(items, chunk + 1, chunks)):
-                    weight_gradient_band(&x[0], &grad[0], &cut, &offset[0], &sums[chunk, 0], start, stop,
-                                         item // cut.bands, item % cut.bands * cut.band, &workspace[slot, 0],
-                                         &workspace[slot, turned])
-        # A single sum's tiles are written by who added them.
-        if chunks > 1:
+    def sums(self):
+        """How many numbers the sums of a weight gradient are."""
+        cdef Py_ssize_t panel, count = 0
+        cdef Part part
+        for panel in range(self.cut.panels):
+            part = part_of(&self.cut, panel, 0, 0)
+            count += part.tiles * part.taps * part.lanes
+        return count
+
+    def forward(
+        self, const real[::1] x, const real[::1] weight, const real[::1] bias, real[::1] output, real[::1] packed,
+        real[:, ::1] workspace, int threads,
+    ):
+        """output[n, f, p] = bias[f] + the sum over k of weight[f, k] x[n, offset[k] from p].
+
+        `packed` has K rows of whole vectors of filters and one more, for the bias; a slot
+        of `workspace` the results of a band and its copy.
+        """
+        cdef Cut cut = self.cut
+        cdef const Py_ssize_t[::1] offset = self.offset
+        cdef Py_ssize_t slot, item, panel, first, lanes, filters, k, all_lanes = cut.vectors * cut.width
+        cdef Py_ssize_t k_start, k_stop, results = cut.together * cut.OW * MOST_VECTORS * cut.width
+        cdef real* biases = &packed[all_lanes * cut.K]
+        with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
+            for slot in prange(threads, schedule="static"):
+                k_start, k_stop = slot_start(cut.K, slot, threads), slot_start(cut.K, slot + 1, threads)
+                for panel in range(cut.panels):
+                    first = slot_start(cut.vectors, panel, cut.panels) * cut.width
+                    lanes = slot_start(cut.vectors, panel + 1, cut.panels) * cut.width - first
+                    filters = min(lanes, cut.F - first)
+                    if k_stop > k_start:
+                        turn(&weight[first * cut.K + k_start], cut.K, filters, k_stop - k_start,
+                             &packed[first * cut.K + k_start * lanes], lanes)
+                if slot == 0:
+                    for k in range(all_lanes):
+                        biases[k] = bias[k] if k < bias.shape[0] else 0
             team_barrier()
-        for slot in prange(threads, schedule="static"):
-            write_taps(&sums[0, 0], sums.shape[1], chunks, &cut, slot_start(tiles, slot, threads),
-                       slot_start(tiles, slot + 1, threads), &grad_weight[0])
+            for slot in prange(threads, schedule="static"):
+                for item in range(slot_start(cut.N * cut.bands, slot, threads),
+                                  slot_start(cut.N * cut.bands, slot + 1, threads)):
+                    forward_band(&x[0], &cut, &offset[0], &packed[0], biases, &output[0], item // cut.bands,
+                                 item % cut.bands * cut.band, &workspace[slot, 0], &workspace[slot, results])
+
+    def weight_gradient(
+        self, const real[::1] x, const real[::1] grad, real[:, ::1] sums, real[::1] grad_weight,
+        real[:, ::1] workspace, int threads,
+    ):
+        """grad_weight[f, k] = the sum over n and p of grad[n, f, p] x[n, offset[k] from p].
+
+        Bands are shared out to the rows of `sums` (the first `sums()` numbers), which are added in order; threads share
+        the tiles of all rows. A slot of `workspace` has the turned gradients of a panel's band and its copy.
+        """
+        cdef Cut cut = self.cut
+        cdef const Py_ssize_t[::1] offset = self.offset
+        cdef Py_ssize_t chunks = sums.shape[0], items = cut.N * cut.bands, tiles = tiles_in(&cut)
+        cdef Py_ssize_t slot, item, chunk, start, stop
+        cdef Py_ssize_t turned = cut.band * cut.OW * MOST_VECTORS * cut.width
+        with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
+            for slot in prange(threads, schedule="static"):
+                for chunk in range(chunks):
+                    start = max(slot_start(chunks * tiles, slot, threads) - chunk * tiles, 0)
+                    stop = min(slot_start(chunks * tiles, slot + 1, threads) - chunk * tiles, tiles)
+                    if start >= stop:
+                        continue
+                    clear_taps(&sums[chunk, 0], &cut, start, stop)
+                    for item in range(slot_start(items, chunk, chunks), slot_start(items, chunk + 1, chunks)):
+                        weight_gradient_band(&x[0], &grad[0], &cut, &offset[0], &sums[chunk, 0], start, stop,
+                                             item // cut.bands, item % cut.bands * cut.band, &workspace[slot, 0],
+                                             &workspace[slot, turned])
+            # A single sum's tiles are written by who added them.
+            if chunks > 1:
+                team_barrier()
+            for slot in prange(threads, schedule="static"):
+                write_taps(&sums[0, 0], sums.shape[1], chunks, &cut, slot_start(tiles, slot, threads),
+                           slot_start(tiles, slot + 1, threads), &grad_weight[0])

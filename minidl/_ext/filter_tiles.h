@@ -26,9 +26,6 @@ static const int minidl_filter_rows[4] = {0, 8, 6, 4}, minidl_filter_taps[4] = {
 #endif
 #define MINIDL_FILTER_MOST_TAPS 8
 
-#define VECTOR gemm_vector
-#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(real)))
-
 /* ---- Forward. ---- */
 
 /* to[i][lane] = bias[lane] + the sum over k < count of x[offset[k] + i * stride] weight[k][lane]. Addresses go by fours,
@@ -38,23 +35,14 @@ static const int minidl_filter_rows[4] = {0, 8, 6, 4}, minidl_filter_taps[4] = {
                                           const ptrdiff_t *restrict offset, ptrdiff_t count,                           \
                                           const real *restrict weight, const real *restrict bias,                      \
                                           real *restrict to) {                                                         \
-        VECTOR sum[ROWS][VB];                                                                                          \
         const real *const fifth = x + 4 * stride, *const ninth = x + 8 * stride;                                       \
-        UNROLL for (int i = 0; i < ROWS; i++) UNROLL for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};             \
+        TILE_SUMS(sum, ROWS, VB);                                                                                      \
         for (ptrdiff_t k = 0; k < count; k++, weight += VB * WIDTH) {                                                  \
-            VECTOR seen[VB];                                                                                           \
             const ptrdiff_t at = offset[k];                                                                            \
-            UNROLL for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(weight + v * WIDTH);                       \
-            UNROLL for (int i = 0; i < ROWS; i++) {                                                                    \
-                const real *four = i < 4 ? x : i < 8 ? fifth : ninth;                                                  \
-                /* To subtract 0 changes no number and costs nothing. */                                               \
-                const VECTOR pixel = four[at + i % 4 * stride] - (VECTOR){0};                                          \
-                UNROLL for (int v = 0; v < VB; v++) sum[i][v] += pixel * seen[v];                                      \
-            }                                                                                                          \
+            TILE_ADD(sum, ROWS, VB, (i < 4 ? x : i < 8 ? fifth : ninth)[at + i % 4 * stride],                          \
+                     LOAD(weight + v * WIDTH));                                                                        \
         }                                                                                                              \
-        UNROLL for (int i = 0; i < ROWS; i++)                                                                          \
-            UNROLL for (int v = 0; v < VB; v++)                                                                        \
-                *(VECTOR *)(to + (i * VB + v) * WIDTH) = sum[i][v] + *(const VECTOR *)(bias + v * WIDTH);              \
+        TILE_EACH(ROWS, VB, STORE(to + (i * VB + v) * WIDTH, sum[i][v] + LOAD(bias + v * WIDTH)))                      \
     }
 MINIDL_FILTER_EACH(TILE)
 #undef TILE
@@ -85,23 +73,16 @@ static void filter_row(const real *x, ptrdiff_t stride, ptrdiff_t columns, const
                                           ptrdiff_t row_step, ptrdiff_t stride, ptrdiff_t rows,                        \
                                           ptrdiff_t columns, const real *restrict gradient,                            \
                                           real *restrict to) {                                                         \
-        VECTOR sum[TAPS][VB];                                                                                          \
-        UNROLL for (int i = 0; i < TAPS; i++) UNROLL for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};             \
+        TILE_SUMS(sum, TAPS, VB);                                                                                      \
         for (ptrdiff_t row = 0; row < rows; row++, x += row_step) {                                                    \
             const real *seen_by[TAPS];                                                                                 \
             UNROLL for (int i = 0; i < TAPS; i++) seen_by[i] = x + offset[i];                                          \
             for (ptrdiff_t column = 0; column < columns; column++, gradient += VB * WIDTH) {                           \
-                VECTOR seen[VB];                                                                                       \
                 const ptrdiff_t at = column * stride;                                                                  \
-                UNROLL for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(gradient + v * WIDTH);                 \
-                UNROLL for (int i = 0; i < TAPS; i++) {                                                                \
-                    const VECTOR pixel = seen_by[i][at] - (VECTOR){0};                                                 \
-                    UNROLL for (int v = 0; v < VB; v++) sum[i][v] += pixel * seen[v];                                  \
-                }                                                                                                      \
+                TILE_ADD(sum, TAPS, VB, seen_by[i][at], LOAD(gradient + v * WIDTH));                                   \
             }                                                                                                          \
         }                                                                                                              \
-        UNROLL for (int i = 0; i < TAPS; i++)                                                                          \
-            UNROLL for (int v = 0; v < VB; v++) *(VECTOR *)(to + (i * VB + v) * WIDTH) += sum[i][v];                   \
+        TILE_EACH(TAPS, VB, *(vector *)(to + (i * VB + v) * WIDTH) += sum[i][v])                                       \
     }
 MINIDL_FILTER_TAPS(TILE)
 #undef TILE
@@ -153,16 +134,13 @@ static void filter_turn(const real *from, ptrdiff_t wide, ptrdiff_t lanes, ptrdi
             for (ptrdiff_t next = 0; next < count; next += WIDTH) {
                 /* The last square overlaps the one before. */
                 const ptrdiff_t i = next + WIDTH <= count ? next : count - WIDTH;
-                VECTOR square[WIDTH];
-                UNROLL for (int j = 0; j < WIDTH; j++) square[j] = *(const VECTOR *)(from + (i + j) * wide + lane);
+                vector square[WIDTH];
+                UNROLL for (int j = 0; j < WIDTH; j++) square[j] = *(const vector *)(from + (i + j) * wide + lane);
                 transpose_square(square);
-                UNROLL for (int j = 0; j < WIDTH; j++) *(VECTOR *)(to + (lane + j) * to_row + i) = square[j];
+                UNROLL for (int j = 0; j < WIDTH; j++) *(vector *)(to + (lane + j) * to_row + i) = square[j];
             }
     for (; lane < lanes; lane++)
         for (ptrdiff_t i = 0; i < count; i++) to[lane * to_row + i] = from[i * wide + lane];
 }
-
-#undef VECTOR
-#undef WIDTH
 
 #endif

@@ -9,26 +9,12 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "real.h"
+#include "core/register_tile.h"
 #include "runs.h"
-#include "vector.h"
 
 /* Sums of a tile, the vectors that they need and a factor fill the registers: 28 of 32, or 16 of 16. */
 #define MINIDL_GEMM_VECTORS 3
 #define MINIDL_GEMM_ROWS (MINIDL_VECTOR_BYTES == 64 ? 8 : 4)
-
-/* sum[ROWS][VB] += the sum over k < count of a[k][ROWS] times VB vectors of b[k][LANES]. */
-#define MINIDL_GEMM_PRODUCTS(VB)                                                                                       \
-    do {                                                                                                               \
-        VECTOR seen[VB];                                                                                               \
-        UNROLL for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(b + v * WIDTH);                                \
-        UNROLL for (int i = 0; i < ROWS; i++) {                                                                        \
-            /* To subtract 0 changes no number and costs nothing; to add it would turn -0 into 0. */                   \
-            const VECTOR factor = a[i] - (VECTOR){0};                                                                  \
-            UNROLL for (int v = 0; v < VB; v++) sum[i][v] += factor * seen[v];                                         \
-        }                                                                                                              \
-        a += ROWS, b += LANES;                                                                                         \
-    } while (--count);
 
 /* The images [image][channel][H][W] that are read, the positions on them, and the taps of a kernel there. A tap has
  * four numbers: its offset in rows and in columns, the first column of positions from which it is inside, and the end
@@ -66,86 +52,72 @@ static int minidl_gemm_runs(const minidl_gemm_view *view, ptrdiff_t first, ptrdi
     return found;
 }
 
-#define VECTOR gemm_vector
-typedef real VECTOR __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
-#define MASK gemm_mask
-typedef integer MASK __attribute__((vector_size(MINIDL_VECTOR_BYTES)));
 #define FOUR gemm_four
 typedef real FOUR __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
 #define FOUR_MASK gemm_four_mask
 typedef integer FOUR_MASK __attribute__((vector_size(4 * sizeof(real))));
-#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(real)))
 #define LANES (MINIDL_GEMM_VECTORS * WIDTH)
 #define ROWS MINIDL_GEMM_ROWS
 
 /* ---- The tile. ---- */
 
+/* sum[ROWS][VB] += the sum over k < count of a[k][ROWS] times VB vectors of b[k][LANES]. */
+#define GEMM_PRODUCTS(VB)                                                                                              \
+    do {                                                                                                               \
+        TILE_ADD(sum, ROWS, VB, a[i], LOAD(b + v * WIDTH));                                                            \
+        a += ROWS, b += LANES;                                                                                         \
+    } while (--count);
+
+/* The result's lines are fetched while the products are computed. */
 #define TILE(VB)                                                                                                       \
     static void gemm_tile_##VB(const real *restrict a, const real *restrict b, ptrdiff_t count,                        \
                                const real *restrict bias, int add, real *restrict c, ptrdiff_t c_row) {                \
-        VECTOR sum[ROWS][VB];                                                                                          \
-        UNROLL for (int i = 0; i < ROWS; i++) UNROLL for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};             \
-        /* The result's lines are fetched while the products are computed. */                                          \
-        UNROLL for (int i = 0; i < ROWS; i++)                                                                          \
-            UNROLL for (int v = 0; v < VB; v++) __builtin_prefetch(c + i * c_row + v * WIDTH, 1);                      \
-        MINIDL_GEMM_PRODUCTS(VB)                                                                                       \
+        TILE_SUMS(sum, ROWS, VB);                                                                                      \
+        TILE_EACH(ROWS, VB, __builtin_prefetch(c + i * c_row + v * WIDTH, 1))                                          \
+        GEMM_PRODUCTS(VB)                                                                                              \
         if (add)                                                                                                       \
-            UNROLL for (int i = 0; i < ROWS; i++)                                                                      \
-                UNROLL for (int v = 0; v < VB; v++) sum[i][v] += *(VECTOR *)(c + i * c_row + v * WIDTH);               \
+            TILE_EACH(ROWS, VB, sum[i][v] += LOAD(c + i * c_row + v * WIDTH))                                          \
         else                                                                                                           \
-            UNROLL for (int i = 0; i < ROWS; i++) UNROLL for (int v = 0; v < VB; v++) sum[i][v] += bias[i];            \
-        UNROLL for (int i = 0; i < ROWS; i++)                                                                          \
-            UNROLL for (int v = 0; v < VB; v++) *(VECTOR *)(c + i * c_row + v * WIDTH) = sum[i][v];                    \
+            TILE_EACH(ROWS, VB, sum[i][v] += bias[i])                                                                  \
+        TILE_EACH(ROWS, VB, STORE(c + i * c_row + v * WIDTH, sum[i][v]))                                               \
     }
-TILE(1) TILE(2) TILE(3)
+EACH_3(TILE)
 
 /* The same with a[i][k], rows of `a_row` numbers, and always added. Addresses go by fours, which three registers for
  * multiples of the row are enough for. */
 #define TILE_OF_ROWS(VB)                                                                                               \
     static void gemm_rows_##VB(const real *restrict a, ptrdiff_t a_row, const real *restrict b, ptrdiff_t count,       \
                                int add, real *restrict c, ptrdiff_t c_row) {                                           \
-        VECTOR sum[ROWS][VB];                                                                                          \
         const real *second = a + 4 * a_row;                                                                            \
-        UNROLL for (int i = 0; i < ROWS; i++) UNROLL for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};             \
-        UNROLL for (int i = 0; i < ROWS; i++)                                                                          \
-            UNROLL for (int v = 0; v < VB; v++) __builtin_prefetch(c + i * c_row + v * WIDTH, 1);                      \
+        TILE_SUMS(sum, ROWS, VB);                                                                                      \
+        TILE_EACH(ROWS, VB, __builtin_prefetch(c + i * c_row + v * WIDTH, 1))                                          \
         do {                                                                                                           \
-            VECTOR seen[VB];                                                                                           \
-            UNROLL for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(b + v * WIDTH);                            \
-            UNROLL for (int i = 0; i < ROWS; i++) {                                                                    \
-                const VECTOR factor = (i < 4 ? a[i * a_row] : second[(i - 4) * a_row]) - (VECTOR){0};                  \
-                UNROLL for (int v = 0; v < VB; v++) sum[i][v] += factor * seen[v];                                     \
-            }                                                                                                          \
+            TILE_ADD(sum, ROWS, VB, (i < 4 ? a[i * a_row] : second[(i - 4) * a_row]), LOAD(b + v * WIDTH));            \
             a++, second++, b += LANES;                                                                                 \
         } while (--count);                                                                                             \
-        UNROLL for (int i = 0; i < ROWS; i++)                                                                          \
-            UNROLL for (int v = 0; v < VB; v++) {                                                                      \
-                if (add) sum[i][v] += *(VECTOR *)(c + i * c_row + v * WIDTH);                                          \
-                *(VECTOR *)(c + i * c_row + v * WIDTH) = sum[i][v];                                                    \
-            }                                                                                                          \
+        TILE_EACH(ROWS, VB,                                                                                            \
+                  if (add) sum[i][v] += LOAD(c + i * c_row + v * WIDTH);                                               \
+                  STORE(c + i * c_row + v * WIDTH, sum[i][v]))                                                         \
     }
-TILE_OF_ROWS(1) TILE_OF_ROWS(2) TILE_OF_ROWS(3)
+EACH_3(TILE_OF_ROWS)
+
+/* Vectors that so many lanes fill. */
+#define VECTORS_OF(lanes) ((int)(((lanes) + WIDTH - 1) / WIDTH))
 
 /* c[i][lane] = the sum over k < count (at least 1) of a[i][k] b[k][lane], plus c itself if `add`. */
 static inline void gemm_tile_of_rows(const real *a, ptrdiff_t a_row, const real *b, ptrdiff_t count,
                                      ptrdiff_t lanes, int add, real *c, ptrdiff_t c_row) {
-    if (lanes <= WIDTH)
-        gemm_rows_1(a, a_row, b, count, add, c, c_row);
-    else if (lanes <= 2 * WIDTH)
-        gemm_rows_2(a, a_row, b, count, add, c, c_row);
-    else
-        gemm_rows_3(a, a_row, b, count, add, c, c_row);
+#define CALL(VB) gemm_rows_##VB(a, a_row, b, count, add, c, c_row)
+    SWITCH(VECTORS_OF(lanes), EACH_2, 3, CALL)
+#undef CALL
 }
 
 /* c[i][lane] = the sum over k < count (at least 1) of a[k][i] b[k][lane], plus c itself or, without `add`, bias[i]. */
 static inline void gemm_tile(const real *a, const real *b, ptrdiff_t count, ptrdiff_t lanes, const real *bias,
                              int add, real *c, ptrdiff_t c_row) {
-    if (lanes <= WIDTH)
-        gemm_tile_1(a, b, count, bias, add, c, c_row);
-    else if (lanes <= 2 * WIDTH)
-        gemm_tile_2(a, b, count, bias, add, c, c_row);
-    else
-        gemm_tile_3(a, b, count, bias, add, c, c_row);
+#define CALL(VB) gemm_tile_##VB(a, b, count, bias, add, c, c_row)
+    SWITCH(VECTORS_OF(lanes), EACH_2, 3, CALL)
+#undef CALL
 }
 
 /* ---- What the tile reads. ---- */
@@ -174,7 +146,7 @@ static void gemm_gather(const real *x, const minidl_gemm_view *view, ptrdiff_t k
                     __builtin_prefetch(from + view->channel_step + i, 0, 3);
             if (end - start == LANES && view->column_stride == 1)
                 UNROLL for (int v = 0; v < LANES; v += WIDTH)
-                    *(VECTOR *)(lanes + start + v) = *(const VECTOR *)(from + start + v);
+                    STORE(lanes + start + v, LOAD(from + start + v));
             else if (start < end)
                 copy_every(lanes + start, from + start * view->column_stride, view->column_stride, end - start);
             for (ptrdiff_t j = end; j < stop; j++) lanes[j] = 0;
@@ -200,23 +172,23 @@ static inline void gemm_small_square(const real *from, ptrdiff_t from_row, real 
 
 /* to[k][row] = from[row][k] for the ROWS rows of a panel and so many k as a vector has lanes. */
 static inline void gemm_turn_panel(const real *from, ptrdiff_t from_row, real *to) {
-    MASK low, high;
+    mask low, high;
     for (int lane = 0; lane < WIDTH; lane++) {
         low[lane] = lane / 2 + lane % 2 * WIDTH;
         high[lane] = low[lane] + WIDTH / 2;
     }
-    VECTOR rows[ROWS];
-    UNROLL for (int i = 0; i < ROWS; i++) rows[i] = *(const VECTOR *)(from + i * from_row);
+    vector rows[ROWS];
+    UNROLL for (int i = 0; i < ROWS; i++) rows[i] = *(const vector *)(from + i * from_row);
     /* Merging takes the highest bit of a row's number into the lane's, as its lowest, and the lane's highest instead. */
     UNROLL for (int round = 1; round < ROWS; round *= 2) {
-        VECTOR merged[ROWS];
+        vector merged[ROWS];
         UNROLL for (int i = 0; i < ROWS / 2; i++) {
             merged[2 * i] = __builtin_shuffle(rows[i], rows[i + ROWS / 2], low);
             merged[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + ROWS / 2], high);
         }
         UNROLL for (int i = 0; i < ROWS; i++) rows[i] = merged[i];
     }
-    UNROLL for (int i = 0; i < ROWS; i++) *(VECTOR *)(to + i * WIDTH) = rows[i];
+    UNROLL for (int i = 0; i < ROWS; i++) *(vector *)(to + i * WIDTH) = rows[i];
 }
 
 /* to[k][row] = from[row][k] for `rows` of `wide` rows; zeros in rows beyond. */
@@ -235,10 +207,10 @@ static void gemm_turn(const real *from, ptrdiff_t from_row, ptrdiff_t rows, ptrd
             for (ptrdiff_t next = 0; next < count; next += WIDTH) {
                 /* The last square overlaps the one before. */
                 const ptrdiff_t k = next + WIDTH <= count ? next : count - WIDTH;
-                VECTOR square[WIDTH];
-                UNROLL for (int i = 0; i < WIDTH; i++) square[i] = *(const VECTOR *)(from + (row + i) * from_row + k);
+                vector square[WIDTH];
+                UNROLL for (int i = 0; i < WIDTH; i++) square[i] = *(const vector *)(from + (row + i) * from_row + k);
                 transpose_square(square);
-                UNROLL for (int i = 0; i < WIDTH; i++) *(VECTOR *)(to + (k + i) * wide + row) = square[i];
+                UNROLL for (int i = 0; i < WIDTH; i++) *(vector *)(to + (k + i) * wide + row) = square[i];
             }
     for (; row + 4 <= rows; row += 4) {
         ptrdiff_t k = 0;
@@ -251,11 +223,8 @@ static void gemm_turn(const real *from, ptrdiff_t from_row, ptrdiff_t rows, ptrd
         for (ptrdiff_t k = 0; k < count; k++) to[k * wide + row] = row < rows ? from[row * from_row + k] : 0;
 }
 
-#undef VECTOR
-#undef MASK
 #undef FOUR
 #undef FOUR_MASK
-#undef WIDTH
 #undef LANES
 #undef ROWS
 #undef TILE

@@ -24,11 +24,13 @@ cdef enum:
     MOST_RUNS = MOST_PANELS * 48
 
 
-cdef struct Product:
-    Py_ssize_t N, C, F, K, panels
-    View view
-    # Of a row that is split by the remainder of its columns in the stride: its columns, and the parts; 1 if it is not.
-    Py_ssize_t columns, phases
+cdef struct Geometry:
+    # Images and what is made of them: samples, channels, rows of the product; rows and columns of an image, of
+    # positions there, and how far apart these are.
+    Py_ssize_t N, C, F, H, W, rows, columns, row_stride, column_stride
+    # A row that is split by the remainder of its columns in the stride: its columns before (W are those after), and the
+    # parts; 1 if it is not. Strides and taps are then those of what is split.
+    Py_ssize_t split_columns, phases
 
 
 cdef struct Target:
@@ -36,24 +38,39 @@ cdef struct Target:
     Py_ssize_t high, wide, row_start, row_step, column_start, column_step
 
 
+cdef struct CorrelationCut:
+    # The weight's steps from row to row and channel to channel; a block of the inner dimension; parts of the product.
+    Py_ssize_t row_step, channel_step, k_block, row_blocks, column_blocks
+
+
+cdef struct GradientCut:
+    # Blocks of positions (no fewer than the chunks), the most positions of one, parts of the sums, and whether each
+    # block is in one image.
+    Py_ssize_t blocks, most, row_blocks, column_blocks, by_images
+
+
+cdef struct Product:
+    Py_ssize_t N, C, F, K, panels
+    View view
+    Py_ssize_t columns, phases
+
+
 def tile_sizes():
     """Rows and lanes of a tile, and how many of these panels of lanes a block of columns may have."""
     return ROWS, lanes_of(), MOST_PANELS
 
 
-cdef Product product_of(const Py_ssize_t[::1] geometry, const Py_ssize_t[:, ::1] tap) noexcept nogil:
+cdef Product product_of(const Geometry* g, const Py_ssize_t[:, ::1] tap) noexcept nogil:
     cdef Product product
-    product.N, product.C, product.F = geometry[0], geometry[1], geometry[2]
-    product.view.H, product.view.W = geometry[3], geometry[4]
-    product.view.rows, product.view.columns = geometry[5], geometry[6]
-    product.view.row_stride, product.view.column_stride = geometry[7], geometry[8]
-    product.columns, product.phases = geometry[9], geometry[10]
-    product.view.channel_step = product.view.H * product.view.W
-    product.view.image_step = product.C * product.view.channel_step
-    product.view.taps = tap.shape[0]
-    product.view.tap = &tap[0, 0]
-    product.K = product.C * product.view.taps
-    product.panels = (product.F + ROWS - 1) // ROWS
+    product.N, product.C, product.F = g.N, g.C, g.F
+    product.view.H, product.view.W = g.H, g.W
+    product.view.rows, product.view.columns = g.rows, g.columns
+    product.view.row_stride, product.view.column_stride = g.row_stride, g.column_stride
+    product.columns, product.phases = g.split_columns, g.phases
+    product.view.channel_step = g.H * g.W
+    product.view.image_step = g.C * product.view.channel_step
+    product.view.taps, product.view.tap = tap.shape[0], &tap[0, 0]
+    product.K, product.panels = g.C * product.view.taps, (g.F + ROWS - 1) // ROWS
     return product
 
 
@@ -141,49 +158,6 @@ cdef void correlate_item(
         k_start = k_stop
 
 
-def correlate(
-    const real[::1] image, const real[::1] weight, const real[::1] bias, const Py_ssize_t[::1] geometry,
-    const Py_ssize_t[:, ::1] tap, const Py_ssize_t[::1] weight_tap, const Py_ssize_t[::1] result,
-    real[::1] output, real[::1] packed, real[::1] split, real[:, ::1] workspace, int threads,
-):
-    """output[n, f, p] = bias[f] + the sum over channels c and taps t of weight[f, c, t] image[n, c, what t sees at p].
-
-    `geometry` is N, C, F, the image's H and W, rows and columns of positions and their strides in the image, and how
-    its rows are split (`split_rows`: in `split`; H, W, strides and taps are then those of what is split); `result` the
-    height and width of the output, where positions start there and how far apart they are (rows, then columns), the
-    weight's steps from row to row and channel to channel, and the cut: k_block, row_blocks, column_blocks.
-    """
-    cdef Product product = product_of(geometry, tap)
-    cdef Target target
-    cdef Py_ssize_t k_block = result[8], row_blocks = result[9], column_blocks = result[10]
-    cdef Py_ssize_t width = VECTOR_BYTES // <Py_ssize_t>sizeof(real)
-    cdef Py_ssize_t Q = product.N * product.view.rows * product.view.columns, vectors = (Q + width - 1) // width
-    cdef Py_ssize_t slot, item, image_rows = product.N * product.C * product.view.H
-    cdef const real* seen = &image[0]
-    if product.phases > 1:
-        seen = &split[0]
-    target.high, target.wide = result[0], result[1]
-    target.row_start, target.row_step, target.column_start, target.column_step = (
-        result[2], result[3], result[4], result[5])
-    with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
-        for slot in prange(threads, schedule="static"):
-            pack_rows(&weight[0], product.F, product.C, result[6], result[7], &weight_tap[0], product.view.taps,
-                      slot_start(product.panels, slot, threads), slot_start(product.panels, slot + 1, threads),
-                      &packed[0])
-            if product.phases > 1:
-                split_rows(&image[0], &product, slot_start(image_rows, slot, threads),
-                           slot_start(image_rows, slot + 1, threads), &split[0])
-        team_barrier()
-        for slot in prange(threads, schedule="static"):
-            for item in range(slot_start(row_blocks * column_blocks, slot, threads),
-                              slot_start(row_blocks * column_blocks, slot + 1, threads)):
-                correlate_item(seen, &packed[0], bias, &product, &target, &output[0], &workspace[slot, 0],
-                               slot_start(product.panels, item // column_blocks, row_blocks),
-                               slot_start(product.panels, item // column_blocks + 1, row_blocks),
-                               slot_start(vectors, item % column_blocks, column_blocks) * width,
-                               min(slot_start(vectors, item % column_blocks + 1, column_blocks) * width, Q), k_block)
-
-
 cdef void turned_block(
     const real* image, const View* view, bint plain, Py_ssize_t k_start, Py_ssize_t k_stop, Py_ssize_t q_start,
     Py_ssize_t q_stop, real* block, real* to, Py_ssize_t wide,
@@ -254,56 +228,117 @@ cdef void weight_gradient_item(
                      block > block_start, sums + panel * ROWS * row + k, row)
 
 
-def weight_gradient(
-    const real[::1] image, const real[::1] grad, const Py_ssize_t[::1] geometry, const Py_ssize_t[:, ::1] tap,
-    const Py_ssize_t[::1] cut, real[:, :, ::1] sums, real[:, ::1] grad_weight, real[::1] split,
-    real[:, ::1] workspace, int threads,
-):
-    """grad_weight[f, k] = the sum over positions q of grad[f, q] columns[k, q].
+cdef class Correlation:
+    """One correlation: what each tap sees of the images, its place in the weight, and where results go."""
 
-    `geometry` and `split` as in `correlate`; `cut` is blocks of positions (no fewer than the chunks), the most
-    positions of one, row_blocks and column_blocks, and whether each block is in one image. `sums` has one matrix for
-    each chunk of the blocks, filled up to whole tiles; they are added in order, and where there is one that fits it may
-    be the result itself.
-    """
-    cdef Product product = product_of(geometry, tap)
-    cdef View outputs
-    cdef Py_ssize_t one_tap[4]
-    cdef Py_ssize_t chunks = sums.shape[0], blocks = cut[0], most = cut[1], row_blocks = cut[2], column_blocks = cut[3]
-    cdef Py_ssize_t vectors = sums.shape[2] * <Py_ssize_t>sizeof(real) // VECTOR_BYTES
-    cdef Py_ssize_t P = product.view.rows * product.view.columns, slot, item, f, k, chunk
-    cdef Py_ssize_t image_rows = product.N * product.C * product.view.H
-    cdef bint in_place = &sums[0, 0, 0] == &grad_weight[0, 0]
-    cdef const real* seen = &image[0]
-    if product.phases > 1:
-        seen = &split[0]
-    one_tap[0], one_tap[1], one_tap[2], one_tap[3] = 0, 0, 0, P
-    outputs.H, outputs.W, outputs.image_step, outputs.channel_step = 1, P, product.F * P, P
-    outputs.rows, outputs.columns, outputs.row_stride, outputs.column_stride = 1, P, 1, 1
-    outputs.taps, outputs.tap = 1, one_tap
-    with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
+    cdef Geometry geometry
+    cdef Target target
+    cdef readonly CorrelationCut cut
+    cdef const Py_ssize_t[:, ::1] tap
+    cdef const Py_ssize_t[::1] weight_tap
+
+    def __init__(
+        self, dict geometry, dict target, dict cut, const Py_ssize_t[:, ::1] tap, const Py_ssize_t[::1] weight_tap,
+    ):
+        self.geometry, self.target, self.cut, self.tap, self.weight_tap = geometry, target, cut, tap, weight_tap
+
+    def run(
+        self, const real[::1] image, const real[::1] weight, const real[::1] bias, real[::1] output,
+        real[::1] packed, real[::1] split, real[:, ::1] workspace, int threads,
+    ):
+        """output[n, f, p] = bias[f] + the sum over channels c and taps t of weight[f, c, t] times what t sees at p.
+
+        Images whose rows are split lie in `split`.
+        """
+        cdef Product product = product_of(&self.geometry, self.tap)
+        cdef Target target = self.target
+        cdef CorrelationCut cut = self.cut
+        cdef const Py_ssize_t* weight_tap = &self.weight_tap[0]
+        cdef Py_ssize_t width = VECTOR_BYTES // <Py_ssize_t>sizeof(real)
+        cdef Py_ssize_t Q = product.N * product.view.rows * product.view.columns, vectors = (Q + width - 1) // width
+        cdef Py_ssize_t slot, item, image_rows = product.N * product.C * product.view.H
+        cdef const real* seen = &image[0]
         if product.phases > 1:
+            seen = &split[0]
+        with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
             for slot in prange(threads, schedule="static"):
-                split_rows(&image[0], &product, slot_start(image_rows, slot, threads),
-                           slot_start(image_rows, slot + 1, threads), &split[0])
-            team_barrier()
-        for slot in prange(threads, schedule="static"):
-            for item in range(slot_start(chunks * row_blocks * column_blocks, slot, threads),
-                              slot_start(chunks * row_blocks * column_blocks, slot + 1, threads)):
-                chunk = item // (row_blocks * column_blocks)
-                weight_gradient_item(
-                    seen, &grad[0], &product, &outputs, &sums[chunk, 0, 0], &workspace[slot, 0],
-                    slot_start(product.panels, item // column_blocks % row_blocks, row_blocks),
-                    slot_start(product.panels, item // column_blocks % row_blocks + 1, row_blocks),
-                    slot_start(vectors, item % column_blocks, column_blocks),
-                    slot_start(vectors, item % column_blocks + 1, column_blocks),
-                    slot_start(blocks, chunk, chunks), slot_start(blocks, chunk + 1, chunks), blocks, most, cut[4] > 0)
-        if not in_place:
+                pack_rows(&weight[0], product.F, product.C, cut.row_step, cut.channel_step, weight_tap,
+                          product.view.taps, slot_start(product.panels, slot, threads),
+                          slot_start(product.panels, slot + 1, threads), &packed[0])
+                if product.phases > 1:
+                    split_rows(&image[0], &product, slot_start(image_rows, slot, threads),
+                               slot_start(image_rows, slot + 1, threads), &split[0])
             team_barrier()
             for slot in prange(threads, schedule="static"):
-                for f in range(slot_start(product.F, slot, threads), slot_start(product.F, slot + 1, threads)):
-                    for k in range(product.K):
-                        grad_weight[f, k] = sums[0, f, k]
-                    for chunk in range(1, chunks):
+                for item in range(slot_start(cut.row_blocks * cut.column_blocks, slot, threads),
+                                  slot_start(cut.row_blocks * cut.column_blocks, slot + 1, threads)):
+                    correlate_item(seen, &packed[0], bias, &product, &target, &output[0], &workspace[slot, 0],
+                                   slot_start(product.panels, item // cut.column_blocks, cut.row_blocks),
+                                   slot_start(product.panels, item // cut.column_blocks + 1, cut.row_blocks),
+                                   slot_start(vectors, item % cut.column_blocks, cut.column_blocks) * width,
+                                   min(slot_start(vectors, item % cut.column_blocks + 1, cut.column_blocks) * width, Q),
+                                   cut.k_block)
+
+
+cdef class WeightGradient:
+    """One weight gradient: what each tap sees of the images."""
+
+    cdef Geometry geometry
+    cdef readonly GradientCut cut
+    cdef const Py_ssize_t[:, ::1] tap
+
+    def __init__(self, dict geometry, dict cut, const Py_ssize_t[:, ::1] tap):
+        self.geometry, self.cut, self.tap = geometry, cut, tap
+
+    def run(
+        self, const real[::1] image, const real[::1] grad, real[:, :, ::1] sums, real[:, ::1] grad_weight,
+        real[::1] split, real[:, ::1] workspace, int threads,
+    ):
+        """grad_weight[f, k] = the sum over positions q of grad[f, q] columns[k, q].
+
+        `sums` has one matrix for each chunk of the blocks, filled up to whole tiles; they are added in order, and where
+        there is one that fits it may be the result itself.
+        """
+        cdef Product product = product_of(&self.geometry, self.tap)
+        cdef GradientCut cut = self.cut
+        cdef View outputs
+        cdef Py_ssize_t one_tap[4]
+        cdef Py_ssize_t chunks = sums.shape[0]
+        cdef Py_ssize_t vectors = sums.shape[2] * <Py_ssize_t>sizeof(real) // VECTOR_BYTES
+        cdef Py_ssize_t P = product.view.rows * product.view.columns, slot, item, f, k, chunk
+        cdef Py_ssize_t image_rows = product.N * product.C * product.view.H
+        cdef bint in_place = &sums[0, 0, 0] == &grad_weight[0, 0]
+        cdef const real* seen = &image[0]
+        if product.phases > 1:
+            seen = &split[0]
+        one_tap[0], one_tap[1], one_tap[2], one_tap[3] = 0, 0, 0, P
+        outputs.H, outputs.W, outputs.image_step, outputs.channel_step = 1, P, product.F * P, P
+        outputs.rows, outputs.columns, outputs.row_stride, outputs.column_stride = 1, P, 1, 1
+        outputs.taps, outputs.tap = 1, one_tap
+        with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
+            if product.phases > 1:
+                for slot in prange(threads, schedule="static"):
+                    split_rows(&image[0], &product, slot_start(image_rows, slot, threads),
+                               slot_start(image_rows, slot + 1, threads), &split[0])
+                team_barrier()
+            for slot in prange(threads, schedule="static"):
+                for item in range(slot_start(chunks * cut.row_blocks * cut.column_blocks, slot, threads),
+                                  slot_start(chunks * cut.row_blocks * cut.column_blocks, slot + 1, threads)):
+                    chunk = item // (cut.row_blocks * cut.column_blocks)
+                    weight_gradient_item(
+                        seen, &grad[0], &product, &outputs, &sums[chunk, 0, 0], &workspace[slot, 0],
+                        slot_start(product.panels, item // cut.column_blocks % cut.row_blocks, cut.row_blocks),
+                        slot_start(product.panels, item // cut.column_blocks % cut.row_blocks + 1, cut.row_blocks),
+                        slot_start(vectors, item % cut.column_blocks, cut.column_blocks),
+                        slot_start(vectors, item % cut.column_blocks + 1, cut.column_blocks),
+                        slot_start(cut.blocks, chunk, chunks), slot_start(cut.blocks, chunk + 1, chunks), cut.blocks,
+                        cut.most, cut.by_images)
+            if not in_place:
+                team_barrier()
+                for slot in prange(threads, schedule="static"):
+                    for f in range(slot_start(product.F, slot, threads), slot_start(product.F, slot + 1, threads)):
                         for k in range(product.K):
-                            grad_weight[f, k] += sums[chunk, f, k]
+                            grad_weight[f, k] = sums[0, f, k]
+                        for chunk in range(1, chunks):
+                            for k in range(product.K):
+                                grad_weight[f, k] += sums[chunk, f, k]

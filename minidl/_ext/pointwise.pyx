@@ -35,8 +35,10 @@ cdef extern from "pointwise_tiles.h" nogil:
 
 
 cdef struct Product:
-    Py_ssize_t K, F, P, Q, panels
-    # Of the inner dimension a block, and panels of columns for which that is gathered together.
+    Py_ssize_t N, K, F, P, Q, panels
+    # The weight's steps from row to row and from k to k; one of them is 1.
+    Py_ssize_t row_step, k_step
+    # A block of the inner dimension, and panels of columns (at most 12) for which that is gathered together.
     Py_ssize_t k_block, together
 
 
@@ -107,35 +109,36 @@ cdef Py_ssize_t parts_of_rows(Py_ssize_t panels, Py_ssize_t vectors, Py_ssize_t 
     return best
 
 
-def correlate(
-    const real[::1] image, const real[::1] weight, const real[::1] bias, const Py_ssize_t[::1] sizes,
-    real[::1] output, real[::1] packed, real[:, ::1] columns, int threads,
-):
-    """output[n, f, p] = bias[f] + the sum over k of weight[f, k] image[n, k, p].
+cdef class Plan:
+    """The product of one 1 x 1 convolution, forward or of the outputs' gradients."""
 
-    `sizes` is N, K, F, P, the weight's steps from row to row and from k to k (one of them is 1), the block of the inner
-    dimension, and of how many panels (at most 12) that is gathered together: for so much `columns` has room for each
-    thread.
-    """
     cdef Product product
-    cdef Py_ssize_t width = VECTOR_BYTES // <Py_ssize_t>sizeof(real)
-    cdef Py_ssize_t vectors, row_parts, parts, slot, only_tap = 0
-    product.K, product.F, product.P = sizes[1], sizes[2], sizes[3]
-    product.k_block, product.together = sizes[6], sizes[7]
-    product.Q, product.panels = sizes[0] * product.P, (product.F + ROWS - 1) // ROWS
-    vectors = (product.Q + width - 1) // width
-    row_parts = parts_of_rows(product.panels, vectors, threads)
-    parts = threads // row_parts
-    with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
-        for slot in prange(threads, schedule="static"):
-            pack_rows(&weight[0], product.F, product.K, sizes[4], sizes[5], &only_tap, 1,
-                      slot_start(product.panels, slot, threads), slot_start(product.panels, slot + 1, threads),
-                      &packed[0])
-        team_barrier()
-        for slot in prange(threads, schedule="static"):
-            correlate_part(&image[0], &packed[0], bias, &product,
-                           slot_start(product.panels, slot // parts, row_parts),
-                           slot_start(product.panels, slot // parts + 1, row_parts),
-                           slot_start(vectors, slot % parts, parts) * width,
-                           min(slot_start(vectors, slot % parts + 1, parts) * width, product.Q),
-                           &columns[slot, 0], &output[0])
+
+    def __init__(self, dict product):
+        self.product = product
+
+    def correlate(
+        self, const real[::1] image, const real[::1] weight, const real[::1] bias, real[::1] output, real[::1] packed,
+        real[:, ::1] columns, int threads,
+    ):
+        """output[n, f, p] = bias[f] + the sum over k of weight[f, k] image[n, k, p].
+
+        `columns` has room for the panels that are gathered together, for each thread.
+        """
+        cdef Product product = self.product
+        cdef Py_ssize_t width = VECTOR_BYTES // <Py_ssize_t>sizeof(real)
+        cdef Py_ssize_t vectors = (product.Q + width - 1) // width, slot, only_tap = 0
+        cdef Py_ssize_t row_parts = parts_of_rows(product.panels, vectors, threads), parts = threads // row_parts
+        with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
+            for slot in prange(threads, schedule="static"):
+                pack_rows(&weight[0], product.F, product.K, product.row_step, product.k_step, &only_tap, 1,
+                          slot_start(product.panels, slot, threads), slot_start(product.panels, slot + 1, threads),
+                          &packed[0])
+            team_barrier()
+            for slot in prange(threads, schedule="static"):
+                correlate_part(&image[0], &packed[0], bias, &product,
+                               slot_start(product.panels, slot // parts, row_parts),
+                               slot_start(product.panels, slot // parts + 1, row_parts),
+                               slot_start(vectors, slot % parts, parts) * width,
+                               min(slot_start(vectors, slot % parts + 1, parts) * width, product.Q),
+                               &columns[slot, 0], &output[0])

@@ -19,9 +19,6 @@ typedef struct {
     int whole;
 } minidl_pointwise_place;
 
-#define VECTOR gemm_vector
-#define MASK gemm_mask
-#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(real)))
 #define LANES (MINIDL_GEMM_VECTORS * WIDTH)
 #define ROWS MINIDL_GEMM_ROWS
 #define ALL ((1u << WIDTH) - 1)
@@ -38,7 +35,7 @@ static void pointwise_gather(const real *x, ptrdiff_t P, ptrdiff_t channels, ptr
         now = P - position < count - lane ? P - position : count - lane;
         if (now == LANES)
             for (ptrdiff_t k = k_start; k < k_stop; k++, from += P, lanes += LANES)
-                UNROLL for (int v = 0; v < LANES; v += WIDTH) *(VECTOR *)(lanes + v) = *(const VECTOR *)(from + v);
+                UNROLL for (int v = 0; v < LANES; v += WIDTH) STORE(lanes + v, LOAD(from + v));
         else
             for (ptrdiff_t k = k_start; k < k_stop; k++, from += P, lanes += LANES)
                 minidl_copy_run(lanes, from, (size_t)now * sizeof(real));
@@ -53,19 +50,19 @@ static void pointwise_gather(const real *x, ptrdiff_t P, ptrdiff_t channels, ptr
 /* ---- The tile. ---- */
 
 /* The lanes that have a bit, 0 in others. */
-static inline VECTOR pointwise_take(const real *from, unsigned lanes) {
+static inline vector pointwise_take(const real *from, unsigned lanes) {
 #if defined(__AVX512F__)
-    return sizeof(real) == 4 ? (VECTOR)_mm512_maskz_loadu_ps((__mmask16)lanes, from)
-                             : (VECTOR)_mm512_maskz_loadu_pd((__mmask8)lanes, from);
+    return sizeof(real) == 4 ? (vector)_mm512_maskz_loadu_ps((__mmask16)lanes, from)
+                             : (vector)_mm512_maskz_loadu_pd((__mmask8)lanes, from);
 #else
-    VECTOR all = {0};
+    vector all = {0};
     for (int lane = 0; lane < WIDTH; lane++)
         if (lanes >> lane & 1) all[lane] = from[lane];
     return all;
 #endif
 }
 
-static inline void pointwise_put(real *to, unsigned lanes, VECTOR all) {
+static inline void pointwise_put(real *to, unsigned lanes, vector all) {
 #if defined(__AVX512F__)
     if (sizeof(real) == 4)
         _mm512_mask_storeu_ps(to, (__mmask16)lanes, (__m512)all);
@@ -80,31 +77,30 @@ static inline void pointwise_put(real *to, unsigned lanes, VECTOR all) {
 #define TILE(VB, name, WHOLE)                                                                                          \
     APART void name(const real *restrict a, const real *restrict b, ptrdiff_t count, const real *restrict bias,        \
                     int add, int rows, real *restrict c, ptrdiff_t c_row, const minidl_pointwise_place *place) {       \
-        VECTOR sum[ROWS][VB];                                                                                          \
-        UNROLL for (int i = 0; i < ROWS; i++) UNROLL for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};             \
+        TILE_SUMS(sum, ROWS, VB);                                                                                      \
         /* The result's lines are fetched while the products are computed. */                                          \
         UNROLL for (int v = 0; v < VB; v++)                                                                            \
             UNROLL for (int i = 0; i < ROWS; i++) {                                                                    \
                 __builtin_prefetch(c + i * c_row + place->at[v], 1);                                                   \
                 if (!(WHOLE)) __builtin_prefetch(c + i * c_row + place->beyond[v] + WIDTH - 1, 1);                     \
             }                                                                                                          \
-        MINIDL_GEMM_PRODUCTS(VB)                                                                                       \
-        if (!add) UNROLL for (int i = 0; i < ROWS; i++) UNROLL for (int v = 0; v < VB; v++) sum[i][v] += bias[i];      \
+        GEMM_PRODUCTS(VB)                                                                                              \
+        if (!add) TILE_EACH(ROWS, VB, sum[i][v] += bias[i])                                                            \
         UNROLL for (int v = 0; v < VB; v++) {                                                                          \
             real *to = c + place->at[v], *beyond = c + place->beyond[v];                                               \
             const unsigned lanes = place->lanes[v], lanes_beyond = place->lanes_beyond[v];                             \
             if (WHOLE || (lanes == ALL && rows == ROWS))                                                               \
                 UNROLL for (int i = 0; i < ROWS; i++) {                                                                \
-                    if (add) sum[i][v] += *(VECTOR *)(to + i * c_row);                                                 \
-                    *(VECTOR *)(to + i * c_row) = sum[i][v];                                                           \
+                    if (add) sum[i][v] += LOAD(to + i * c_row);                                                        \
+                    STORE(to + i * c_row, sum[i][v]);                                                                  \
                 }                                                                                                      \
             else                                                                                                       \
                 UNROLL for (int i = 0; i < ROWS; i++)                                                                  \
                     if (i < rows) {                                                                                    \
                         if (add) {                                                                                     \
-                            MASK there = (MASK)pointwise_take(to + i * c_row, lanes);                                  \
-                            if (lanes_beyond) there |= (MASK)pointwise_take(beyond + i * c_row, lanes_beyond);         \
-                            sum[i][v] += (VECTOR)there;                                                                \
+                            mask there = (mask)pointwise_take(to + i * c_row, lanes);                                  \
+                            if (lanes_beyond) there |= (mask)pointwise_take(beyond + i * c_row, lanes_beyond);         \
+                            sum[i][v] += (vector)there;                                                                \
                         }                                                                                              \
                         pointwise_put(to + i * c_row, lanes, sum[i][v]);                                               \
                         if (lanes_beyond) pointwise_put(beyond + i * c_row, lanes_beyond, sum[i][v]);                  \
@@ -150,9 +146,6 @@ static inline void pointwise_tile(const real *a, const real *b, ptrdiff_t count,
         pointwise_tile_whole(a, b, count, bias, add, rows, c, c_row, place);
 }
 
-#undef VECTOR
-#undef MASK
-#undef WIDTH
 #undef LANES
 #undef ROWS
 #undef ALL

@@ -21,29 +21,26 @@
 #define MINIDL_ROW_OUTPUTS 4
 #define MINIDL_ROW_POINTS 8
 
-#define VECTOR row_vector
-typedef real VECTOR __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
-#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(real)))
-#define AT(pointer, i) (*(VECTOR *)((pointer) + (i)*MINIDL_LANES))
-#define FROM(pointer, i) (*(const VECTOR *)((pointer) + (i)*MINIDL_LANES))
+#define AT(pointer, i) (*(vector *)((pointer) + (i)*MINIDL_LANES))
+#define FROM(pointer, i) (*(const vector *)((pointer) + (i)*MINIDL_LANES))
 
 /* One tile of a part of the lanes. */
 static inline void row_pixels_tile(const real *x, real *v, ptrdiff_t point) {
-    const VECTOR x0 = FROM(x, 0), x1 = FROM(x, 1), x2 = FROM(x, 2), x3 = FROM(x, 3);
-    const VECTOR x4 = FROM(x, 4), x5 = FROM(x, 5), x6 = FROM(x, 6), x7 = FROM(x, 7);
-    const VECTOR even1 = x2 + x6 - (real)4.25 * x4, odd1 = x1 + x5 - (real)4.25 * x3;
-    const VECTOR even2 = x6 + (real)0.25 * x2 - (real)1.25 * x4;
-    const VECTOR odd2 = (real)0.5 * x1 - (real)2.5 * x3 + (real)2 * x5;
-    const VECTOR even3 = x6 + (real)4 * x2 - (real)5 * x4;
-    const VECTOR odd3 = (real)2 * x1 - (real)2.5 * x3 + (real)0.5 * x5;
-    *(VECTOR *)v = x0 - x6 + (real)5.25 * (x4 - x2);
-    *(VECTOR *)(v + point) = even1 + odd1;
-    *(VECTOR *)(v + 2 * point) = even1 - odd1;
-    *(VECTOR *)(v + 3 * point) = even2 + odd2;
-    *(VECTOR *)(v + 4 * point) = even2 - odd2;
-    *(VECTOR *)(v + 5 * point) = even3 + odd3;
-    *(VECTOR *)(v + 6 * point) = even3 - odd3;
-    *(VECTOR *)(v + 7 * point) = x7 - x1 + (real)5.25 * (x3 - x5);
+    const vector x0 = FROM(x, 0), x1 = FROM(x, 1), x2 = FROM(x, 2), x3 = FROM(x, 3);
+    const vector x4 = FROM(x, 4), x5 = FROM(x, 5), x6 = FROM(x, 6), x7 = FROM(x, 7);
+    const vector even1 = x2 + x6 - (real)4.25 * x4, odd1 = x1 + x5 - (real)4.25 * x3;
+    const vector even2 = x6 + (real)0.25 * x2 - (real)1.25 * x4;
+    const vector odd2 = (real)0.5 * x1 - (real)2.5 * x3 + (real)2 * x5;
+    const vector even3 = x6 + (real)4 * x2 - (real)5 * x4;
+    const vector odd3 = (real)2 * x1 - (real)2.5 * x3 + (real)0.5 * x5;
+    *(vector *)v = x0 - x6 + (real)5.25 * (x4 - x2);
+    *(vector *)(v + point) = even1 + odd1;
+    *(vector *)(v + 2 * point) = even1 - odd1;
+    *(vector *)(v + 3 * point) = even2 + odd2;
+    *(vector *)(v + 4 * point) = even2 - odd2;
+    *(vector *)(v + 5 * point) = even3 + odd3;
+    *(vector *)(v + 6 * point) = even3 - odd3;
+    *(vector *)(v + 7 * point) = x7 - x1 + (real)5.25 * (x3 - x5);
 }
 
 /* v[p][t] of a row of `columns` pixels for its tiles t of 4 outputs; what a tile sees beyond the row is 0. */
@@ -65,10 +62,10 @@ APART void row_outputs(const real *m, ptrdiff_t point, real bias, ptrdiff_t colu
     for (; columns > 0; columns -= MINIDL_ROW_OUTPUTS, m += MINIDL_LANES, y += MINIDL_ROW_OUTPUTS * MINIDL_LANES)
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
             const real *from = m + part;
-#define POINT(p) (*(const VECTOR *)(from + (p)*point))
-            const VECTOR sum1 = POINT(1) + POINT(2), difference1 = POINT(1) - POINT(2);
-            const VECTOR sum2 = POINT(3) + POINT(4), difference2 = POINT(3) - POINT(4);
-            const VECTOR sum3 = POINT(5) + POINT(6), difference3 = POINT(5) - POINT(6);
+#define POINT(p) (*(const vector *)(from + (p)*point))
+            const vector sum1 = POINT(1) + POINT(2), difference1 = POINT(1) - POINT(2);
+            const vector sum2 = POINT(3) + POINT(4), difference2 = POINT(3) - POINT(4);
+            const vector sum3 = POINT(5) + POINT(6), difference3 = POINT(5) - POINT(6);
             real *to = y + part;
             AT(to, 0) = POINT(0) + sum1 + (sum2 + sum3) + bias;
             if (columns > 1) AT(to, 1) = difference1 + (real)2 * difference2 + (real)0.5 * difference3 + bias;
@@ -84,20 +81,20 @@ APART void row_gradients(const real *dy, ptrdiff_t columns, real *d, ptrdiff_t p
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
             const real *from = dy + part;
             real *to = d + part;
-            const VECTOR zero = (VECTOR){0};
-            const VECTOR g0 = FROM(from, 0), g1 = columns > 1 ? FROM(from, 1) : zero;
-            const VECTOR g2 = columns > 2 ? FROM(from, 2) : zero, g3 = columns > 3 ? FROM(from, 3) : zero;
-            const VECTOR even1 = g0 + g2, odd1 = g1 + g3;
-            const VECTOR even2 = g0 + (real)4 * g2, odd2 = (real)2 * g1 + (real)8 * g3;
-            const VECTOR even3 = g0 + (real)0.25 * g2, odd3 = (real)0.5 * g1 + (real)0.125 * g3;
-            *(VECTOR *)to = g0;
-            *(VECTOR *)(to + point) = even1 + odd1;
-            *(VECTOR *)(to + 2 * point) = even1 - odd1;
-            *(VECTOR *)(to + 3 * point) = even2 + odd2;
-            *(VECTOR *)(to + 4 * point) = even2 - odd2;
-            *(VECTOR *)(to + 5 * point) = even3 + odd3;
-            *(VECTOR *)(to + 6 * point) = even3 - odd3;
-            *(VECTOR *)(to + 7 * point) = g3;
+            const vector zero = (vector){0};
+            const vector g0 = FROM(from, 0), g1 = columns > 1 ? FROM(from, 1) : zero;
+            const vector g2 = columns > 2 ? FROM(from, 2) : zero, g3 = columns > 3 ? FROM(from, 3) : zero;
+            const vector even1 = g0 + g2, odd1 = g1 + g3;
+            const vector even2 = g0 + (real)4 * g2, odd2 = (real)2 * g1 + (real)8 * g3;
+            const vector even3 = g0 + (real)0.25 * g2, odd3 = (real)0.5 * g1 + (real)0.125 * g3;
+            *(vector *)to = g0;
+            *(vector *)(to + point) = even1 + odd1;
+            *(vector *)(to + 2 * point) = even1 - odd1;
+            *(vector *)(to + 3 * point) = even2 + odd2;
+            *(vector *)(to + 4 * point) = even2 - odd2;
+            *(vector *)(to + 5 * point) = even3 + odd3;
+            *(vector *)(to + 6 * point) = even3 - odd3;
+            *(vector *)(to + 7 * point) = g3;
         }
 }
 
@@ -134,13 +131,13 @@ static inline void row_few_gradients(const real *dy, ptrdiff_t columns, real *d,
     for (; columns > 0; columns -= 2, d += MINIDL_LANES, dy += 2 * MINIDL_LANES)
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
             real *to = d + part;
-            const VECTOR g0 = FROM(dy + part, 0), g1 = columns > 1 ? FROM(dy + part, 1) : (VECTOR){0};
-            *(VECTOR *)to = g0;
-            *(VECTOR *)(to + point) = g0 + g1;
-            *(VECTOR *)(to + 2 * point) = g0 - g1;
-            *(VECTOR *)(to + 3 * point) = g0 + (real)2 * g1;
-            *(VECTOR *)(to + 4 * point) = g0 - (real)0.5 * g1;
-            *(VECTOR *)(to + 5 * point) = g1;
+            const vector g0 = FROM(dy + part, 0), g1 = columns > 1 ? FROM(dy + part, 1) : (vector){0};
+            *(vector *)to = g0;
+            *(vector *)(to + point) = g0 + g1;
+            *(vector *)(to + 2 * point) = g0 - g1;
+            *(vector *)(to + 3 * point) = g0 + (real)2 * g1;
+            *(vector *)(to + 4 * point) = g0 - (real)0.5 * g1;
+            *(vector *)(to + 5 * point) = g1;
         }
 }
 
@@ -149,14 +146,14 @@ static inline void row_few_gradients(const real *dy, ptrdiff_t columns, real *d,
 static inline void row_pixel_gradients(const real *m, const real *rest, ptrdiff_t point, ptrdiff_t tiles,
                                        ptrdiff_t first, ptrdiff_t columns, real *dx) {
     for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
-        VECTOR given0 = {0}, given1 = {0}, given2 = {0}, given3 = {0};
+        vector given0 = {0}, given1 = {0}, given2 = {0}, given3 = {0};
         real *to = dx + part;
         /* Two tiles more, of zeros, for the pixels that only tiles before see. */
         for (ptrdiff_t t = 0, column = -first; t < tiles + 2; t++, column += 2) {
-            VECTOR m0 = {0}, m1 = {0}, m2 = {0}, m3 = {0}, m4 = {0}, m5 = {0};
+            vector m0 = {0}, m1 = {0}, m2 = {0}, m3 = {0}, m4 = {0}, m5 = {0};
             if (t < tiles) {
                 const real *from = m + part + t * MINIDL_LANES;
-#define POINT(p) (*(const VECTOR *)(from + (p)*point))
+#define POINT(p) (*(const vector *)(from + (p)*point))
                 m0 = POINT(0), m1 = POINT(1), m2 = POINT(2), m3 = POINT(3), m4 = POINT(4), m5 = POINT(5);
                 if (rest) {
                     from = rest + part + t * MINIDL_LANES;
@@ -164,8 +161,8 @@ static inline void row_pixel_gradients(const real *m, const real *rest, ptrdiff_
                 }
 #undef POINT
             }
-            const VECTOR pixel0 = given0 + m0;
-            const VECTOR pixel1 = given1 + ((real)1.5 * m0 + (m2 - m1) - (real)0.5 * m3 + (real)2 * m4 + m5);
+            const vector pixel0 = given0 + m0;
+            const vector pixel1 = given1 + ((real)1.5 * m0 + (m2 - m1) - (real)0.5 * m3 + (real)2 * m4 + m5);
             if (column >= 0 && column < columns) AT(to, column) = pixel0;
             if (column >= -1 && column + 1 < columns) AT(to, column + 1) = pixel1;
             given0 = given2 + ((real)0.5 * m2 - (real)2 * m0 - (real)2.5 * m1 - (m3 + m4) + (real)1.5 * m5);
@@ -180,10 +177,10 @@ static inline void row_pixel_gradients(const real *m, const real *rest, ptrdiff_
 static inline void row_weight_sums(const real *s, ptrdiff_t point, real *dw) {
     for (int part = 0; part < MINIDL_LANES; part += WIDTH) {
         const real *from = s + part;
-#define POINT(p) (*(const VECTOR *)(from + (p)*point))
-        const VECTOR sum1 = (real)(-2.0 / 9) * (POINT(1) + POINT(2)), difference1 = (real)(-2.0 / 9) * (POINT(1) - POINT(2));
-        const VECTOR sum2 = (real)(1.0 / 90) * (POINT(3) + POINT(4)), difference2 = (real)(1.0 / 90) * (POINT(3) - POINT(4));
-        const VECTOR sum3 = (real)(32.0 / 45) * (POINT(5) + POINT(6)), difference3 = (real)(32.0 / 45) * (POINT(5) - POINT(6));
+#define POINT(p) (*(const vector *)(from + (p)*point))
+        const vector sum1 = (real)(-2.0 / 9) * (POINT(1) + POINT(2)), difference1 = (real)(-2.0 / 9) * (POINT(1) - POINT(2));
+        const vector sum2 = (real)(1.0 / 90) * (POINT(3) + POINT(4)), difference2 = (real)(1.0 / 90) * (POINT(3) - POINT(4));
+        const vector sum3 = (real)(32.0 / 45) * (POINT(5) + POINT(6)), difference3 = (real)(32.0 / 45) * (POINT(5) - POINT(6));
         real *to = dw + part;
         AT(to, 0) = POINT(0) + sum1 + (sum2 + sum3);
         AT(to, 1) = difference1 + (real)2 * difference2 + (real)0.5 * difference3;
@@ -194,8 +191,6 @@ static inline void row_weight_sums(const real *s, ptrdiff_t point, real *dw) {
     }
 }
 
-#undef VECTOR
-#undef WIDTH
 #undef AT
 #undef FROM
 

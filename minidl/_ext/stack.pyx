@@ -16,7 +16,7 @@ from minidl._ext._real cimport real
 from minidl._ext._row_winograd cimport pack_points
 from minidl._ext._rows cimport band_columns, band_rows, load_band
 from minidl._ext._stage cimport (
-    Stage, direct_total, forward_stage, read, spread_row, stage_input_gradient, stage_weight_gradient,
+    Layout, Stage, direct_total, forward_stage, spread_row, stage_of, stage_input_gradient, stage_weight_gradient,
     weight_by_points,
 )
 from minidl._ext._threads cimport slot_start
@@ -49,34 +49,33 @@ def sizes(const Py_ssize_t[::1] packed):
     return plane.rows, plane.columns, plane.margin, plane.grad_columns
 
 
-cdef class Job:
-    """Stages one behind the other, and where everything of theirs lies: all that calls have in common.
+cdef struct Memory:
+    # Numbers: all weights and biases; the weights as the kernels read them, forward and for the inputs' gradients; what
+    # a block keeps, images and then places; scratch, forward and backward, and where in it the stages' own begins.
+    Py_ssize_t weights, biases, packed, packed_by_channel, images, places, scratch, work_at
+    Py_ssize_t gradient_scratch, dy_at, gradient_work_at
+    # Scratch for a sample that goes alone, and where its parts begin.
+    Py_ssize_t y_at, pooled_at, even_image_at, odd_image_at, by_filters_at, sample_scratch
 
-    Sizes are numbers: of all weights and biases; of the weights as the kernels read them, forward and for the inputs'
-    gradients; of what a block keeps, images and then places; of scratch, forward and backward, and where in it the
-    stages' own begins; of scratch for a sample that goes alone, and where its parts begin.
-    """
+
+cdef class Plan:
+    """Stages one behind the other, and where everything of theirs lies."""
 
     cdef Stage stages[MOST_STAGES]
-    cdef Py_ssize_t depth, weights, biases, packed, packed_by_channel, images, places, scratch, work_at
-    cdef Py_ssize_t gradient_scratch, dy_at, gradient_work_at, y_at, pooled_at, by_filters_at, sample_scratch
-    cdef Py_ssize_t image_at[2]
+    cdef Py_ssize_t depth
+    cdef Memory memory
 
-    def __cinit__(
-        self, const Py_ssize_t[:, ::1] stages, Py_ssize_t weights, Py_ssize_t biases, Py_ssize_t packed,
-        Py_ssize_t packed_by_channel, Py_ssize_t images, Py_ssize_t places, Py_ssize_t scratch, Py_ssize_t work_at,
-        Py_ssize_t gradient_scratch, Py_ssize_t dy_at, Py_ssize_t gradient_work_at, tuple sample,
-    ):
+    def __cinit__(self, list stages, dict memory):
+        """A stage is its window's numbers and its `Layout`."""
         cdef Py_ssize_t s
-        if stages.shape[0] > MOST_STAGES:
+        cdef Window window
+        cdef Layout layout
+        if len(stages) > MOST_STAGES:
             raise ValueError(f"at most {MOST_STAGES} stages")
-        self.depth = stages.shape[0]
+        self.depth, self.memory = len(stages), memory
         for s in range(self.depth):
-            self.stages[s] = read(stages, s)
-        self.weights, self.biases, self.packed, self.packed_by_channel = weights, biases, packed, packed_by_channel
-        self.images, self.places, self.scratch, self.work_at = images, places, scratch, work_at
-        self.gradient_scratch, self.dy_at, self.gradient_work_at = gradient_scratch, dy_at, gradient_work_at
-        self.y_at, self.pooled_at, self.image_at[0], self.image_at[1], self.by_filters_at, self.sample_scratch = sample
+            window, layout = unpack(stages[s][0]), stages[s][1]
+            self.stages[s] = stage_of(&window, &layout)
 
     def by_rows(self):
         """For each stage, which directions go by Winograd's method: forward, input, weight."""
@@ -86,13 +85,13 @@ cdef class Job:
         ]
 
 
-cdef int pack_weights(Job job, list weights, real* packed, bint by_channel, bint transformed) except -1:
+cdef int pack_weights(Plan plan, list weights, real* packed, bint by_channel, bint transformed) except -1:
     """Weights as the tiles read them: groups of filters side by side, or of channels for the input gradient."""
     cdef Py_ssize_t s, F, C, T
     cdef const real* weight
     cdef const Stage* stage
-    for s in range(job.depth):
-        stage = &job.stages[s]
+    for s in range(plan.depth):
+        stage = &plan.stages[s]
         F, C, T = stage.F, stage.C, stage.window.KH * stage.window.KW
         weight = address(weights[s], F * C * T)
         if by_channel and stage.input_by_points:
@@ -106,38 +105,38 @@ cdef int pack_weights(Job job, list weights, real* packed, bint by_channel, bint
     return 0
 
 
-cdef int gather_biases(Job job, list biases, real* together) except -1:
+cdef int gather_biases(Plan plan, list biases, real* together) except -1:
     """All biases, 0 where there is none."""
     cdef Py_ssize_t s, f
     cdef const real* bias
-    for s in range(job.depth):
+    for s in range(plan.depth):
         bias = NULL
         if biases[s] is not None:
-            bias = address(biases[s], job.stages[s].F)
-        for f in range(job.stages[s].F):
-            together[job.stages[s].bias + f] = bias[f] if bias != NULL else 0
+            bias = address(biases[s], plan.stages[s].F)
+        for f in range(plan.stages[s].F):
+            together[plan.stages[s].bias + f] = bias[f] if bias != NULL else 0
     return 0
 
 
 cdef void forward_block(
-    const real* x_nchw, Job job, const real* weights, const real* biases, real* images, real* places, real* scratch,
+    const real* x_nchw, Plan plan, const real* weights, const real* biases, real* images, real* places, real* scratch,
     real* y, Py_ssize_t count, bint keep,
 ) noexcept nogil:
     """`count` samples, of which x is the first; y is the first one's result."""
-    cdef Py_ssize_t s, rows, columns, last = job.depth - 1, outputs
-    cdef Stage stage = job.stages[0]
+    cdef Py_ssize_t s, rows, columns, last = plan.depth - 1, outputs
+    cdef Stage stage = plan.stages[0]
     cdef const Stage* following
     cdef real* target
     cdef Py_ssize_t target_row, target_filter
     load_images(x_nchw, stage.C * stage.window.H * stage.window.W, stage.window.H * stage.window.W, count, stage.C,
                 &stage.window, &stage.plane, images)
     for s in range(last + 1):
-        stage = job.stages[s]
+        stage = plan.stages[s]
         # Where nothing is kept, samples that go alone have the same bits.
         stage.by_points = stage.by_points and keep
         # What the next stage sees lies inside its padding; the last stage's in the front of the scratch.
         if s < last:
-            following = &job.stages[s + 1]
+            following = &plan.stages[s + 1]
             target = images + following.x
             if (following.window.top or following.window.left or stage.QH < following.plane.rows
                     or stage.QW < following.plane.columns):
@@ -152,34 +151,36 @@ cdef void forward_block(
             target_row = stage.QW * LANES
             target_filter = stage.QH * target_row
             rows, columns = stage.QH, stage.QW
-        forward_stage(images + stage.x, &stage, weights + stage.packed, biases + stage.bias, scratch + job.work_at,
-                      rows, columns, target, target_filter, target_row, places + stage.index)
+        forward_stage(images + stage.x, &stage, weights + stage.packed, biases + stage.bias,
+                      scratch + plan.memory.work_at, rows, columns, target, target_filter, target_row,
+                      places + stage.index)
     outputs = stage.F * stage.QH * stage.QW
     to_rows(target, count, outputs, y, outputs)
 
 
-def forward(Job job, object x, list weights, list biases, real[:, :, :, ::1] y_nfij, bint keep, int threads):
+def forward(Plan plan, object x, list weights, list biases, real[:, :, :, ::1] y_nfij, bint keep, int threads):
     """y = the stages one after the other. Returns what `backward` needs, if it is to be kept: for each block of
     samples its images, and where the maxima stood."""
     cdef Py_ssize_t N = y_nfij.shape[0], blocks = (N + LANES - 1) // LANES, slot, block, n, row = 0, step = 0
-    cdef Py_ssize_t size = job.stages[0].C * job.stages[0].window.H * job.stages[0].window.W
+    cdef Py_ssize_t size = plan.stages[0].C * plan.stages[0].window.H * plan.stages[0].window.W
     cdef Py_ssize_t outputs = y_nfij.shape[1] * y_nfij.shape[2] * y_nfij.shape[3]
     cdef const real* images = address(x, N * size)
     cdef int slots = min(threads, <int>blocks)
-    cdef Block kept = rows_of(blocks if keep else slots, job.images + job.places, sizeof(real), &step)
-    cdef Block packed = Block((job.packed + job.biases) * sizeof(real))
-    cdef Block scratch = rows_of(slots, job.scratch, sizeof(real), &row)
+    cdef Block kept = rows_of(blocks if keep else slots, plan.memory.images + plan.memory.places, sizeof(real), &step)
+    cdef Block packed = Block((plan.memory.packed + plan.memory.biases) * sizeof(real))
+    cdef Block scratch = rows_of(slots, plan.memory.scratch, sizeof(real), &row)
     cdef real* to = <real*>kept.memory
     cdef real* from_weights = <real*>packed.memory
     cdef real* work = <real*>scratch.memory
     cdef real* y = &y_nfij[0, 0, 0, 0]
-    pack_weights(job, weights, from_weights, False, keep)
-    gather_biases(job, biases, from_weights + job.packed)
+    pack_weights(plan, weights, from_weights, False, keep)
+    gather_biases(plan, biases, from_weights + plan.memory.packed)
     for slot in prange(slots, nogil=True, num_threads=slots, schedule="static", use_threads_if=slots > 1):
         for block in range(slot_start(blocks, slot, slots), slot_start(blocks, slot + 1, slots)):
             n = block * LANES
-            forward_block(images + n * size, job, from_weights, from_weights + job.packed,
-                          to + (block if keep else slot) * step, to + (block if keep else slot) * step + job.images,
+            forward_block(images + n * size, plan, from_weights, from_weights + plan.memory.packed,
+                          to + (block if keep else slot) * step,
+                          to + (block if keep else slot) * step + plan.memory.images,
                           work + slot * row, y + n * outputs, min(<Py_ssize_t>LANES, N - n), keep)
     return kept if keep else None
 
@@ -244,25 +245,25 @@ cdef bint is_inside(const Window* window) noexcept nogil:
     )
 
 
-def forward_samples(Job job, object x, list weights, list biases, real[:, :, :, ::1] y_nfij, int threads):
+def forward_samples(Plan plan, object x, list weights, list biases, real[:, :, :, ::1] y_nfij, int threads):
     """y = the stages one after the other, a sample an item. A slot's scratch has room for a padded input, rows of a
     convolution's output, 16 filters' pooled one, and two images: what a stage reads and what it writes for the next
     one, in turns; the first slot's for all weights and biases in another order too."""
-    cdef Py_ssize_t N = y_nfij.shape[0], s, slot, n, size, at = 0, row = 0, depth = job.depth
+    cdef Py_ssize_t N = y_nfij.shape[0], s, slot, n, size, at = 0, row = 0, depth = plan.depth
     cdef Py_ssize_t outputs = y_nfij.shape[1] * y_nfij.shape[2] * y_nfij.shape[3]
     cdef Py_ssize_t packed_at[MOST_STAGES]
-    cdef Block block = rows_of(threads, job.sample_scratch, sizeof(real), &row)
+    cdef Block block = rows_of(threads, plan.memory.sample_scratch, sizeof(real), &row)
     cdef real* scratch = <real*>block.memory
-    cdef real* packed = scratch + job.by_filters_at
+    cdef real* packed = scratch + plan.memory.by_filters_at
     cdef real* y = &y_nfij[0, 0, 0, 0]
-    cdef const Stage* stage = &job.stages[0]
+    cdef const Stage* stage = &plan.stages[0]
     cdef Py_ssize_t pixels = stage.C * stage.window.H * stage.window.W
     cdef const real* images = address(x, N * pixels)
     cdef const real* seen = NULL
     cdef const real* bias
     cdef real* to
     for s in range(depth):
-        stage = &job.stages[s]
+        stage = &plan.stages[s]
         packed_at[s] = at
         size = stage.C * stage.window.KH * stage.window.KW
         bias = NULL
@@ -274,30 +275,33 @@ def forward_samples(Job job, object x, list weights, list biases, real[:, :, :, 
         for n in range(slot_start(N, slot, threads), slot_start(N, slot + 1, threads)):
             seen = images + n * pixels
             for s in range(depth):
-                to = y + n * outputs if s == depth - 1 else scratch + slot * row + job.image_at[s % 2]
-                forward_sample(seen, &job.stages[s], packed + packed_at[s], scratch + slot * row,
-                               scratch + slot * row + job.y_at, scratch + slot * row + job.pooled_at, to)
+                to = scratch + slot * row + (plan.memory.odd_image_at if s % 2 else plan.memory.even_image_at)
+                if s == depth - 1:
+                    to = y + n * outputs
+                forward_sample(seen, &plan.stages[s], packed + packed_at[s], scratch + slot * row,
+                               scratch + slot * row + plan.memory.y_at,
+                               scratch + slot * row + plan.memory.pooled_at, to)
                 seen = to
 
 
 cdef void backward_block(
-    const real* grad_nfij, Job job, const real* weights, const real* images, const real* places, real* scratch,
+    const real* grad_nfij, Plan plan, const real* weights, const real* images, const real* places, real* scratch,
     real* total, real* grad_image, Py_ssize_t count,
 ) noexcept nogil:
     """total = the gradients of weights and biases of `count` samples; no image's if grad_image is NULL."""
-    cdef Py_ssize_t s, f, r, i, row, margin, end, last = job.depth - 1, pixels
+    cdef Py_ssize_t s, f, r, i, row, margin, end, last = plan.depth - 1, pixels
     cdef bint has_margins, is_last
-    cdef const Stage* stage = &job.stages[last]
+    cdef const Stage* stage = &plan.stages[last]
     # The gradient of what a stage gives, in the front; that of its convolution's outputs behind it.
     cdef real* grad = scratch
-    cdef real* dy = scratch + job.dy_at
-    cdef real* work = scratch + job.gradient_work_at
+    cdef real* dy = scratch + plan.memory.dy_at
+    cdef real* work = scratch + plan.memory.gradient_work_at
     cdef real* to
     cdef const real* where
     pixels = stage.F * stage.QH * stage.QW
     to_lanes(grad_nfij, pixels, count, pixels, grad)
     for s in range(last, -1, -1):
-        stage = &job.stages[s]
+        stage = &plan.stages[s]
         row, margin = stage.plane.grad_columns * LANES, stage.plane.margin * LANES
         # Only the direct input gradient looks beyond a row of outputs.
         has_margins = (s > 0 or grad_image != NULL) and not stage.input_by_points
@@ -306,7 +310,7 @@ cdef void backward_block(
         for f in range(stage.F):
             i = f * stage.QH * stage.QW * LANES
             where = places + stage.index + i
-            total[job.weights + stage.bias + f] = direct_total(grad + i, where, stage.QH * stage.QW)
+            total[plan.memory.weights + stage.bias + f] = direct_total(grad + i, where, stage.QH * stage.QW)
             if is_last and stage.weight_by_points:
                 # Its rows are spread as they are transformed.
                 continue
@@ -328,14 +332,15 @@ cdef void backward_block(
 
 
 def backward(
-    Job job, object grad, list weights, Block kept, real[:, :, :, ::1] grad_image_nchw, real[::1] total, int threads,
+    Plan plan, object grad, list weights, Block kept, real[:, :, :, ::1] grad_image_nchw, real[::1] total, int threads,
 ):
     """total = the gradients of all weights, then those of all biases; sums over blocks in order. The images' are left
     out if there is no room for one."""
-    cdef const Stage* last = &job.stages[job.depth - 1]
-    cdef Py_ssize_t outputs = last.F * last.QH * last.QW, size = job.weights + job.biases
+    cdef const Stage* last = &plan.stages[plan.depth - 1]
+    cdef Py_ssize_t outputs = last.F * last.QH * last.QW, size = plan.memory.weights + plan.memory.biases
     cdef Py_ssize_t pixels = grad_image_nchw.shape[1] * grad_image_nchw.shape[2] * grad_image_nchw.shape[3]
-    cdef Py_ssize_t step = row_step(job.images + job.places, sizeof(real)), slot, block, n, i, row = 0, sums_row = 0
+    cdef Py_ssize_t step = row_step(plan.memory.images + plan.memory.places, sizeof(real))
+    cdef Py_ssize_t slot, block, n, i, row = 0, sums_row = 0
     cdef Py_ssize_t N = grad.shape[0], blocks = (N + LANES - 1) // LANES
     cdef const real* images = <const real*>kept.memory
     cdef const real* grads = address(grad, N * outputs)
@@ -345,18 +350,18 @@ def backward(
     if total.shape[0] != size:
         raise ValueError(f"{total.shape[0]} numbers instead of {size}")
     cdef int slots = min(threads, <int>blocks)
-    cdef Block packed = Block(job.packed_by_channel * sizeof(real))
-    cdef Block scratch = rows_of(slots, job.gradient_scratch, sizeof(real), &row)
+    cdef Block packed = Block(plan.memory.packed_by_channel * sizeof(real))
+    cdef Block scratch = rows_of(slots, plan.memory.gradient_scratch, sizeof(real), &row)
     cdef Block partial = rows_of(blocks, size, sizeof(real), &sums_row)
     cdef real* from_weights = <real*>packed.memory
     cdef real* work = <real*>scratch.memory
     cdef real* sums = <real*>partial.memory
-    pack_weights(job, weights, from_weights, True, True)
+    pack_weights(plan, weights, from_weights, True, True)
     for slot in prange(slots, nogil=True, num_threads=slots, schedule="static", use_threads_if=slots > 1):
         for block in range(slot_start(blocks, slot, slots), slot_start(blocks, slot + 1, slots)):
             n = block * LANES
-            backward_block(grads + n * outputs, job, from_weights, images + block * step,
-                           images + block * step + job.images, work + slot * row, sums + block * sums_row,
+            backward_block(grads + n * outputs, plan, from_weights, images + block * step,
+                           images + block * step + plan.memory.images, work + slot * row, sums + block * sums_row,
                            grad_images + n * pixels if grad_images != NULL else NULL, min(<Py_ssize_t>LANES, N - n))
     with nogil:
         for i in range(size):

@@ -33,19 +33,8 @@ cdef extern from "tap_rows_tiles.h" nogil:
 cdef struct Cut:
     Py_ssize_t N, C, F, R, OH, OW, H, W, SH, SW, top, left
     # Bands of an image's positions; rows that a band's planes have more than it has positions; a row's length there, a
-    # plane's, all planes'; the block of the inner dimension. From a band to the next one.
-    Py_ssize_t bands, more, pitch, plane, size, k_block, band_step
-
-
-cdef Cut cut_of(const Py_ssize_t[::1] numbers) noexcept nogil:
-    cdef Cut cut
-    cut.N, cut.C, cut.F, cut.R, cut.OH, cut.OW = (
-        numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5])
-    cut.H, cut.W, cut.SH, cut.SW, cut.top, cut.left = (
-        numbers[6], numbers[7], numbers[8], numbers[9], numbers[10], numbers[11])
-    cut.bands, cut.more, cut.pitch, cut.plane, cut.size, cut.k_block = (
-        numbers[12], numbers[13], numbers[14], numbers[15], numbers[16], numbers[17])
-    return cut
+    # plane's, all planes'; the block of the inner dimension.
+    Py_ssize_t bands, more, pitch, plane, size, k_block
 
 
 cdef void pack(
@@ -93,7 +82,8 @@ cdef void add_band(
 
 
 cdef void pixels_of_row(
-    const real* bands, const Cut* cut, Py_ssize_t c, Py_ssize_t h, real* scratch, real* output,
+    const real* bands, const Cut* cut, Py_ssize_t band_step, Py_ssize_t c, Py_ssize_t h, real* scratch,
+    real* output,
 ) noexcept nogil:
     """One row of pixels: bands are added in their order, then the columns of each remainder merged."""
     cdef Py_ssize_t row = (h + cut.top) // cut.SH, plane = (c * cut.SH + (h + cut.top) % cut.SH) * cut.SW
@@ -108,7 +98,7 @@ cdef void pixels_of_row(
         if first > row or row >= slot_start(cut.OH, band + 1, cut.bands) + cut.more:
             continue
         for b in range(cut.SW):
-            source = bands + band * cut.band_step + (plane + b) * cut.plane + (row - first) * pitch
+            source = bands + band * band_step + (plane + b) * cut.plane + (row - first) * pitch
             add_run(sums + b * pitch, source, pitch)
     if cut.SW == 2:
         merge_runs(merged, sums, sums + pitch, 2 * pitch)
@@ -125,37 +115,48 @@ cdef void pixels_of_row(
     zero_run(output + seen, <size_t>(cut.W - seen) * sizeof(real))
 
 
-def input_gradient(
-    const real[::1] grad, const real[::1] weight, const Py_ssize_t[::1] numbers, const Py_ssize_t[::1] column,
-    const Py_ssize_t[::1] offset, real[::1] output, real[::1] packed, real[:, ::1] bands, real[:, ::1] workspace,
-    int threads,
-):
-    """output[n, c, h, w] = the sum over filters and taps of grad[n, f, where the tap saw it from] weight[f, c, tap].
+cdef class Plan:
+    """The input's gradient of one convolution.
 
-    `numbers` as in `Cut`; `column` and `offset` are for each row of the product the weight's column and what the tap
-    saw in a band from its first position. `bands` has one for each sample and band, `workspace` for each thread columns
-    of one block and, as long as that if longer, twice a row of pixels.
+    `column` and `offset` are for each row of the product the weight's column and what the tap saw in a band from its
+    first position.
     """
-    cdef Cut cut = cut_of(numbers)
-    cdef Py_ssize_t slot, item, n, panels = (cut.R + ROWS - 1) // ROWS
-    cut.band_step = bands.shape[1]
-    with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
-        for slot in prange(threads, schedule="static"):
-            pack(&weight[0], &cut, column, slot_start(panels, slot, threads), slot_start(panels, slot + 1, threads),
-                 &packed[0])
-        team_barrier()
-        for slot in prange(threads, schedule="static"):
-            for item in range(slot_start(cut.N * cut.bands, slot, threads),
-                              slot_start(cut.N * cut.bands, slot + 1, threads)):
-                n = item // cut.bands
-                add_band(&grad[n * cut.F * cut.OH * cut.OW], &packed[0], &cut, &offset[0],
-                         slot_start(cut.OH, item % cut.bands, cut.bands),
-                         slot_start(cut.OH, item % cut.bands + 1, cut.bands)
-                         - slot_start(cut.OH, item % cut.bands, cut.bands), &workspace[slot, 0], &bands[item, 0])
-        team_barrier()
-        for slot in prange(threads, schedule="static"):
-            for item in range(slot_start(cut.N * cut.C * cut.H, slot, threads),
-                              slot_start(cut.N * cut.C * cut.H, slot + 1, threads)):
-                n = item // (cut.C * cut.H)
-                pixels_of_row(&bands[n * cut.bands, 0], &cut, item // cut.H % cut.C, item % cut.H, &workspace[slot, 0],
-                              &output[item * cut.W])
+
+    cdef readonly Cut cut
+    cdef const Py_ssize_t[::1] column, offset
+
+    def __init__(self, dict cut, const Py_ssize_t[::1] column, const Py_ssize_t[::1] offset):
+        self.cut, self.column, self.offset = cut, column, offset
+
+    def input_gradient(
+        self, const real[::1] grad, const real[::1] weight, real[::1] output, real[::1] packed, real[:, ::1] bands,
+        real[:, ::1] workspace, int threads,
+    ):
+        """output[n, c, h, w] = the sum over filters and taps of weight[f, c, tap] grad[n, f, where it saw that].
+
+        `bands` has one for each sample and band, `workspace` for each thread columns of one block and, as long as that
+        if longer, twice a row of pixels.
+        """
+        cdef Cut cut = self.cut
+        cdef const Py_ssize_t[::1] column = self.column, offset = self.offset
+        cdef Py_ssize_t slot, item, n, first, last, panels = (cut.R + ROWS - 1) // ROWS
+        with nogil, parallel(num_threads=threads, use_threads_if=threads > 1):
+            for slot in prange(threads, schedule="static"):
+                pack(&weight[0], &cut, column, slot_start(panels, slot, threads), slot_start(panels, slot + 1, threads),
+                     &packed[0])
+            team_barrier()
+            for slot in prange(threads, schedule="static"):
+                for item in range(slot_start(cut.N * cut.bands, slot, threads),
+                                  slot_start(cut.N * cut.bands, slot + 1, threads)):
+                    n = item // cut.bands
+                    first = slot_start(cut.OH, item % cut.bands, cut.bands)
+                    last = slot_start(cut.OH, item % cut.bands + 1, cut.bands)
+                    add_band(&grad[n * cut.F * cut.OH * cut.OW], &packed[0], &cut, &offset[0], first, last - first,
+                             &workspace[slot, 0], &bands[item, 0])
+            team_barrier()
+            for slot in prange(threads, schedule="static"):
+                for item in range(slot_start(cut.N * cut.C * cut.H, slot, threads),
+                                  slot_start(cut.N * cut.C * cut.H, slot + 1, threads)):
+                    n = item // (cut.C * cut.H)
+                    pixels_of_row(&bands[n * cut.bands, 0], &cut, bands.shape[1], item // cut.H % cut.C, item % cut.H,
+                                  &workspace[slot, 0], &output[item * cut.W])

@@ -6,8 +6,6 @@
 
 #include "gemm_tiles.h"
 
-#define VECTOR gemm_vector
-#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(real)))
 #define LANES (MINIDL_GEMM_VECTORS * WIDTH)
 #define ROWS MINIDL_GEMM_ROWS
 
@@ -15,24 +13,20 @@
 #define TILE(VB)                                                                                                       \
     APART void tap_rows_tile_##VB(const real *restrict a, const real *restrict b, ptrdiff_t count,                     \
                                   const ptrdiff_t *restrict offset, int rows, real *restrict to) {                     \
-        VECTOR sum[ROWS][VB];                                                                                          \
-        UNROLL for (int i = 0; i < ROWS; i++) UNROLL for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};             \
-        MINIDL_GEMM_PRODUCTS(VB)                                                                                       \
+        TILE_SUMS(sum, ROWS, VB);                                                                                      \
+        GEMM_PRODUCTS(VB)                                                                                              \
         UNROLL for (int i = 0; i < ROWS; i++)                                                                          \
             if (i < rows)                                                                                              \
-                UNROLL for (int v = 0; v < VB; v++) *(VECTOR *)(to + offset[i] + v * WIDTH) += sum[i][v];              \
+                UNROLL for (int v = 0; v < VB; v++) *(vector *)(to + offset[i] + v * WIDTH) += sum[i][v];              \
     }
-TILE(1) TILE(2) TILE(3)
+EACH_3(TILE)
 
 /* to[offset[i] + lane] += the sum over k < count of a[k][i] b[k][lane], for `rows` of the tile's rows. */
 static inline void tap_rows_tile(const real *a, const real *b, ptrdiff_t count, ptrdiff_t lanes,
                                  const ptrdiff_t *offset, int rows, real *to) {
-    if (lanes <= WIDTH)
-        tap_rows_tile_1(a, b, count, offset, rows, to);
-    else if (lanes <= 2 * WIDTH)
-        tap_rows_tile_2(a, b, count, offset, rows, to);
-    else
-        tap_rows_tile_3(a, b, count, offset, rows, to);
+#define CALL(VB) tap_rows_tile_##VB(a, b, count, offset, rows, to)
+    SWITCH(VECTORS_OF(lanes), EACH_2, 3, CALL)
+#undef CALL
 }
 
 /* to[k][lane] = what the gradients of outputs k < count hold at so many positions from `first` on, where rows of `wide`
@@ -51,15 +45,13 @@ static void tap_rows_gather(const real *grad, ptrdiff_t step, ptrdiff_t wide, pt
         else if (now == LANES)
             for (ptrdiff_t k = 0; k < count; k++, from += step)
                 UNROLL for (int v = 0; v < LANES; v += WIDTH)
-                    *(VECTOR *)(to + k * LANES + v) = *(const VECTOR *)(from + v);
+                    STORE(to + k * LANES + v, LOAD(from + v));
         else
             for (ptrdiff_t k = 0; k < count; k++, from += step)
                 minidl_copy_run(to + k * LANES + lane, from, (size_t)now * sizeof(real));
     }
 }
 
-#undef VECTOR
-#undef WIDTH
 #undef LANES
 #undef ROWS
 #undef TILE

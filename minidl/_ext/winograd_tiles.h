@@ -12,11 +12,9 @@
 #ifndef MINIDL_WINOGRAD_TILES_H
 #define MINIDL_WINOGRAD_TILES_H
 
-#include <stddef.h>
 #include <string.h>
 
-#include "real.h"
-#include "vector.h"
+#include "core/register_tile.h"
 
 #define MINIDL_LANES 16
 /* As many sums as fill the registers: 24 of 32, or 12 of 16. */
@@ -40,11 +38,6 @@ static inline void minidl_winograd_fetch(const void *from, ptrdiff_t row, ptrdif
         for (ptrdiff_t i = start; i < stop; i += 64) __builtin_prefetch(at + i, 0, 3);
 }
 
-#define VECTOR winograd_vector
-typedef real VECTOR __attribute__((vector_size(MINIDL_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
-#define MASK winograd_mask
-typedef integer MASK __attribute__((vector_size(MINIDL_VECTOR_BYTES)));
-#define WIDTH ((int)(MINIDL_VECTOR_BYTES / sizeof(real)))
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* ---- The way in and out: 16 channels of a run of pixels become pixels of 16 channels, and back. ---- */
@@ -63,11 +56,11 @@ static void winograd_gather(const real *from, ptrdiff_t channel_step, int channe
         for (ptrdiff_t next = 0; next < pixels; next += WIDTH) {
             /* The last square overlaps the one before. */
             const ptrdiff_t p = next + WIDTH <= pixels ? next : pixels - WIDTH;
-            VECTOR rows[WIDTH];
+            vector rows[WIDTH];
             for (int i = 0; i < WIDTH; i++)
-                rows[i] = part + i < channels ? *(const VECTOR *)(from + (part + i) * channel_step + p) : (VECTOR){0};
+                rows[i] = part + i < channels ? *(const vector *)(from + (part + i) * channel_step + p) : (vector){0};
             transpose_square(rows);
-            for (int i = 0; i < WIDTH; i++) *(VECTOR *)(to + (p + i) * MINIDL_LANES + part) = rows[i];
+            for (int i = 0; i < WIDTH; i++) *(vector *)(to + (p + i) * MINIDL_LANES + part) = rows[i];
         }
 }
 
@@ -81,18 +74,18 @@ static void winograd_scatter(const real *from, ptrdiff_t pixels, real *to, ptrdi
     for (int part = 0; part < channels; part += WIDTH)
         for (ptrdiff_t next = 0; next < pixels; next += WIDTH) {
             const ptrdiff_t p = next + WIDTH <= pixels ? next : pixels - WIDTH;
-            VECTOR rows[WIDTH];
-            for (int i = 0; i < WIDTH; i++) rows[i] = *(const VECTOR *)(from + (p + i) * MINIDL_LANES + part);
+            vector rows[WIDTH];
+            for (int i = 0; i < WIDTH; i++) rows[i] = *(const vector *)(from + (p + i) * MINIDL_LANES + part);
             transpose_square(rows);
             for (int i = 0; i < WIDTH && part + i < channels; i++)
-                *(VECTOR *)(to + (part + i) * channel_step + p) = rows[i];
+                *(vector *)(to + (part + i) * channel_step + p) = rows[i];
         }
 }
 
 /* ---- Transforms of one axis. ---- */
 
 /* B^T d. */
-ALWAYS_INLINE void winograd_input_2(const VECTOR d[4], VECTOR out[4]) {
+ALWAYS_INLINE void winograd_input_2(const vector d[4], vector out[4]) {
     out[0] = d[2] - d[0];
     out[1] = d[2] + d[1];
     out[2] = d[2] - d[1];
@@ -106,9 +99,9 @@ ALWAYS_INLINE void winograd_input_2(const VECTOR d[4], VECTOR out[4]) {
 #define B2 ((real)2.25)
 #define B3 ((real)3.375)
 
-ALWAYS_INLINE void winograd_input_4(const VECTOR d[6], VECTOR out[6]) {
-    const VECTOR even_a = d[4] - B2 * d[2], odd_a = d[3] - B2 * d[1];
-    const VECTOR even_b = d[4] - A2 * d[2], odd_b = d[3] - A2 * d[1];
+ALWAYS_INLINE void winograd_input_4(const vector d[6], vector out[6]) {
+    const vector even_a = d[4] - B2 * d[2], odd_a = d[3] - B2 * d[1];
+    const vector even_b = d[4] - A2 * d[2], odd_b = d[3] - A2 * d[1];
     out[0] = d[4] - (A2 + B2) * d[2] + (A2 * B2) * d[0];
     out[1] = even_a + A1 * odd_a;
     out[2] = even_a - A1 * odd_a;
@@ -118,35 +111,35 @@ ALWAYS_INLINE void winograd_input_4(const VECTOR d[6], VECTOR out[6]) {
 }
 
 /* A^T d. */
-ALWAYS_INLINE void winograd_output_2(const VECTOR d[4], VECTOR out[2]) {
+ALWAYS_INLINE void winograd_output_2(const vector d[4], vector out[2]) {
     out[0] = d[0] + (d[1] + d[2]);
     out[1] = (d[1] - d[2]) + d[3];
 }
 
-ALWAYS_INLINE void winograd_output_4(const VECTOR d[6], VECTOR out[4]) {
-    const VECTOR sum_a = d[1] + d[2], less_a = d[1] - d[2], sum_b = d[3] + d[4], less_b = d[3] - d[4];
+ALWAYS_INLINE void winograd_output_4(const vector d[6], vector out[4]) {
+    const vector sum_a = d[1] + d[2], less_a = d[1] - d[2], sum_b = d[3] + d[4], less_b = d[3] - d[4];
     out[0] = d[0] + (sum_a + sum_b);
     out[1] = A1 * less_a + B1 * less_b;
     out[2] = A2 * sum_a + B2 * sum_b;
     out[3] = A3 * less_a + B3 * less_b + d[5];
 }
 
-ALWAYS_INLINE void winograd_output_2_5(const VECTOR d[6], VECTOR out[2]) {
+ALWAYS_INLINE void winograd_output_2_5(const vector d[6], vector out[2]) {
     out[0] = d[0] + ((d[1] + d[2]) + (d[3] + d[4]));
     out[1] = A1 * (d[1] - d[2]) + B1 * (d[3] - d[4]) + d[5];
 }
 
 /* A d. */
-ALWAYS_INLINE void winograd_gradient_2(const VECTOR d[2], VECTOR out[4]) {
+ALWAYS_INLINE void winograd_gradient_2(const vector d[2], vector out[4]) {
     out[0] = d[0];
     out[1] = d[0] + d[1];
     out[2] = d[0] - d[1];
     out[3] = d[1];
 }
 
-ALWAYS_INLINE void winograd_gradient_4(const VECTOR d[4], VECTOR out[6]) {
-    const VECTOR even_a = d[0] + A2 * d[2], odd_a = d[1] + A2 * d[3];
-    const VECTOR even_b = d[0] + B2 * d[2], odd_b = d[1] + B2 * d[3];
+ALWAYS_INLINE void winograd_gradient_4(const vector d[4], vector out[6]) {
+    const vector even_a = d[0] + A2 * d[2], odd_a = d[1] + A2 * d[3];
+    const vector even_b = d[0] + B2 * d[2], odd_b = d[1] + B2 * d[3];
     out[0] = d[0];
     out[1] = even_a + A1 * odd_a;
     out[2] = even_a - A1 * odd_a;
@@ -155,7 +148,7 @@ ALWAYS_INLINE void winograd_gradient_4(const VECTOR d[4], VECTOR out[6]) {
     out[5] = d[3];
 }
 
-ALWAYS_INLINE void winograd_gradient_2_5(const VECTOR d[2], VECTOR out[6]) {
+ALWAYS_INLINE void winograd_gradient_2_5(const vector d[2], vector out[6]) {
     out[0] = d[0];
     out[1] = d[0] + A1 * d[1];
     out[2] = d[0] - A1 * d[1];
@@ -185,19 +178,19 @@ ALWAYS_INLINE void winograd_gradient_2_5(const VECTOR d[2], VECTOR out[6]) {
             from = patch, row_step = SIZE * MINIDL_LANES;                                                              \
         }                                                                                                              \
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {                                                       \
-            VECTOR half[SIZE][ALPHA];                                                                                  \
+            vector half[SIZE][ALPHA];                                                                                  \
             UNROLL for (int c = 0; c < SIZE; c++) {                                                                    \
-                VECTOR seen[SIZE];                                                                                     \
+                vector seen[SIZE];                                                                                     \
                 UNROLL for (int r = 0; r < SIZE; r++)                                                                  \
-                    seen[r] = *(const VECTOR *)(from + r * row_step + c * MINIDL_LANES + part);                        \
+                    seen[r] = *(const vector *)(from + r * row_step + c * MINIDL_LANES + part);                        \
                 winograd_##name(seen, half[c]);                                                                        \
             }                                                                                                          \
             UNROLL for (int r = 0; r < ALPHA; r++) {                                                                   \
-                VECTOR row[SIZE], out[ALPHA];                                                                          \
+                vector row[SIZE], out[ALPHA];                                                                          \
                 UNROLL for (int c = 0; c < SIZE; c++) row[c] = half[c][r];                                             \
                 winograd_##name(row, out);                                                                             \
                 UNROLL for (int c = 0; c < ALPHA; c++)                                                                 \
-                    *(VECTOR *)(to + (r * ALPHA + c) * position_step + part) = out[c];                                 \
+                    *(vector *)(to + (r * ALPHA + c) * position_step + part) = out[c];                                 \
             }                                                                                                          \
         }                                                                                                              \
     }
@@ -212,21 +205,21 @@ SPREAD(gradient_2_5, 2, 6)
     static void winograd_##name##_tile(const real *from, ptrdiff_t position_step, const real *bias,                    \
                                                     real *to, ptrdiff_t row_step, ptrdiff_t rows, ptrdiff_t columns) { \
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {                                                       \
-            const VECTOR more = *(const VECTOR *)(bias + part);                                                        \
-            VECTOR half[ALPHA][SIZE];                                                                                  \
+            const vector more = *(const vector *)(bias + part);                                                        \
+            vector half[ALPHA][SIZE];                                                                                  \
             UNROLL for (int c = 0; c < ALPHA; c++) {                                                                   \
-                VECTOR seen[ALPHA];                                                                                    \
+                vector seen[ALPHA];                                                                                    \
                 UNROLL for (int r = 0; r < ALPHA; r++)                                                                 \
-                    seen[r] = *(const VECTOR *)(from + (r * ALPHA + c) * position_step + part);                        \
+                    seen[r] = *(const vector *)(from + (r * ALPHA + c) * position_step + part);                        \
                 winograd_##name(seen, half[c]);                                                                        \
             }                                                                                                          \
             UNROLL for (int r = 0; r < SIZE; r++) {                                                                    \
-                VECTOR row[ALPHA], out[SIZE];                                                                          \
+                vector row[ALPHA], out[SIZE];                                                                          \
                 if (r >= rows) break;                                                                                  \
                 UNROLL for (int c = 0; c < ALPHA; c++) row[c] = half[c][r];                                            \
                 winograd_##name(row, out);                                                                             \
                 UNROLL for (int c = 0; c < SIZE; c++)                                                                  \
-                    if (c < columns) *(VECTOR *)(to + r * row_step + c * MINIDL_LANES + part) = out[c] + more;         \
+                    if (c < columns) *(vector *)(to + r * row_step + c * MINIDL_LANES + part) = out[c] + more;         \
             }                                                                                                          \
         }                                                                                                              \
     }
@@ -357,45 +350,30 @@ static void winograd_taps(int m, int r, const real *s, ptrdiff_t position_step, 
                                              const minidl_winograd_product *s) {                                       \
         for (ptrdiff_t o = 0; o < s->outer; add = 1) {                                                                 \
             const ptrdiff_t stop = o + s->together < s->outer ? o + s->together : s->outer;                            \
-            VECTOR sum[RB][VB];                                                                                        \
-            UNROLL for (int i = 0; i < RB; i++)                                                                        \
-                UNROLL for (int v = 0; v < VB; v++) sum[i][v] = (VECTOR){0};                                           \
+            TILE_SUMS(sum, RB, VB);                                                                                    \
             for (; o < stop; o++) {                                                                                    \
                 const real *one = a + o * s->a_outer, *lanes = b + o * s->b_outer;                                     \
-                for (ptrdiff_t k = 0; k < s->count; k++, one += s->a_k, lanes += MINIDL_LANES) {                       \
-                    VECTOR seen[VB];                                                                                   \
-                    UNROLL for (int v = 0; v < VB; v++) seen[v] = *(const VECTOR *)(lanes + AT(v, s->b_group));        \
-                    UNROLL for (int i = 0; i < RB; i++) {                                                              \
-                        const VECTOR factor = one[i * s->a_row] - (VECTOR){0};                                         \
-                        UNROLL for (int v = 0; v < VB; v++) sum[i][v] += factor * seen[v];                             \
-                    }                                                                                                  \
-                }                                                                                                      \
+                for (ptrdiff_t k = 0; k < s->count; k++, one += s->a_k, lanes += MINIDL_LANES)                         \
+                    TILE_ADD(sum, RB, VB, one[i * s->a_row], LOAD(lanes + AT(v, s->b_group)));                         \
             }                                                                                                          \
-            UNROLL for (int i = 0; i < RB; i++)                                                                        \
-                UNROLL for (int v = 0; v < VB; v++) {                                                                  \
-                    VECTOR *to = (VECTOR *)(c + i * s->c_row + AT(v, s->c_group));                                     \
-                    if (add) sum[i][v] += *to;                                                                         \
-                    *to = sum[i][v];                                                                                   \
-                }                                                                                                      \
+            TILE_EACH(RB, VB,                                                                                          \
+                      real *to = c + i * s->c_row + AT(v, s->c_group);                                                 \
+                      if (add) sum[i][v] += LOAD(to);                                                                  \
+                      STORE(to, sum[i][v]))                                                                            \
         }                                                                                                              \
     }
+#define CALL(RB, VB) winograd_product_##RB##_##VB(a, b, c, add, s)
 #define PRODUCTS(VB)                                                                                                   \
-    PRODUCT(1, VB) PRODUCT(2, VB) PRODUCT(3, VB) PRODUCT(4, VB) PRODUCT(5, VB) PRODUCT(6, VB)                          \
+    EACH_6(PRODUCT, VB)                                                                                                \
     static void winograd_rows_##VB(const real *a, const real *b, real *c, int rows, int add,                           \
                                    const minidl_winograd_product *s) {                                                 \
-        switch (rows) {                                                                                                \
-        case 1: winograd_product_1_##VB(a, b, c, add, s); break;                                                       \
-        case 2: winograd_product_2_##VB(a, b, c, add, s); break;                                                       \
-        case 3: winograd_product_3_##VB(a, b, c, add, s); break;                                                       \
-        case 4: winograd_product_4_##VB(a, b, c, add, s); break;                                                       \
-        case 5: winograd_product_5_##VB(a, b, c, add, s); break;                                                       \
-        default: winograd_product_6_##VB(a, b, c, add, s);                                                             \
-        }                                                                                                              \
+        SWITCH(rows, EACH_5, 6, CALL, VB)                                                                              \
     }
 PRODUCTS(1) PRODUCTS(2)
 #if MINIDL_VECTORS == 4
 PRODUCTS(3) PRODUCTS(4)
 #endif
+#undef CALL
 
 /* `rows` rows (1 to 6) times `groups` sixteens of lanes. */
 static void winograd_multiply(const real *a, const real *b, real *c, int rows, ptrdiff_t groups, int add,
@@ -418,9 +396,6 @@ static void winograd_multiply(const real *a, const real *b, real *c, int rows, p
     }
 }
 
-#undef VECTOR
-#undef MASK
-#undef WIDTH
 #undef ALWAYS_INLINE
 #undef A1
 #undef A2

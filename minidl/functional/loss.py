@@ -21,7 +21,12 @@ from minidl.functional._losses import (
 from minidl.ops._common import as_tensor
 from minidl.ops.activation import LogSoftmax
 from minidl.ops.arithmetic import add, exp, log, mul, neg, sub, where
-from minidl.ops.loss import BinaryCrossEntropy, BinaryCrossEntropyWithLogits, CrossEntropy
+from minidl.ops.loss import (
+    BinaryCrossEntropy,
+    BinaryCrossEntropyWithLogits,
+    CrossEntropy,
+    WeightedCrossEntropyWithLogits,
+)
 from minidl.ops.shapes import GetItem, PutItem, Reshape, Sum
 
 __all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "kl_div", "nll_loss"]
@@ -299,7 +304,8 @@ def binary_cross_entropy_with_logits(
     positive = None
     if pos_weight is not None:
         positive = constant(op, "pos_weight", read_weight(op, "pos_weight", pos_weight, x, None))
-    return reduced(_weighted(op, BinaryCrossEntropyWithLogits(positive)(x, t), weight), reduction)
+    operation = BinaryCrossEntropyWithLogits() if positive is None else WeightedCrossEntropyWithLogits(positive)
+    return reduced(_weighted(op, operation(x, t), weight), reduction)
 
 
 def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False) -> Any:

@@ -22,7 +22,8 @@ from minidl.functional._losses import (
 from minidl.ops.activation import ReLU
 from minidl.ops.arithmetic import add, div, minimum, mul, neg, sqrt, sub, where
 from minidl.ops.clip import clip
-from minidl.ops.loss import EPSILON, Norm, Square
+from minidl.ops.elementwise import square
+from minidl.ops.loss import EPSILON, Norm
 from minidl.ops.reductions import sum as sum_of
 from minidl.ops.shapes import GetItem, Reshape
 
@@ -252,7 +253,7 @@ def multi_margin_loss(
     lack = add(sub(x, Reshape((-1, 1))(GetItem(right)(x))), float(margin))
     # The right class is left out first, since an infinite score less itself is NaN.
     lack = ReLU()(where(others, lack, wrap(np.zeros((), x.data.dtype))))
-    losses = div(sum_of(Square()(lack) if p == 2 else lack, 1), classes)
+    losses = div(sum_of(square(lack) if p == 2 else lack, 1), classes)
     if weight is not None:
         w = constant(op, "weight", read_weight(op, "weight", weight, x, (classes,), "one a class"))
         losses = mul(losses, wrap(w[t]))

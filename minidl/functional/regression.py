@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from minidl.autograd import Op
 from minidl.functional._losses import check_settings, read_pair, reduced
 from minidl.ops._common import check_choice
 from minidl.ops.arithmetic import Abs, mul, sub
-from minidl.ops.loss import Huber, SmoothL1, Square, SquaredDistance
+from minidl.ops.elementwise import square
+from minidl.ops.loss import Huber, SmoothL1, SquaredDistance
 from minidl.ops.reductions import sum as sum_of
 
 __all__ = ["huber_loss", "l1_loss", "mse_loss", "smooth_l1_loss"]
 
 
 def _loss_of_difference(
-    op: str, curve: Op, input: Any, target: Any, reduction: str, weight: Any = None, weighted: bool = True
+    op: str,
+    curve: Callable[[Any], Any],
+    input: Any,
+    target: Any,
+    reduction: str,
+    weight: Any = None,
+    weighted: bool = True,
 ) -> Any:
     """`curve`, element by element, of input - target, times the weight, reduced.
 
@@ -69,7 +76,7 @@ def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = 
     if weight is None and reduction != "none":
         x, t = read_pair("mse_loss", input=input, target=target)
         return SquaredDistance(x.data.size if reduction == "mean" else 1)(x, t)
-    return _loss_of_difference("mse_loss", Square(), input, target, reduction, weight)
+    return _loss_of_difference("mse_loss", square, input, target, reduction, weight)
 
 
 def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:

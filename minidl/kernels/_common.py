@@ -34,11 +34,11 @@ class ByDtype(dict[np.dtype, Any]):
         return getattr(self._kernel[dtype.itemsize], self._name)
 
 
-class JobByDtype(ByDtype):
-    """A kernel's `Job` of given shapes, by the dtype of its arrays; each is made when it is first used."""
+class PlanByDtype(ByDtype):
+    """A kernel's `Plan` of given shapes, by the dtype of its arrays; each is made when it is first used."""
 
     def __init__(self, kernel: _ext.Kernel, *shapes: Any) -> None:
-        super().__init__(kernel, "Job")
+        super().__init__(kernel, "Plan")
         self._shapes = shapes
 
     def _find(self, dtype: np.dtype) -> Any:

@@ -13,16 +13,31 @@ from minidl.kernels.reduce import is_reducible, reduce
 from minidl.memory import new_array
 from minidl.runtime import threads_for
 
-__all__ = ["BINARY", "binary", "is_large", "sum_to"]
+__all__ = ["BINARY", "LEAST_VARIANCE", "binary", "is_large", "sum_to"]
 
 _binary = by_dtype(_ext.binary, "binary")
 _ROWS = {name: number for number, name in enumerate(_ext.binary.either.names())}
+
+
+def _log_sigmoid(x: Array) -> Array:
+    return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
+
+
+def _sigmoid(x: Array) -> Array:
+    power = np.exp(-np.abs(x))
+    return np.where(x < 0, power, x.dtype.type(1)) / (1 + power)
+
+
+def _cross_entropy(x: Array, y: Array) -> Array:
+    return (y - 1) * np.maximum(np.log1p(-x), -100) - y * np.maximum(np.log(x), -100)
 
 
 def _shared(grad: Array, x: Array, y: Array) -> Array:
     return grad * np.where(x == y, 0.5, 1).astype(grad.dtype)
 
 
+# What a gradient is divided by at least: 1e-12 in single precision, as PyTorch has it whatever the dtype.
+LEAST_VARIANCE = float(np.float32(1e-12))
 # What the rows of `_ext/binary_table.h` compute, in NumPy's passes.
 BINARY: dict[str, Callable[..., Array]] = {
     "add": lambda x, y, grad: x + y,
@@ -36,6 +51,18 @@ BINARY: dict[str, Callable[..., Array]] = {
     "maximum_other": lambda x, y, grad: np.where(x > y, grad.dtype.type(0), _shared(grad, x, y)),
     "minimum_input": lambda x, y, grad: np.where(x > y, grad.dtype.type(0), _shared(grad, x, y)),
     "minimum_other": lambda x, y, grad: np.where(x < y, grad.dtype.type(0), _shared(grad, x, y)),
+    "pow": lambda x, y, grad: x**y,
+    "pow_input": lambda x, y, grad: np.where(y == 0, grad.dtype.type(0), grad * (y * x ** (y - 1))),
+    "pow_other": lambda x, y, grad: np.where((x == 0) & (y >= 0), grad.dtype.type(0), grad * (x**y * np.log(x))),
+    "equal": lambda x, y, grad: (x == y).astype(x.dtype),
+    "same": lambda x, y, grad: ((x == y) | ((x != x) & (y != y))).astype(x.dtype),
+    "chosen": lambda x, y, grad: np.where(x == 0, x.dtype.type(0), y),
+    "cross_entropy": lambda x, y, grad: _cross_entropy(x, y),
+    "cross_entropy_input": lambda x, y, grad: grad * ((x - y) / np.maximum(x * (1 - x), LEAST_VARIANCE)),
+    "cross_entropy_other": lambda x, y, grad: grad * (np.log(1 - x) - np.log(x)),
+    "logit_cross_entropy": lambda x, y, grad: (1 - y) * x - _log_sigmoid(x),
+    "logit_cross_entropy_input": lambda x, y, grad: grad * (_sigmoid(x) - y),
+    "logit_cross_entropy_other": lambda x, y, grad: -(grad * x),
     "prelu": lambda x, y, grad: np.where(x > 0, x, y * x),
     "prelu_input": lambda x, y, grad: np.where(x > 0, grad, grad * y),
     "prelu_other": lambda x, y, grad: np.where(x > 0, grad.dtype.type(0), grad * x),

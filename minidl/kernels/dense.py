@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from minidl import _ext
-from minidl.kernels._common import Array, JobByDtype, all_contiguous, by_dtype, contiguous, gradient_layout
+from minidl.kernels._common import Array, PlanByDtype, all_contiguous, by_dtype, contiguous, gradient_layout
 from minidl.memory import new_array
 from minidl.runtime import threads_for
 
@@ -31,7 +31,7 @@ class DensePlan(NamedTuple):
     sizes: tuple[int, ...]
     activations: tuple[str, ...]
     # The same for the kernels.
-    job: JobByDtype
+    compiled: PlanByDtype
     # Where each gradient lies among all, weights' and biases' in turn, and its shape.
     gradients: tuple[tuple[slice, tuple[int, ...]], ...]
     size: int
@@ -56,7 +56,7 @@ def dense_plan(sizes: tuple[int, ...], activations: tuple[str, ...]) -> DensePla
     gradients = gradient_layout([(outputs, inputs) for inputs, outputs, _ in layers])
     weights = sum(inputs * outputs for inputs, outputs, _ in layers)
     size = weights + sum(sizes[1:])
-    return DensePlan(sizes, activations, JobByDtype(_ext.dense, layers), gradients, size, weights // _PACE)
+    return DensePlan(sizes, activations, PlanByDtype(_ext.dense, layers), gradients, size, weights // _PACE)
 
 
 _forward = by_dtype(_ext.dense, "forward")
@@ -71,7 +71,7 @@ def dense_stack(
     output = new_array((N, plan.sizes[-1]), dtype)
     if N:
         kept = _forward[dtype](
-            plan.job[dtype], contiguous(x), all_contiguous(weights), all_contiguous(biases), output, keep,
+            plan.compiled[dtype], contiguous(x), all_contiguous(weights), all_contiguous(biases), output, keep,
             threads_for(N * plan.work),
         )  # fmt: skip
     return output, kept
@@ -87,8 +87,8 @@ def dense_stack_gradients(
     total = new_array((plan.size,), dtype)
     if N:
         _backward[dtype](
-            plan.job[dtype], contiguous(grad), contiguous(x), all_contiguous(weights), all_contiguous(biases), kept,
-            grad_input, total, threads_for(2 * N * plan.work),
+            plan.compiled[dtype], contiguous(grad), contiguous(x), all_contiguous(weights), all_contiguous(biases),
+            kept, grad_input, total, threads_for(2 * N * plan.work),
         )  # fmt: skip
     else:
         total.fill(0)

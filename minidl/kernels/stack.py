@@ -11,7 +11,7 @@ import numpy as np
 
 from minidl import _ext
 from minidl.geometry import Pair, Window
-from minidl.kernels._common import Array, JobByDtype, all_contiguous, by_dtype, contiguous, gradient_layout
+from minidl.kernels._common import Array, PlanByDtype, all_contiguous, by_dtype, contiguous, gradient_layout
 from minidl.kernels.conv.direct import direct_cost, why_too_wide
 from minidl.kernels.conv.problem import DIRECTIONS, ConvProblem, Direction
 from minidl.kernels.conv.row_winograd import ROW_POINTS, WINOGRAD_ROWS, row_scratch, rows_together
@@ -63,7 +63,7 @@ class StackPlan(NamedTuple):
     # What the gradients were asked for with.
     precision: str
     # The same for the kernels, with the places of everything.
-    job: JobByDtype
+    compiled: PlanByDtype
     # Where each gradient lies among all, weights' and biases' in turn, and its shape.
     gradients: tuple[tuple[slice, tuple[int, ...]], ...]
     size: int
@@ -122,16 +122,18 @@ def stack_plan(stages: tuple[Stage, ...], precision: str) -> StackPlan:
 
 @lru_cache(maxsize=256)
 def _laid_out(stages: tuple[Stage, ...], methods: tuple[_Methods, ...], precision: str) -> StackPlan:
-    packed = np.zeros((len(stages), 26), np.intp)
+    laid_out = []
     sample = [0, 0, 0, 0, 0]
     weight = bias = x = index = scratch = gradient = dy = work = by_filters = forward = by_channel = 0
     gradient_scratch = outputs = 0
-    for i, ((window, C, F, relu, pool), method) in enumerate(zip(stages, methods, strict=True)):
+    for (window, C, F, relu, pool), method in zip(stages, methods, strict=True):
         together = rows_together("input", window.output_size) if method.input else 0
-        packed[i] = (
-            *window.packed, C, F, relu, *pool, weight, bias, x, index, forward, by_channel, method.forward,
-            method.weight, together,
+        layout = dict(
+            C=C, F=F, relu=relu, PH=pool[0], PW=pool[1], weight=weight, bias=bias, x=x, index=index, packed=forward,
+            packed_by_channel=by_channel, by_points=method.forward, weight_by_points=method.weight,
+            input_by_points=together,
         )  # fmt: skip
+        laid_out.append((window.packed, layout))
         rows, columns, _, grad_columns = _ext.stack.either.sizes(window.packed)
         (KH, KW), (OH, OW) = window.kernel_size, window.output_size
         outputs = F * (OH // pool[0]) * (OW // pool[1])
@@ -161,13 +163,18 @@ def _laid_out(stages: tuple[Stage, ...], methods: tuple[_Methods, ...], precisio
     # convolution's outputs. Of a sample alone: its padded input, rows of a convolution's output, 16 filters' pooled
     # one, two images, since a stage without padding reads one while it writes the other, and the weights and biases as
     # such a sample reads them.
-    job = JobByDtype(
-        _ext.stack, packed, weight, bias, forward, by_channel, x, index, outputs * LANES + scratch, outputs * LANES,
-        gradient + dy + gradient_scratch, gradient, gradient + dy, tuple(accumulate((*sample, by_filters))),
+    y_at, pooled_at, even_image_at, odd_image_at, by_filters_at, sample_scratch = accumulate((*sample, by_filters))
+    memory = dict(
+        weights=weight, biases=bias, packed=forward, packed_by_channel=by_channel, images=x, places=index,
+        scratch=outputs * LANES + scratch, work_at=outputs * LANES,
+        gradient_scratch=gradient + dy + gradient_scratch, dy_at=gradient, gradient_work_at=gradient + dy,
+        y_at=y_at, pooled_at=pooled_at, even_image_at=even_image_at, odd_image_at=odd_image_at,
+        by_filters_at=by_filters_at, sample_scratch=sample_scratch,
     )  # fmt: skip
+    compiled = PlanByDtype(_ext.stack, laid_out, memory)
     last = stages[-1]
     gradients = gradient_layout([(F, C, *window.kernel_size) for window, C, F, _, _ in stages])
-    return StackPlan(stages, precision, job, gradients, weight + bias, work, (last.filters, *last.output_size))
+    return StackPlan(stages, precision, compiled, gradients, weight + bias, work, (last.filters, *last.output_size))
 
 
 _forward = by_dtype(_ext.stack, "forward")
@@ -186,7 +193,7 @@ def conv_stack(
     output = new_array((N, *plan.output_shape), dtype)
     if N:
         kept = _forward[dtype](
-            plan.job[dtype], contiguous(x), all_contiguous(weights), all_contiguous(biases), output, keep,
+            plan.compiled[dtype], contiguous(x), all_contiguous(weights), all_contiguous(biases), output, keep,
             threads_for(N * plan.work),
         )  # fmt: skip
     return output, kept
@@ -199,7 +206,7 @@ def conv_stack_samples(x: Array, weights: Sequence[Array], biases: Sequence[Arra
     if N:
         threads = min(threads_for(N * plan.work), N) if N > 1 else 1
         _forward_samples[dtype](
-            plan.job[dtype], contiguous(x), all_contiguous(weights), all_contiguous(biases), output, threads
+            plan.compiled[dtype], contiguous(x), all_contiguous(weights), all_contiguous(biases), output, threads
         )  # fmt: skip
     return output
 
@@ -213,7 +220,7 @@ def conv_stack_gradients(
     total = np.empty(plan.size, dtype)
     if N:
         _backward[dtype](
-            plan.job[dtype],
+            plan.compiled[dtype],
             contiguous(grad),
             all_contiguous(weights),
             kept,

@@ -269,9 +269,13 @@ class Dropout(Op):
     def forward(self, x):
         own = x.ndim if self.shared_dims is None else self.shared_dims
         # Drawn in float32 whatever the dtype, so that both dtypes drop the same elements.
-        kept = self.generator.random(x.shape[:own] + (1,) * (x.ndim - own), np.float32) >= self.p
-        self.scale = kept.astype(x.dtype) / x.dtype.type(1 - self.p) if self.p < 1 else np.zeros(kept.shape, x.dtype)
-        return x * self.scale
+        drawn = self.generator.random(x.shape[:own] + (1,) * (x.ndim - own), np.float32).astype(x.dtype, copy=False)
+        scale = float(1 / x.dtype.type(1 - self.p)) if self.p < 1 else 0.0
+        self.scale = kernels.elementwise("threshold", drawn, float(np.float32(self.p)), scale)
+        return kernels.binary("mul", x, self.scale)
 
     def backward(self, grad):
         return mul(grad, wrap(self.scale))
+
+    def backward_arrays(self, grad):
+        return kernels.binary("mul", grad, self.scale)

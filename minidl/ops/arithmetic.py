@@ -144,28 +144,6 @@ class Div(Binary):
         )
 
 
-class Pow(Binary):
-    """a ** b; the gradient of b is 0 where a is 0 and b is not negative, as in PyTorch."""
-
-    def compute(self, a, b):
-        self.save(a, b)
-        return a**b
-
-    def backward(self, grad):
-        a, b = self.saved
-        grad_a = grad_b = None
-        if self.needs[0]:
-            # At b = 0 the slope is 0 even where a ** -1 is infinite.
-            slope = mul(b, power(a, sub(b, 1)))
-            grad_a = mul(grad, where(b.data == 0, wrap(np.zeros((), a.data.dtype)), slope))
-        if self.needs[1]:
-            flat = np.broadcast_to(a.data == 0, broadcast_shape(*self.shapes) or ()) & (b.data >= 0)
-            zero = wrap(np.zeros((), a.data.dtype))
-            slope = where(flat, zero, mul(power(a, b), log(where(flat, wrap(np.ones((), a.data.dtype)), a))))
-            grad_b = mul(grad, slope)
-        return self.reduced(grad_a, grad_b)
-
-
 class Extreme(Binary):
     """The larger (or smaller) of two, NaN if one is; equal inputs share the gradient, and beside NaN both get it."""
 
@@ -340,18 +318,6 @@ def div(input: Any, other: Any) -> Any:
     """input / other, broadcast; integers become the default float dtype."""
     a, b = promoted("div", input, other)
     return Div()(floating("div", a), floating("div", b))
-
-
-def power(input: Any, exponent: Any) -> Any:
-    """input ** exponent, broadcast."""
-    a, b = promoted("pow", input, exponent)
-    if isinstance(exponent, int | float) and exponent == 2:
-        return mul(a, a)
-    if a.data.dtype.kind == "b":
-        raise DTypeError("pow: booleans have no powers; convert input with astype()")
-    if a.data.dtype.kind in "iu" and (b.data < 0).any():
-        raise DTypeError("pow: integers to negative integer powers are not integers; convert input with astype()")
-    return Pow()(a, b)
 
 
 def maximum(input: Any, other: Any) -> Any:

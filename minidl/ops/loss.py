@@ -10,23 +10,15 @@ from minidl import kernels
 from minidl.autograd import Op, wrap
 from minidl.ops._common import rounded
 from minidl.ops.activation import LogSigmoid, Sigmoid, Softmax
-from minidl.ops.arithmetic import Unary, absolute, add, div, log, maximum, mul, neg, power, sign, sub, where
+from minidl.ops.arithmetic import Binary, Unary, absolute, add, div, log, maximum, mul, neg, sign, sub, where
 from minidl.ops.clip import Clip
+from minidl.ops.powers import power
 from minidl.ops.shapes import Reshape
 
 Array = np.ndarray
 
-# 1e-12 in single precision, as PyTorch has it whatever the dtype: the least that a gradient is divided by.
-EPSILON = float(np.float32(1e-12))
-
-
-class Square(Unary):
-    """y = x^2."""
-
-    row = "square"
-
-    def slope(self, x):
-        return mul(x, 2)
+# A gradient is divided by no less.
+EPSILON = kernels.LEAST_VARIANCE
 
 
 class SquaredDistance(Op):
@@ -87,17 +79,26 @@ class SmoothL1(Unary):
         return Limited(-1.0, 1.0)(div(x, self.a))
 
 
-class BinaryCrossEntropy(Op):
+class BinaryCrossEntropy(Binary):
     """-t log(x) - (1 - t) log(1 - x) for probabilities x and t, with logarithms from -100 up.
 
     The gradient is that of unlimited logarithms, with x (1 - x) from 1e-12 up.
     """
 
-    def forward(self, x, t):
+    row = "cross_entropy"
+
+    def keep(self, x, t):
         self.save(x, t)
-        with np.errstate(divide="ignore"):
-            yes, no = np.maximum(np.log(x), -100), np.maximum(np.log1p(-x), -100)
-        return np.asarray((t - 1) * no - t * yes)
+
+    def compute(self, x, t):
+        return kernels.BINARY[self.row](x, t, x)
+
+    def gradients(self, grad):
+        x, t = self.saved_arrays()
+        return (
+            kernels.binary(f"{self.row}_input", x, t, grad) if self.needs[0] else None,
+            kernels.binary(f"{self.row}_other", x, t, grad) if self.needs[1] else None,
+        )
 
     def backward(self, grad):
         x, t = self.saved
@@ -108,28 +109,35 @@ class BinaryCrossEntropy(Op):
         )
 
 
-class BinaryCrossEntropyWithLogits(Op):
+class BinaryCrossEntropyWithLogits(BinaryCrossEntropy):
+    """-t log(sigmoid(x)) - (1 - t) log(sigmoid(-x))."""
+
+    row = "logit_cross_entropy"
+
+    def backward(self, grad):
+        x, t = self.saved
+        return (
+            mul(grad, sub(Sigmoid()(x), t)) if self.needs[0] else None,
+            mul(grad, neg(x)) if self.needs[1] else None,
+        )
+
+
+class WeightedCrossEntropyWithLogits(Op):
     """-p t log(sigmoid(x)) - (1 - t) log(sigmoid(-x)), where p, an array, is the weight of what is positive."""
 
-    def __init__(self, positive: Array | None) -> None:
+    def __init__(self, positive: Array) -> None:
         self.positive = positive
 
     def forward(self, x, t):
         self.save(x, t)
         # log(sigmoid(-x)) is log(sigmoid(x)) - x; the weight of the logarithm that both have is 1 - t + p t.
         with np.errstate(all="ignore"):
-            logarithm = LogSigmoid().forward(x)
-            if self.positive is not None:
-                np.multiply(logarithm, (self.positive - 1) * t + 1, out=logarithm)
-            return np.asarray((1 - t) * x - logarithm)
+            weight = kernels.binary("mul", self.positive - 1, t) + 1
+            weighted = kernels.binary("mul", LogSigmoid().forward(x), weight)
+            return kernels.binary("sub", kernels.binary("mul", 1 - t, x), weighted)
 
     def backward(self, grad):
         x, t = self.saved
-        if self.positive is None:
-            return (
-                mul(grad, sub(Sigmoid()(x), t)) if self.needs[0] else None,
-                mul(grad, neg(x)) if self.needs[1] else None,
-            )
         p = wrap(self.positive)
         weighted = mul(p, t)
         return (

@@ -37,10 +37,11 @@ class Centre(Op):
     def forward(self, x):
         first = x[tuple([slice(1) if d in self.dims else slice(None) for d in range(x.ndim)])]
         count = prod(x.shape[d] for d in self.dims)
+        # An infinite first value would make all the others infinite.
+        shifted = kernels.binary("sub", x, np.where(np.isfinite(first), first, x.dtype.type(0)))
         with np.errstate(all="ignore"):
-            # An infinite first value would make all the others infinite.
-            shifted = np.asarray(x - np.where(np.isfinite(first), first, x.dtype.type(0)))
-            return np.asarray(shifted - shifted.sum(axis=self.dims, keepdims=True) / count)
+            mean = kernels.sum_to(shifted, _kept(x.shape, self.dims)) / count
+        return np.asarray(kernels.binary("sub", shifted, mean))
 
     def backward(self, grad):
         return Centre(self.dims)(grad)
@@ -60,9 +61,10 @@ class Variance(Op):
     def forward(self, x):
         self.save(x)
         centred = Centre(self.dims).forward(x)
+        total = kernels.sum_to(centred, _kept(x.shape, self.dims), centred)
         with np.errstate(all="ignore"):
-            np.multiply(centred, centred, out=centred)
-            return np.asarray(centred.sum(axis=self.dims, keepdims=self.keepdim) / self.divisor)
+            y = np.asarray(total / self.divisor)
+        return y if self.keepdim else y.squeeze(self.dims)
 
     def backward(self, grad):
         (x,) = self.saved
@@ -94,6 +96,10 @@ class Extremum(Op):
     Where it is NaN nothing is equal to it, and the gradient of all values is NaN, as in PyTorch.
     """
 
+    owns_gradients = True
+    # The row of the table that says who shares the gradient.
+    winner = "equal"
+
     def __init__(self, choose: Any, dims: tuple[int, ...], keepdim: bool) -> None:
         self.choose, self.dims, self.keepdim = choose, dims, keepdim
 
@@ -104,28 +110,39 @@ class Extremum(Op):
         else:
             y = np.asarray(self.choose(x, axis=self.dims, keepdims=True))
         if self.needs:
-            wins = self.winners(x, y)
-            with np.errstate(all="ignore"):
-                self.share = (wins / wins.sum(axis=self.dims, keepdims=True)).astype(x.dtype)
+            self.save(x)
+            # A copy, since the result may be changed in place.
+            self.y = y.copy()
         return y if self.keepdim else np.asarray(y.squeeze(self.dims))
 
-    def winners(self, x: Array, y: Array) -> Array:
-        """Tell which values share the gradient."""
-        return x == y
+    def winners(self) -> tuple[Array, Array]:
+        """Tell which values share a gradient: 1 or 0, and how many of them there are."""
+        (x,) = self.saved_arrays()
+        wins = kernels.binary(self.winner, x, self.y)
+        return wins, kernels.sum_to(wins, self.y.shape)
 
     def backward(self, grad):
-        return mul(Reshape(_kept(self.share.shape, self.dims))(grad), wrap(self.share))
+        wins, count = self.winners()
+        return mul(Reshape(self.y.shape)(grad), wrap(kernels.binary("div", wins, count)))
+
+    def backward_arrays(self, grad):
+        wins, count = self.winners()
+        return kernels.binary("mul", wins, kernels.binary("div", grad.reshape(self.y.shape), count))
 
 
 class ExtremumOfAll(Extremum):
     """`Extremum`, where those that are NaN share the gradient if there are any, as in PyTorch's max() and min()."""
 
-    def winners(self, x, y):
-        return (x == y) | ((x != x) & (y != y))
+    winner = "same"
 
     def backward(self, grad):
         # Chosen, not multiplied by 0, which would make NaN of an infinite gradient.
-        return Where(self.share > 0)(super().backward(grad), wrap(np.zeros((), grad.data.dtype)))
+        return Where(self.winners()[0] > 0)(super().backward(grad), wrap(np.zeros((), grad.data.dtype)))
+
+    def backward_arrays(self, grad):
+        wins, count = self.winners()
+        share = kernels.binary("div", grad.reshape(self.y.shape), count)
+        return kernels.binary("chosen", wins, share)
 
 
 def sum(input: Any, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Any:

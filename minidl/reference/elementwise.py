@@ -48,6 +48,10 @@ def _tanh_gelu_slope(x: Array) -> Array:
     return (1 + t) / 2 + x / 2 * (1 - t * t) * root * (1 + 3 * 0.044715 * x * x)
 
 
+def _flat(kept: Array, a: float, b: float) -> Array:
+    return np.zeros(kept.shape)
+
+
 # f(x) with the numbers a and b.
 _VALUES: dict[str, Callable[[Array, float, float], Array]] = {
     "relu": lambda x, a, b: activation.relu(x),
@@ -71,14 +75,26 @@ _VALUES: dict[str, Callable[[Array, float, float], Array]] = {
     "sqrt": lambda x, a, b: np.sqrt(x),
     "deviation": lambda x, a, b: np.sqrt(x),
     "square": lambda x, a, b: x**2,
+    "cube": lambda x, a, b: x**3,
+    "rsqrt": lambda x, a, b: 1 / np.sqrt(x),
     "reciprocal": lambda x, a, b: 1 / x,
     "exp": lambda x, a, b: np.exp(x),
+    "exp2": lambda x, a, b: np.exp2(x),
     "expm1": lambda x, a, b: np.expm1(x),
     "log": lambda x, a, b: np.log(x),
+    "log2": lambda x, a, b: np.log2(x),
+    "log10": lambda x, a, b: np.log10(x),
     "log1p": lambda x, a, b: np.log1p(x),
     "erf": _each(math.erf),
     "sin": lambda x, a, b: np.sin(x),
     "cos": lambda x, a, b: np.cos(x),
+    "tan": lambda x, a, b: np.tan(x),
+    "floor": lambda x, a, b: np.floor(x),
+    "ceil": lambda x, a, b: np.ceil(x),
+    "round": lambda x, a, b: np.round(x),
+    "trunc": lambda x, a, b: np.trunc(x),
+    "threshold": lambda x, a, b: np.where(x >= a, b, 0),
+    "sign": lambda x, a, b: np.subtract(x > 0, x < 0, dtype=float),
     "huber": lambda x, a, b: np.where(np.abs(x) <= a, x**2 / 2, a * (np.abs(x) - a / 2)),
     "smooth_l1": lambda x, a, b: np.where(np.abs(x) <= a, x**2 / (2 * a), np.abs(x) - a / 2),
 }
@@ -106,14 +122,26 @@ _SLOPES: dict[str, Callable[[Array, float, float], Array]] = {
     "sqrt": lambda y, a, b: 1 / (2 * y),
     "deviation": lambda y, a, b: np.where(y == 0, 0, 1 / (2 * np.where(y == 0, 1, y))),
     "square": lambda x, a, b: 2 * x,
+    "cube": lambda x, a, b: 3 * x**2,
+    "rsqrt": lambda y, a, b: -(y**3) / 2,
     "reciprocal": lambda y, a, b: -y * y,
     "exp": lambda y, a, b: y,
+    "exp2": lambda y, a, b: y * math.log(2),
     "expm1": lambda y, a, b: y + 1,
     "log": lambda x, a, b: 1 / x,
+    "log2": lambda x, a, b: 1 / (x * math.log(2)),
+    "log10": lambda x, a, b: 1 / (x * math.log(10)),
     "log1p": lambda x, a, b: 1 / (1 + x),
     "erf": lambda x, a, b: 2 / math.sqrt(math.pi) * np.exp(-x * x),
     "sin": lambda x, a, b: np.cos(x),
     "cos": lambda x, a, b: -np.sin(x),
+    "tan": lambda x, a, b: 1 / np.cos(x) ** 2,
+    "floor": _flat,
+    "ceil": _flat,
+    "round": _flat,
+    "trunc": _flat,
+    "threshold": _flat,
+    "sign": _flat,
     "huber": lambda x, a, b: np.minimum(np.maximum(x, -a), a),
     "smooth_l1": lambda x, a, b: np.minimum(np.maximum(x / a, -1), 1),
 }

@@ -209,6 +209,9 @@ def binary_rows() -> list[Case]:
                     table.append(weighted(function, [x, t], kwargs, weight=positive(*w_shape)))
         x = np.linspace(0.1, 0.9, 4)
         table.append(row(function, [x, np.array([0.2, 0.8, 0.3, 0.7])], {"reduction": "none"}))
+        # Large enough for the kernels.
+        x = positive(301, 250) / 2.5
+        table.append(row(function, [x, 0.05 + 0.4 * positive(301, 250)], {"reduction": "none"}, numeric=False))
     for reduction in REDUCTIONS:
         kwargs = {"reduction": reduction}
         both = batch(0, 1, reduction=reduction)

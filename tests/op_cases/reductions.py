@@ -40,6 +40,9 @@ def rows() -> list[Case]:
     ):
         for dim in (0, 1, 2, (0, 1), (1, 2), (0, 2), None):
             table.append(row(function, [inputs(9, 30, 20)], {"dim": dim}, numeric=False))
+    for dim in (0, 1, 2, (0, 2), None):
+        table.append(row(minidl.amax, [distinct(13, 60, 90)], {"dim": dim}, numeric=False))
+        table.append(row(minidl.var, [normal(13, 60, 90)], {"dim": dim}, numeric=False))
     table += [row(minidl.sum, [normal(0, 3)], {"dim": 0}), row(minidl.sum, [normal(0, 3)])]
     for kwargs in ({}, {"dim": 0}, {"dim": -1, "keepdim": True}):
         table += [row(f, [distinct(3, 4)], kwargs, order=0) for f in (minidl.argmax, minidl.argmin)]

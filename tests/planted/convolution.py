@@ -130,7 +130,7 @@ MUTANTS = [
     ),
     Mutant(
         "direct-last-band",
-        "Job.__cinit__",
+        "Plan.__cinit__",
         "(self.window.H if of_inputs else self.window.OH) + band - 1) // band",
         "(self.window.H if of_inputs else self.window.OH + band - 1)) // band",
         "the last rows, which fill no band, are not computed",
@@ -139,8 +139,8 @@ MUTANTS = [
     Mutant(
         "direct-partial-sum-left-out",
         "direct: gradient_of_weight",
-        "for chunk in range(job.chunks - 1):",
-        "for chunk in range(job.chunks - 2):",
+        "for chunk in range(plan.chunks - 1):",
+        "for chunk in range(plan.chunks - 2):",
         "the last chunk's part of the weight gradient is left out",
         (DIRECT, LARGE),
     ),
@@ -280,7 +280,7 @@ MUTANTS = [
     ),
     Mutant(
         "depthwise-partial-sum-left-out",
-        "depthwise: weight_gradient",
+        "depthwise: WeightGradient.run",
         "for chunk in range(1, chunks):",
         "for chunk in range(2, chunks):",
         "one chunk's part of the weight gradient is left out",

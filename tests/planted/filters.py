@@ -10,7 +10,7 @@ BUILT = ("filter_lanes",)
 MUTANTS = [
     Mutant(
         "filters-without-bias", "TILE",
-        "= sum[i][v] + *(const VECTOR *)(bias + v * WIDTH);", "= sum[i][v];",
+        "sum[i][v] + LOAD(bias + v * WIDTH))", "sum[i][v])",
         "no bias is added", (TESTS,), modules=BUILT,
     ),
     Mutant(
@@ -25,7 +25,7 @@ MUTANTS = [
     ),
     Mutant(
         "filters-sums-not-added", "TILE",
-        "*(VECTOR *)(to + (i * VB + v) * WIDTH) += sum[i][v];", "*(VECTOR *)(to + (i * VB + v) * WIDTH) = sum[i][v];",
+        "*(vector *)(to + (i * VB + v) * WIDTH) += sum[i][v])", "*(vector *)(to + (i * VB + v) * WIDTH) = sum[i][v])",
         "the last band's part of a weight gradient replaces the others'", (TESTS,), modules=BUILT,
     ),
     Mutant(

@@ -21,8 +21,8 @@ MUTANTS = [
     Mutant(
         "dense-row-tail",
         "ROW",
-        "for (ptrdiff_t k = i; k < inputs; k++) total +=",
-        "for (ptrdiff_t k = i; k + 1 < inputs; k++) total +=",
+        "for (ptrdiff_t k = at; k < inputs; k++) total +=",
+        "for (ptrdiff_t k = at; k + 1 < inputs; k++) total +=",
         "the last input that fills no vector is dropped for few samples",
         (DENSE,),
     ),
@@ -84,7 +84,7 @@ MUTANTS = [
     ),
     Mutant(
         "dense-last-group-of-outputs",
-        "Job.__cinit__",
+        "Plan.__cinit__",
         "self.groups += (layer.outputs + OUTPUTS_AT_ONCE - 1) // OUTPUTS_AT_ONCE",
         "self.groups += max(layer.outputs // OUTPUTS_AT_ONCE, 1)",
         "the last outputs, which fill no group, get no gradient of their weights",
@@ -377,8 +377,8 @@ MUTANTS = [
     Mutant(
         "stack-samples-in-one-image",
         "forward_samples",
-        "scratch + slot * row + job.image_at[s % 2]",
-        "scratch + slot * row + job.image_at[0]",
+        "plan.memory.odd_image_at if s % 2 else plan.memory.even_image_at",
+        "plan.memory.even_image_at if s % 2 else plan.memory.even_image_at",
         "a stage of more than 16 filters without padding overwrites what it still reads, of a few samples",
         ("nn/test_random_networks.py -k float64",),
     ),

@@ -151,15 +151,35 @@ MUTANTS = [
         "the rest's gradient is computed from the gradient alone", ("test_kernels_elementwise.py -k rows_equal",),
     ),
     Mutant(
-        "exp-of-one-power", "vector_exp",
+        "exp-of-one-power", "vector_times_power",
         "* vector_from_bits((exponents - half) << MANTISSA_BITS)", "* vector_from_bits(half << MANTISSA_BITS)",
         "the halves of an odd exponent are not equal", ("test_vector_math.py -k errors_in_float32 and exp",),
     ),
     Mutant(
-        "log-of-subnormals", "vector_log_and_rest",
+        "log-of-subnormals", "vector_logarithm",
         "x < least_normal ? x * widen : x", "x",
         "subnormal numbers have another exponent than their bits say",
         ("test_vector_math.py -k errors_in_float32 and log",),
+    ),
+    Mutant(
+        "log2-of-another-base", "vector_log2",
+        "l.power + (l.f - l.less) * INVERSE_LN2", "l.power + (l.f - l.less) * LN2",
+        "between powers of 2 the logarithm is wrong", ("test_vector_math.py -k errors_in_float32 and log2",),
+    ),
+    Mutant(
+        "exp2-of-the-rest", "vector_exp2",
+        "(limited - n) * LN2", "(limited - n)",
+        "between integers the power of 2 is wrong", ("test_vector_math.py -k errors_in_float32 and exp2",),
+    ),
+    Mutant(
+        "power-slope-at-0", "binary_table: pow_input",
+        "y == 0 ? 0 : grad", "grad",
+        "0 to the power of 0 has no slope of 0", ("test_kernels_binary.py -k special_values",),
+    ),
+    Mutant(
+        "flat-functions-pass-gradients", "_Flat.backward",
+        "np.zeros_like(grad.data)", "grad.data",
+        "the gradient passes jumps", ("test_functions.py -k no_gradient_passes",),
     ),
     Mutant(
         "log1p-loses-what-the-sum-lost", "vector_log1p",

@@ -77,13 +77,13 @@ MUTANTS = [
         "beta forgotten in the gradient", (FUSED + "smooth_l1",),
     ),
     Mutant(
-        "logits-positive-weight", "BinaryCrossEntropyWithLogits.backward",
+        "logits-positive-weight", "WeightedCrossEntropyWithLogits.backward",
         "mul(grad, sub(mul(add(sub(1, t), weighted), Sigmoid()(x)), weighted))",
         "mul(grad, sub(mul(add(sub(1, t), weighted), Sigmoid()(x)), t))",
         "the weight of the positive is missing in one term", (FIRST + "with_logits",),
     ),
     Mutant(
-        "probabilities-at-0", "BinaryCrossEntropy.forward",
+        "probabilities-at-0", "_cross_entropy",
         "np.maximum(np.log(x), -100)", "np.log(x)",
         "the logarithm of 0", ("test_loss_limits.py -k probabilities",),
     ),
@@ -199,8 +199,18 @@ MUTANTS = [
     ),
     Mutant(
         "dropout-not-scaled", "Dropout.forward",
-        "kept.astype(x.dtype) / x.dtype.type(1 - self.p) if self.p < 1", "kept.astype(x.dtype) if self.p < 1",
+        "float(1 / x.dtype.type(1 - self.p)) if self.p < 1", "1.0 if self.p < 1",
         "what is kept is not scaled up", ("nn/test_layers.py -k Dropout", "nn/test_activation.py -k drop"),
+    ),
+    Mutant(
+        "probabilities-at-0-in-large-arrays", "binary_table: cross_entropy",
+        "y * binary_larger(vector_log(x), -100)", "y * vector_log(x)",
+        "the logarithm of 0, in the kernel", ("test_kernels_binary.py -k special_values",),
+    ),
+    Mutant(
+        "dropout-gradient-drops-others-fused", "Dropout.backward_arrays",
+        'kernels.binary("mul", grad, self.scale)', "grad.copy()",
+        "what was dropped gets a gradient", ("nn/test_layers.py -k Dropout", "nn/test_activation.py -k drop"),
     ),
     Mutant(
         "dropout-gradient-drops-others", "Dropout.backward",

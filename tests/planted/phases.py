@@ -48,12 +48,12 @@ MUTANTS = [
     ),
     Mutant(
         "phases-of-the-first-filter", "transform_weights",
-        "(c if job.transposed else f + lane) * filter_step", "(c if job.transposed else f) * filter_step",
+        "(c if plan.transposed else f + lane) * filter_step", "(c if plan.transposed else f) * filter_step",
         "all lanes have the first filter's taps", (TESTS,), modules=BUILT,
     ),
     Mutant(
         "phases-taps-of-the-first-group", "write_taps",
-        "taps_of_phases(job.phases, group * LANES, lanes, r", "taps_of_phases(job.phases, 0, lanes, r",
+        "taps_of_phases(plan.phases, group * LANES, lanes, r", "taps_of_phases(plan.phases, 0, lanes, r",
         "every group's gradients are the first channels'", (TESTS,), modules=BUILT,
     ),
     Mutant(

@@ -10,7 +10,7 @@ BUILT = ("pointwise",)
 MUTANTS = [
     Mutant(
         "pointwise-one-bias-for-a-tile", "pointwise_tiles: TILE",
-        "sum[i][v] += bias[i];", "sum[i][v] += bias[0];",
+        "sum[i][v] += bias[i])", "sum[i][v] += bias[0])",
         "all rows of a tile get the first one's bias", (TESTS,), modules=BUILT,
     ),
     Mutant(
@@ -30,7 +30,7 @@ MUTANTS = [
     ),
     Mutant(
         "pointwise-next-image-starts-again", "TILE",
-        "if (lanes_beyond) there |= (MASK)pointwise_take(beyond + i * c_row, lanes_beyond);", "",
+        "if (lanes_beyond) there |= (mask)pointwise_take(beyond + i * c_row, lanes_beyond);", "",
         "later blocks of the inner dimension replace what the next image's lanes hold", (TESTS,), modules=BUILT,
     ),
     Mutant(
@@ -45,13 +45,13 @@ MUTANTS = [
         "each block of the inner dimension starts anew", (TESTS,), modules=BUILT,
     ),
     Mutant(
-        "pointwise-parts-of-positions-twice", "correlate",
+        "pointwise-parts-of-positions-twice", "pointwise: Plan.correlate",
         "slot_start(product.panels, slot // parts, row_parts),", "slot_start(product.panels, slot % parts, row_parts),",
         "threads that share rows and positions compute some twice and others not", (TESTS,), modules=BUILT,
     ),
     Mutant(
         "pointwise-weights-never-turned", "_plan",
-        "steps = (1, F) if turned else (K, 1)", "steps = (K, 1)",
+        "row_step, k_step = (1, F) if turned else (K, 1)", "row_step, k_step = (K, 1)",
         "the input's gradient multiplies by the weight as it is", (TESTS,),
     ),
     Mutant(

@@ -12,8 +12,8 @@ MUTANTS = [
     Mutant(
         "gemm-one-bias-for-a-tile",
         "gemm_tiles: TILE",
-        "sum[i][v] += bias[i];",
-        "sum[i][v] += bias[0];",
+        "sum[i][v] += bias[i])",
+        "sum[i][v] += bias[0])",
         "all rows of a tile get the first one's bias",
         (PRODUCT,),
         modules=("implicit_gemm",),
@@ -154,8 +154,8 @@ MUTANTS = [
     Mutant(
         "gemm-last-square",
         "gemm_turn",
-        "? next : count - WIDTH;\n                VECTOR square",
-        "? next : count - WIDTH - 1;\n                VECTOR square",
+        "? next : count - WIDTH;\n                vector square",
+        "? next : count - WIDTH - 1;\n                vector square",
         "the last row of what is turned is left as it was",
         (PRODUCT,),
         modules=("implicit_gemm",),
@@ -198,7 +198,7 @@ MUTANTS = [
     ),
     Mutant(
         "gemm-second-chunk-lost",
-        "implicit_gemm: weight_gradient",
+        "implicit_gemm: WeightGradient.run",
         "for chunk in range(1, chunks):",
         "for chunk in range(2, chunks):",
         "one of the partial sums is not added",

@@ -197,8 +197,8 @@ MUTANTS = [
     Mutant(
         "along-rows-weights-without-recording",
         "forward",
-        "pack_weights(job, weights, from_weights, False, keep)",
-        "pack_weights(job, weights, from_weights, False, True)",
+        "pack_weights(plan, weights, from_weights, False, keep)",
+        "pack_weights(plan, weights, from_weights, False, True)",
         "weights are transformed for stages that go directly",
         (STACK,),
     ),

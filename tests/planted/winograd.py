@@ -36,8 +36,8 @@ MUTANTS = [
     Mutant(
         "winograd-square-across-the-end",
         "winograd_gather",
-        "part + i < channels ? *(const VECTOR *)",
-        "part + i + 1 < channels ? *(const VECTOR *)",
+        "part + i < channels ? *(const vector *)",
+        "part + i + 1 < channels ? *(const vector *)",
         "the last channel of a group is read as zeros",
         (WINOGRAD,),
     ),
@@ -88,8 +88,8 @@ MUTANTS = [
     Mutant(
         "winograd-halves-of-another-row",
         "strips_of",
-        "* job.cut.rows + middle % job.cut.rows",
-        "* job.cut.rows + middle % job.cut.rows // 2",
+        "* plan.cut.rows + middle % plan.cut.rows",
+        "* plan.cut.rows + middle % plan.cut.rows // 2",
         "the strip that two items share is another one",
         ("test_kernels_winograd.py -k odd_strip",),
         modules=("winograd",),
@@ -97,7 +97,7 @@ MUTANTS = [
     Mutant(
         "winograd-halves-of-the-first-image",
         "strips_of",
-        "(middle // job.cut.rows * 2 + item - half)",
+        "(middle // plan.cut.rows * 2 + item - half)",
         "(item - half)",
         "the strip that two items share is always one of the first image",
         ("test_kernels_winograd.py -k odd_strip",),
@@ -131,8 +131,8 @@ MUTANTS = [
     Mutant(
         "winograd-a-part-left-out",
         "weight_gradient_by_parts",
-        "for part in range(1, job.parts):",
-        "for part in range(2, job.parts):",
+        "for part in range(1, plan.parts):",
+        "for part in range(2, plan.parts):",
         "the second part's sums are not added",
         ("test_kernels_winograd.py -k stay_with",),
     ),

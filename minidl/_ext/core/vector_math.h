@@ -1,4 +1,4 @@
-/* exp, log, expm1, log1p, tanh, erf, sigmoid, sin, cos and the normal distribution for `real`, as plain C that compilers
+/* exp, exp2, expm1, log, log2, log10, log1p, tanh, erf, sigmoid, sin, cos and the normal distribution for `real`, as plain C that compilers
  * turn into vector code: there are no branches, no tables and no calls, and a number's result depends on nothing but it.
  *
  * Arguments are reduced as in Cody and Waite, Software Manual for the
@@ -26,6 +26,7 @@ typedef __typeof__(_Generic((real)0, float: 0u, double: 0ull)) Bits;
 /* Adding it rounds to an integer, which then stands in the lowest bits. */
 #define ROUNDER (IS_FLOAT ? (real)0x1.8p23 : (real)0x1.8p52)
 #define INVERSE_LN2 (real)0x1.71547652b82fep0
+#define LN2 (real)0x1.62e42fefa39efp-1
 /* The upper part has so few bits that its products with exponents are exact. */
 #define LN2_UPPER (IS_FLOAT ? (real)0x1.62e4p-1 : (real)0x1.62e42fefa38p-1)
 #define LN2_LOWER (IS_FLOAT ? (real)0x1.7f7d1cp-20 : (real)0x1.ef35793c7673p-45)
@@ -88,16 +89,26 @@ static inline real vector_exp_of_reduced(real r) {
         : vector_exp_rest(r)));
 }
 
+/* x 2^n, where n + ROUNDER is given. The power is in two halves: it may be subnormal or too large where the result is
+ * neither. */
+static inline real vector_times_power(real x, real rounded) {
+    const Bits exponents = vector_bits_of(rounded) - vector_bits_of(ROUNDER) + 2 * EXPONENT_BIAS, half = exponents >> 1;
+    return x * vector_from_bits(half << MANTISSA_BITS) * vector_from_bits((exponents - half) << MANTISSA_BITS);
+}
+
 static inline real vector_exp(real x) {
     const real least = IS_FLOAT ? -104 : -746, most = IS_FLOAT ? 89 : 710;
     /* NaN passes both. */
     const real low = x < least ? least : x, limited = low > most ? most : low;
     const real rounded = limited * INVERSE_LN2 + ROUNDER, n = rounded - ROUNDER;
-    const real r = (limited - n * LN2_UPPER) - n * LN2_LOWER;
-    /* The power of 2 in two halves: 2^n may be subnormal or too large where the result is neither. */
-    const Bits exponents = vector_bits_of(rounded) - vector_bits_of(ROUNDER) + 2 * EXPONENT_BIAS, half = exponents >> 1;
-    return vector_exp_of_reduced(r) * vector_from_bits(half << MANTISSA_BITS)
-        * vector_from_bits((exponents - half) << MANTISSA_BITS);
+    return vector_times_power(vector_exp_of_reduced((limited - n * LN2_UPPER) - n * LN2_LOWER), rounded);
+}
+
+static inline real vector_exp2(real x) {
+    const real least = IS_FLOAT ? -151 : -1076, most = IS_FLOAT ? 129 : 1025;
+    const real low = x < least ? least : x, limited = low > most ? most : low;
+    const real rounded = limited + ROUNDER, n = rounded - ROUNDER;
+    return vector_times_power(vector_exp_of_reduced((limited - n) * LN2), rounded);
 }
 
 /* Where exp(x) is about to become subnormal. */
@@ -146,28 +157,54 @@ static inline real vector_atanh_rest(real z) {
                 0x1.745cdd03006fcp-3, 0x1.3b20e0a0afbfp-3, 0x1.0f580fba5ba94p-3, 0x1.0f8e6732e51d2p-3);
 }
 
-/* log(x) + rest for x that is positive and finite; the rest is small. */
-static inline real vector_log_and_rest(real x, real rest) {
+typedef struct {
+    real power, f, less;
+} vector_Logarithm;
+
+/* x that is positive and finite as 2^power m, with m from sqrt(1/2) to sqrt(2); log(m) is f - less. */
+static inline vector_Logarithm vector_logarithm(real x) {
     const real least_normal = IS_FLOAT ? (real)0x1p-126 : (real)0x1p-1022, widen = IS_FLOAT ? (real)0x1p24 : (real)0x1p54;
     const real normal = x < least_normal ? x * widen : x;
-    const real less = x < least_normal ? (IS_FLOAT ? 24 : 54) : 0;
-    /* x = 2^k m with m from sqrt(1/2) to sqrt(2). */
+    const real widened = x < least_normal ? (IS_FLOAT ? 24 : 54) : 0;
     const Bits root = vector_bits_of((real)0x1.6a09e667f3bcdp-1), one = vector_bits_of((real)1);
     const Bits shifted = vector_bits_of(normal) + (one - root);
     const real m = vector_from_bits((shifted & (((Bits)1 << MANTISSA_BITS) - 1)) + root);
     const real integers = IS_FLOAT ? (real)0x1p23 : (real)0x1p52;
-    const real k = vector_from_bits(shifted >> MANTISSA_BITS | vector_bits_of(integers)) - (integers + EXPONENT_BIAS) - less;
+    const real k = vector_from_bits(shifted >> MANTISSA_BITS | vector_bits_of(integers)) - (integers + EXPONENT_BIAS) - widened;
     /* log(1 + f) = 2 atanh(s), where f - s f is 2 s but for the rounding of s. */
     const real f = m - 1, s = f / (2 + f), z = s * s;
-    return k * LN2_UPPER + (f - (s * (f - z * vector_atanh_rest(z)) - (k * LN2_LOWER + rest)));
+    const vector_Logarithm found = {k, f, s * (f - z * vector_atanh_rest(z))};
+    return found;
+}
+
+/* log(x) + rest for x that is positive and finite; the rest is small. */
+static inline real vector_log_and_rest(real x, real rest) {
+    const vector_Logarithm l = vector_logarithm(x);
+    return l.power * LN2_UPPER + (l.f - (l.less - (l.power * LN2_LOWER + rest)));
+}
+
+/* The logarithm y of x > 0 where that is so; infinity and NaN are their own. */
+static inline real vector_logarithm_or_special(real x, real y) {
+    const real infinity = (real)__builtin_inf(), outside = x == 0 ? -infinity : (real)__builtin_nan("");
+    return x > 0 ? (x < infinity ? y : x) : outside;
 }
 
 static inline real vector_log(real x) {
-    const real infinity = (real)__builtin_inf();
-    const real y = vector_log_and_rest(x, 0);
-    const real outside = x == 0 ? -infinity : (real)__builtin_nan("");
-    /* Infinity and NaN are their own logarithms. */
-    return x > 0 ? (x < infinity ? y : x) : outside;
+    return vector_logarithm_or_special(x, vector_log_and_rest(x, 0));
+}
+
+static inline real vector_log2(real x) {
+    const vector_Logarithm l = vector_logarithm(x);
+    return vector_logarithm_or_special(x, l.power + (l.f - l.less) * INVERSE_LN2);
+}
+
+static inline real vector_log10(real x) {
+    /* Of log10(2) the upper part has so few bits that its products with powers are exact. */
+    const real upper = IS_FLOAT ? (real)0x1.344p-2 : (real)0x1.34413509f78p-2;
+    const real lower = IS_FLOAT ? (real)0x1.3509f8p-18 : (real)0x1.fef311f12b358p-46;
+    const vector_Logarithm l = vector_logarithm(x);
+    const real y = l.power * upper + ((l.f - l.less) * (real)0x1.bcb7b1526e50ep-2 + l.power * lower);
+    return vector_logarithm_or_special(x, y);
 }
 
 static inline real vector_log1p(real x) {

@@ -6,12 +6,12 @@ See `_ext/implicit_gemm.pyx`.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minidl import _ext
-from minidl.geometry import Window
+from minidl.geometry import Pair, Window
 from minidl.kernels._common import Array
 
 __all__ = [
@@ -46,26 +46,21 @@ _FEWEST_PARTS = 8
 
 
 class Correlation(NamedTuple):
-    """A correlation for the kernel; arrays of Py_ssize_t as `correlate` takes them, sizes in numbers."""
+    """A correlation as the kernel computes it, and the numbers of memory that it needs."""
 
-    geometry: Array
-    tap: Array
-    weight_tap: Array
-    result: Array
+    compiled: Any
     packed: int
-    # Of images whose rows are split, 0 if they are not.
+    # Images whose rows are split; 0 if they are not.
     split: int
     columns: int
     work: int
 
 
 class GradientPlan(NamedTuple):
-    """A weight gradient for the kernel; arrays of Py_ssize_t as `weight_gradient` takes them, sizes in numbers."""
+    """A weight gradient as the kernel computes it, and the numbers of memory that it needs."""
 
-    geometry: Array
-    tap: Array
-    cut: Array
-    # Of the partial sums: chunks, rows and columns, the latter two filled up to whole tiles.
+    compiled: Any
+    # The partial sums: chunks, rows and columns, the latter two filled up to whole tiles.
     sums: tuple[int, int, int]
     split: int
     scratch: int
@@ -75,8 +70,12 @@ def _whole(count: int, unit: int) -> int:
     return -(-count // unit) * unit
 
 
-def _numbers(*values: int) -> Array:
-    return np.array(values, np.intp)
+def _geometry(N: int, C: int, F: int, image: Pair, seen: _Seen, positions: Pair, row_stride: int) -> dict[str, int]:
+    """The kernel's `Geometry`."""
+    return dict(
+        N=N, C=C, F=F, H=image[0], W=seen.columns, rows=positions[0], columns=positions[1], row_stride=row_stride,
+        column_stride=seen.stride, split_columns=seen.split[0], phases=seen.split[1],
+    )  # fmt: skip
 
 
 def _inside(offset: int, stride: int, size: int, positions: int) -> tuple[int, int]:
@@ -154,13 +153,21 @@ def _correlation(
     if blocks * row_blocks % 2 and blocks * row_blocks < 2 * _FEWEST_PARTS and F >= 32 * rows:
         row_blocks *= 2
     seen = _seen(offsets, image, stride, positions)
-    return Correlation(
-        _numbers(N, C, F, image[0], seen.columns, *positions, stride[0], seen.stride, *seen.split),
-        seen.tap,
-        _numbers(*weight_tap),
-        _numbers(
-            high, wide, row_start, row_step, column_start, column_step, *weight_steps, k_block, row_blocks, blocks
+    compiled = _ext.implicit_gemm[itemsize].Correlation(
+        _geometry(N, C, F, image, seen, positions, stride[0]),
+        dict(
+            high=high, wide=wide, row_start=row_start, row_step=row_step, column_start=column_start,
+            column_step=column_step,
         ),
+        dict(
+            row_step=weight_steps[0], channel_step=weight_steps[1], k_block=k_block, row_blocks=row_blocks,
+            column_blocks=blocks,
+        ),
+        seen.tap,
+        np.array(weight_tap, np.intp),
+    )  # fmt: skip
+    return Correlation(
+        compiled,
         _whole(F, rows) * K,
         N * C * image[0] * seen.columns if seen.split[1] > 1 else 0,
         rows * lanes + panels * lanes * k_block,
@@ -235,10 +242,13 @@ def weight_plan(N: int, C: int, F: int, window: Window, itemsize: int, threads: 
     row_blocks, column_blocks = _parts(F, K, fewest, rows, lanes, _GRADIENTS_BYTES // (most * itemsize))
     panels = -(-(high // rows) // row_blocks)
     seen = _seen(offsets, image, stride, positions)
-    return GradientPlan(
-        _numbers(N, C, F, image[0], seen.columns, *positions, stride[0], seen.stride, *seen.split),
+    compiled = _ext.implicit_gemm[itemsize].WeightGradient(
+        _geometry(N, C, F, image, seen, positions, stride[0]),
+        dict(blocks=blocks, most=most, row_blocks=row_blocks, column_blocks=column_blocks, by_images=by_images),
         seen.tap,
-        _numbers(blocks, most, row_blocks, column_blocks, by_images),
+    )  # fmt: skip
+    return GradientPlan(
+        compiled,
         (chunks, high, wide),
         N * C * image[0] * seen.columns if seen.split[1] > 1 else 0,
         2 * most * lanes + panels * rows * most,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import lru_cache, partial
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minidl import _ext
 from minidl.errors import ShapeError
 from minidl.geometry import Pair, Window
-from minidl.kernels._common import NOTHING, Array, by_dtype, shaped
+from minidl.kernels._common import NOTHING, Array, shaped
 from minidl.kernels.conv.algorithm import Algorithm, Plan, lanes
 from minidl.kernels.conv.direct import why_too_wide
 from minidl.kernels.conv.problem import ConvProblem
@@ -31,19 +31,18 @@ _MOST_AHEAD = 8
 
 
 class Layout(NamedTuple):
-    """A `minidl_depthwise` (see `_ext/depthwise.h`), and what Python needs of it. Sizes are in elements."""
+    """How planes are read, as the kernel does it, and what Python needs of that. Sizes are in elements."""
 
-    packed: Array
+    compiled: Any
     lanes: int
     plane_step: int
     elements: int
 
 
 class WeightPlan(NamedTuple):
-    """How the weight gradient is cut: blocks of channels times chunks of the batch."""
+    """The weight gradient: blocks of channels times chunks of the batch."""
 
-    layout: Layout
-    cut: Array
+    compiled: Any
     elements: int
     chunks: int
 
@@ -76,16 +75,16 @@ def _layout(
     ahead = min(max(_BAND_BYTES // (plane_step * planes * itemsize), 1), _MOST_AHEAD) if bands == 1 else 1
     begin = -max(before[1], 0) % lanes if split == 1 else 0
     column = [k * dilation[1] % split * part + k * dilation[1] // split for k in range(kernel[1])]
-    packed = np.array(
-        (
-            *size, *before, *gap, columns, split, part, pitch, plane_step, planes, kernel_height, kernel[1],
-            stride[0], dilation[0], square, *output, bands, use_narrow, ahead, begin,
-            *column,
-        ),
-        np.intp,
+    layout = dict(
+        height=size[0], width=size[1], top=before[0], left=before[1], gap_height=gap[0], gap_width=gap[1],
+        columns=columns, split=split, part=part, pitch=pitch, plane_step=plane_step, planes=planes,
+        kernel_height=kernel_height, kernel_width=kernel[1], stride=stride[0], dilation=dilation[0], square=square,
+        out_height=output[0], out_width=output[1], bands=bands, narrow=use_narrow, ahead=ahead, begin=begin,
     )  # fmt: skip
     # The last row's loads may reach a vector beyond it.
-    return Layout(packed, lanes, plane_step, begin + ahead * planes * plane_step + wide)
+    elements = begin + ahead * planes * plane_step + wide
+    compiled = _ext.depthwise[itemsize].Plan(layout, np.array(column, np.intp), elements)
+    return Layout(compiled, lanes, plane_step, elements)
 
 
 @lru_cache(maxsize=1024)
@@ -137,13 +136,10 @@ def _weight_plan(window: Window, N: int, C: int, multiplier: int, itemsize: int)
     grad_at = -(-(layout.elements + block * layout.plane_step) // line) * line
     copied = block * multiplier * window.output_size[0] * layout.lanes if window.output_size[1] < layout.lanes else 0
     sums_at = -(-(grad_at + copied) // line) * line
-    cut = np.array((block, grad_at, sums_at, layout.lanes), np.intp)
-    return WeightPlan(layout, cut, sums_at + block * multiplier * window.taps * layout.lanes, chunks)
-
-
-_correlate = by_dtype(_ext.depthwise, "correlate")
-_spread = by_dtype(_ext.depthwise, "spread")
-_weight_gradient = by_dtype(_ext.depthwise, "weight_gradient")
+    elements = sums_at + block * multiplier * window.taps * layout.lanes
+    cut = dict(block=block, grad_at=grad_at, sums_at=sums_at, lanes=layout.lanes)
+    compiled = _ext.depthwise[itemsize].WeightGradient(layout.compiled, cut, elements)
+    return WeightPlan(compiled, elements, chunks)
 
 
 def _check_filters(F: int, C: int) -> None:
@@ -162,10 +158,10 @@ def depthwise2d(x: Array, weight: Array, bias: Array | None, window: Window) -> 
         return output
     threads = threads_for(N * F * window.positions * window.taps)
     with workspace(threads, layout.elements, dtype) as rows:
-        _correlate[dtype](
+        layout.compiled.correlate(
             shaped(x, N * C, prod(window.input_size)), shaped(weight, F, window.taps),
-            NOTHING[dtype] if bias is None else shaped(bias, F), layout.packed,
-            output.reshape(N * F, window.positions), rows, layout.elements, threads,
+            NOTHING[dtype] if bias is None else shaped(bias, F),
+            output.reshape(N * F, window.positions), rows, threads,
         )  # fmt: skip
     return output
 
@@ -183,17 +179,13 @@ def depthwise2d_input_gradient(grad: Array, weight: Array, window: Window, chann
     planes = shaped(grad, N * F, window.positions)
     with workspace(threads, layout.elements, dtype) as rows:
         if _halves(window, F // channels):
-            _spread[dtype](
-                planes, shaped(weight, F, window.taps), layout.packed,
-                output.reshape(N * channels, *window.input_size), bool(window.padding.top % 2), rows, layout.elements,
-                threads,
+            layout.compiled.spread(
+                planes, shaped(weight, F, window.taps), output.reshape(N * channels, *window.input_size),
+                bool(window.padding.top % 2), rows, threads,
             )  # fmt: skip
         else:
             turned = shaped(weight[:, :, ::-1, ::-1], F, window.taps)
-            _correlate[dtype](
-                planes, turned, NOTHING[dtype], layout.packed, output.reshape(N * channels, -1), rows, layout.elements,
-                threads,
-            )  # fmt: skip
+            layout.compiled.correlate(planes, turned, NOTHING[dtype], output.reshape(N * channels, -1), rows, threads)
     return output
 
 
@@ -208,10 +200,9 @@ def depthwise2d_weight_gradient(x: Array, grad: Array, window: Window) -> Array:
     threads = threads_for(N * F * window.positions * window.taps)
     partial = new_array((plan.chunks, F, window.taps), dtype)
     with workspace(threads, plan.elements, dtype) as rows:
-        _weight_gradient[dtype](
-            shaped(x, N * C, prod(window.input_size)), shaped(grad, N * F, window.positions), plan.layout.packed,
-            plan.cut, C, partial, rows, plan.elements, threads,
-        )  # fmt: skip
+        plan.compiled.run(
+            shaped(x, N * C, prod(window.input_size)), shaped(grad, N * F, window.positions), C, partial, rows, threads
+        )
     total = partial[0].reshape(F, 1, *window.kernel_size)
     # Not a view of all partial sums, which would live as long as the gradient.
     return total if plan.chunks == 1 else total.copy()

@@ -71,7 +71,7 @@ class DirectPlan(NamedTuple):
     # As `threads_for` counts it.
     work: int
     # The same for the kernels.
-    job: Any
+    compiled: Any
 
 
 def _lanes_filled(columns: int) -> float:
@@ -110,10 +110,11 @@ def blocks_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize
         "weight": image + gradient + size,
     }[direction]
     chunks = chunks_of(-(-N // LANES) * parts, size, itemsize)
-    job = _ext.direct[itemsize].Job(
-        window.packed, N, C, F, 0, parts, scratch, scratch - size, chunks, direction == "input"
-    )
-    return DirectPlan(0, parts, scratch, chunks, N * size * window.positions // PACE, job)
+    compiled = _ext.direct[itemsize].Plan(
+        window.packed, N, C, F, band=0, parts=parts, scratch=scratch, sum_at=scratch - size, chunks=chunks,
+        of_inputs=direction == "input",
+    )  # fmt: skip
+    return DirectPlan(0, parts, scratch, chunks, N * size * window.positions // PACE, compiled)
 
 
 @lru_cache(maxsize=1024)
@@ -136,8 +137,11 @@ def bands_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize:
     band = _band(total, {count: needed(count)[0] * itemsize for count in candidates}, _BAND_BYTES[direction], N)
     used = needed(band)
     chunks = chunks_of(N * -(-total // band), size, itemsize)
-    job = _ext.direct[itemsize].Job(window.packed, N, C, F, band, 1, sum(used), used[0], chunks, direction == "input")
-    return DirectPlan(band, 1, sum(used), chunks, N * size * window.positions // PACE, job)
+    compiled = _ext.direct[itemsize].Plan(
+        window.packed, N, C, F, band=band, parts=1, scratch=sum(used), sum_at=used[0], chunks=chunks,
+        of_inputs=direction == "input",
+    )  # fmt: skip
+    return DirectPlan(band, 1, sum(used), chunks, N * size * window.positions // PACE, compiled)
 
 
 def chunks_of(items: int, size: int, itemsize: int) -> int:
@@ -238,7 +242,7 @@ def _plan(problem: ConvProblem, plan: DirectPlan) -> Plan:
     """What runs a cut; there is nothing to compute of no samples."""
     N, dtype, work = problem.N, problem.dtype, plan.work
     if problem.direction == "forward":
-        shape, convolve = problem.output_shape, plan.job.forward
+        shape, convolve = problem.output_shape, plan.compiled.forward
 
         def compute(x: Array, weight: Array, bias: Array | None) -> Array:
             output = new_array(shape, dtype)
@@ -250,7 +254,7 @@ def _plan(problem: ConvProblem, plan: DirectPlan) -> Plan:
         return compute
     is_input = problem.direction == "input"
     shape = problem.image_shape if is_input else problem.filters_shape
-    differentiate = plan.job.gradient_of_input if is_input else plan.job.gradient_of_weight
+    differentiate = plan.compiled.gradient_of_input if is_input else plan.compiled.gradient_of_weight
 
     def gradient(first: Array, second: Array) -> Array:
         output = new_array(shape, dtype)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minidl import _ext
 from minidl.geometry import Window
-from minidl.kernels._common import NOTHING, Array, by_dtype, shaped
+from minidl.kernels._common import NOTHING, Array, shaped
 from minidl.memory import new_array, workspace
 from minidl.runtime import threads_for
 
@@ -41,12 +41,13 @@ _WEIGHTS_BYTES = 384 * 1024
 
 
 class FilterPlan(NamedTuple):
-    """One direction for the kernel; arrays of Py_ssize_t as it takes them, sizes in numbers."""
+    """One direction as the kernel computes it, and the numbers of memory that it needs."""
 
-    numbers: Array
-    offset: Array
+    compiled: Any
+    # Rows of outputs at a time.
+    band: int
     packed: int
-    # Of the weight's gradient: how many partial sums, and of how many numbers.
+    # The weight gradient's partial sums: how many, and of how many numbers.
     sums: tuple[int, int]
     scratch: int
     work: int
@@ -86,8 +87,14 @@ def filter_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize
     plane, pitch = (high * columns, columns) if copies else (H * W, W)
     offset = [c * plane + k * DH * pitch + j * DW for c in range(C) for k in range(KH) for j in range(KW)]
     together = band if direction == "weight" or OW < 2 * width else 1
-    numbers = np.array([N, C, F, H, W, OH, OW, SH, SW, top, left, band, high, columns, together], np.intp)
-    count = _ext.filter_lanes[itemsize].sums_of(numbers, len(offset))
+    vectors = -(-F // width)
+    cut = dict(
+        N=N, C=C, F=F, H=H, W=W, OH=OH, OW=OW, SH=SH, SW=SW, top=top, left=left, band=band, bands=-(-OH // band),
+        rows=high, columns=columns, together=together, K=len(offset), width=width, vectors=vectors,
+        panels=-(-vectors // most_vectors),
+    )  # fmt: skip
+    compiled = _ext.filter_lanes[itemsize].Plan(cut, np.array(offset, np.intp))
+    count = compiled.sums()
     # Sums of some bands each, as many of them; where there are more threads, or all bands have one sum, its taps are
     # shared, and each thread reads the gradients of its own.
     items = N * -(-OH // band)
@@ -95,9 +102,9 @@ def filter_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize
     while chunks > 1 and (-(-items // chunks) * chunks > _UNEVEN * items or chunks * count * itemsize > _SUMS_BYTES):
         chunks //= 2
     return FilterPlan(
-        numbers,
-        np.array(offset, np.intp),
-        -(-F // width) * width * (len(offset) + 1),
+        compiled,
+        band,
+        vectors * width * (len(offset) + 1),
         (chunks, count),
         together * of_row + C * high * columns,
         N * F * len(offset) * OH * OW,
@@ -130,27 +137,22 @@ def filter_lanes_cost(direction: str, N: int, C: int, F: int, window: Window, it
     plan = filter_plan(direction, N, C, F, window, itemsize)
     chunks, count = plan.sums
     # Sums are cleared, added to by every band, and added up.
-    touched = (3 * chunks + 2 * N * -(-OH // int(plan.numbers[11])) + 1) * count
+    touched = (3 * chunks + 2 * N * -(-OH // plan.band) + 1) * count
     # With one tap each pixel that is multiplied has a cache line of its own.
     return products * (1.0 if window.taps > 1 else 1.2) / _RATE + 0.15 * touched + moved
 
 
-_forward = by_dtype(_ext.filter_lanes, "forward")
-_weight_gradient = by_dtype(_ext.filter_lanes, "weight_gradient")
-
-
 def filter_lanes_conv2d(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[..., Array]:
     """What makes (N, F, OH, OW) from (N, C, H, W), (F, C, KH, KW) and a bias or None; none of them empty."""
-    plan, run, nothing = filter_plan("forward", N, C, F, window, dtype.itemsize), _forward[dtype], NOTHING[dtype]
+    plan, nothing = filter_plan("forward", N, C, F, window, dtype.itemsize), NOTHING[dtype]
     shape, pixels = (N, F, *window.output_size), N * C * prod(window.input_size)
 
     def compute(x: Array, weight: Array, bias: Array | None) -> Array:
         output, threads = new_array(shape, dtype), threads_for(plan.work)
         with workspace(1, plan.packed, dtype) as packed, workspace(threads, plan.scratch, dtype) as scratch:
-            run(
+            plan.compiled.forward(
                 shaped(x, pixels), shaped(weight, F * C * window.taps), nothing if bias is None else shaped(bias, F),
-                plan.numbers, plan.offset, output.reshape(-1),
-                packed[0], scratch, threads,
+                output.reshape(-1), packed[0], scratch, threads,
             )  # fmt: skip
         return output
 
@@ -161,16 +163,15 @@ def filter_lanes_weight_gradient(
     N: int, C: int, F: int, window: Window, dtype: np.dtype
 ) -> Callable[[Array, Array], Array]:
     """What makes (F, C, KH, KW) from (N, C, H, W) and (N, F, OH, OW); none of them empty."""
-    plan, run = filter_plan("weight", N, C, F, window, dtype.itemsize), _weight_gradient[dtype]
+    plan = filter_plan("weight", N, C, F, window, dtype.itemsize)
     shape, pixels = (F, C, *window.kernel_size), N * C * prod(window.input_size)
 
     def compute(x: Array, grad: Array) -> Array:
         output, threads = new_array(shape, dtype), threads_for(plan.work)
         with workspace(*plan.sums, dtype) as sums, workspace(threads, plan.scratch, dtype) as scratch:
-            run(
-                shaped(x, pixels), shaped(grad, N * F * window.positions), plan.numbers, plan.offset, sums,
-                output.reshape(-1), scratch, threads,
-            )  # fmt: skip
+            plan.compiled.weight_gradient(
+                shaped(x, pixels), shaped(grad, N * F * window.positions), sums, output.reshape(-1), scratch, threads
+            )
         return output
 
     return compute

@@ -12,8 +12,7 @@ from math import prod
 
 import numpy as np
 
-from minidl import _ext
-from minidl.kernels._common import NOTHING, Array, by_dtype, shaped
+from minidl.kernels._common import NOTHING, Array, shaped
 from minidl.kernels.conv.algorithm import Algorithm, Plan
 from minidl.kernels.conv.correlation import Correlation, forward_plan, input_plans, positions_cost, weight_plan
 from minidl.kernels.conv.filter_lanes import (
@@ -71,10 +70,6 @@ def _plan_of_nothing(problem: ConvProblem) -> Plan:
     return compute
 
 
-_correlate = by_dtype(_ext.implicit_gemm, "correlate")
-_sum_over_positions = by_dtype(_ext.implicit_gemm, "weight_gradient")
-
-
 def _run(
     plan: Correlation, sizes: tuple[int, int, int], image: Array, weight: Array, output: Array,
     bias: Array | None = None,
@@ -87,10 +82,10 @@ def _run(
         workspace(1, plan.split, dtype) as split,
         workspace(threads, plan.columns, dtype) as columns,
     ):
-        _correlate[dtype](
+        plan.compiled.run(
             shaped(image, pixels), shaped(weight, weights),
-            NOTHING[dtype] if bias is None else shaped(bias, biases), plan.geometry, plan.tap,
-            plan.weight_tap, plan.result, output.reshape(-1), packed[0], split[0], columns, threads,
+            NOTHING[dtype] if bias is None else shaped(bias, biases), output.reshape(-1), packed[0], split[0],
+            columns, threads,
         )  # fmt: skip
 
 
@@ -130,7 +125,7 @@ def _input_gradient(problem: ConvProblem) -> Plan:
 
 def _weight_gradient(problem: ConvProblem) -> Plan:
     (N, C, F), window, shape, dtype = _arguments(problem), problem.window, problem.filters_shape, problem.dtype
-    run, work = _sum_over_positions[dtype], problem.products
+    work = problem.products
     pixels, positions = N * C * prod(window.input_size), N * F * window.positions
 
     def compute(x: Array, grad: Array) -> Array:
@@ -145,10 +140,7 @@ def _weight_gradient(problem: ConvProblem) -> Plan:
             workspace(threads, plan.scratch, dtype) as scratch,
         ):
             sums = (output if in_place else rows[0, :count]).reshape(plan.sums)
-            run(
-                shaped(x, pixels), shaped(grad, positions), plan.geometry, plan.tap, plan.cut, sums, matrix,
-                split[0], scratch, threads,
-            )  # fmt: skip
+            plan.compiled.run(shaped(x, pixels), shaped(grad, positions), sums, matrix, split[0], scratch, threads)
         return output
 
     return compute

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minidl import _ext
 from minidl.geometry import Window
-from minidl.kernels._common import NOTHING, Array, by_dtype, shaped
+from minidl.kernels._common import NOTHING, Array, shaped
 from minidl.memory import workspace
 from minidl.runtime import threads_for
 
@@ -23,9 +23,9 @@ _MOST_TOGETHER = 12
 
 
 class _Plan(NamedTuple):
-    """A product for the kernel: array of Py_ssize_t as `correlate` takes it, sizes in numbers."""
+    """A product as the kernel computes it, and the numbers of memory that it needs."""
 
-    sizes: Array
+    compiled: Any
     packed: int
     columns: int
     work: int
@@ -48,26 +48,27 @@ def _plan(N: int, K: int, F: int, P: int, turned: bool, itemsize: int) -> _Plan:
     rows, lanes = _ext.implicit_gemm[itemsize].tile_sizes()[:2]
     k_block = -(-K // -(-K // _K_BLOCK))
     together = max(1, min(_K_BLOCK // k_block, _MOST_TOGETHER))
-    steps = (1, F) if turned else (K, 1)
+    row_step, k_step = (1, F) if turned else (K, 1)
+    product = dict(
+        N=N, K=K, F=F, P=P, Q=N * P, panels=-(-F // rows), row_step=row_step, k_step=k_step, k_block=k_block,
+        together=together,
+    )  # fmt: skip
     return _Plan(
-        np.array([N, K, F, P, *steps, k_block, together], np.intp),
+        _ext.pointwise[itemsize].Plan(product),
         -(-F // rows) * rows * K, lanes * k_block * together, N * K * F * P,
     )  # fmt: skip
 
 
-_correlate = by_dtype(_ext.pointwise, "correlate")
-
-
 def pointwise_product(N: int, K: int, F: int, P: int, turned: bool, dtype: np.dtype) -> Callable[..., None]:
     """What writes (N, F, H, W) from (N, K, H, W) and (F, K, 1, 1), or `turned` from (K, F, 1, 1); P is H W."""
-    plan, run, nothing = _plan(N, K, F, P, turned, dtype.itemsize), _correlate[dtype], NOTHING[dtype]
+    plan, nothing = _plan(N, K, F, P, turned, dtype.itemsize), NOTHING[dtype]
 
     def write(x: Array, weight: Array, output: Array, bias: Array | None = None) -> None:
         threads = threads_for(plan.work)
         with workspace(1, plan.packed, dtype) as packed, workspace(threads, plan.columns, dtype) as columns:
-            run(
+            plan.compiled.correlate(
                 shaped(x, N * K * P), shaped(weight, F * K), nothing if bias is None else shaped(bias, F),
-                plan.sizes, output.reshape(-1), packed[0], columns, threads,
+                output.reshape(-1), packed[0], columns, threads,
             )  # fmt: skip
 
     return write

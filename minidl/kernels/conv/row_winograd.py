@@ -52,7 +52,7 @@ class RowPlan(NamedTuple):
     # As `threads_for` counts it.
     work: int
     # The same for the kernels.
-    job: Any
+    compiled: Any
 
 
 def row_scratch(direction: str, C: int, F: int, rows: int, outputs: Pair, together: int) -> int:
@@ -94,10 +94,11 @@ def row_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize: i
     scratch = scratch_for(-(-cut // parts))
     chunks = chunks_of(-(-N // LANES) * parts, size, itemsize)
     transformed, work = ROW_POINTS[direction] * F * C * rows, N * size * window.positions // (2 * PACE)
-    job = _ext.row_winograd[itemsize].Job(
-        window.packed, N, C, F, together, parts, scratch, transformed, scratch - size, chunks
+    compiled = _ext.row_winograd[itemsize].Plan(
+        window.packed, N, C, F, together=together, parts=parts, scratch=scratch, transformed=transformed,
+        sum_at=scratch - size, chunks=chunks,
     )  # fmt: skip
-    return RowPlan(parts, scratch, transformed, chunks, work, job)
+    return RowPlan(parts, scratch, transformed, chunks, work, compiled)
 
 
 def _why_unsupported(problem: ConvProblem) -> str | None:
@@ -164,7 +165,7 @@ def _plan(problem: ConvProblem) -> Plan:
     """What runs the kernel; there is nothing to compute of no samples."""
     N, dtype = problem.N, problem.dtype
     cut = row_plan(problem.direction, N, problem.C, problem.F, problem.window, problem.itemsize)
-    job, work = cut.job, cut.work
+    compiled, work = cut.compiled, cut.work
     if problem.direction == "forward":
         shape, convolve = problem.output_shape, _forward[dtype]
 
@@ -172,7 +173,7 @@ def _plan(problem: ConvProblem) -> Plan:
             output = new_array(shape, dtype)
             if N:
                 bias = None if bias is None else contiguous(bias)
-                convolve(job, contiguous(x), contiguous(weight), bias, output, threads_for(work))
+                convolve(compiled, contiguous(x), contiguous(weight), bias, output, threads_for(work))
             return output
 
         return compute
@@ -183,7 +184,7 @@ def _plan(problem: ConvProblem) -> Plan:
     def gradient(first: Array, second: Array) -> Array:
         output = new_array(shape, dtype)
         if N:
-            differentiate(job, contiguous(first), contiguous(second), output, threads_for(work))
+            differentiate(compiled, contiguous(first), contiguous(second), output, threads_for(work))
         else:
             output.fill(0)
         return output

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minidl import _ext
 from minidl.geometry import Window
-from minidl.kernels._common import Array, by_dtype, shaped
+from minidl.kernels._common import Array, shaped
 from minidl.memory import workspace
 from minidl.runtime import threads_for
 
@@ -24,11 +24,9 @@ _FEWEST_BANDS = 8
 
 
 class _Plan(NamedTuple):
-    """A gradient for the kernel; arrays of Py_ssize_t as it takes them, sizes in numbers."""
+    """A gradient as the kernel computes it, and the numbers of memory that it needs."""
 
-    numbers: Array
-    column: Array
-    offset: Array
+    compiled: Any
     packed: int
     bands: tuple[int, int]
     scratch: int
@@ -56,14 +54,15 @@ def _plan(N: int, C: int, F: int, window: Window, itemsize: int) -> _Plan:
          for c in range(C) for k in range(KH) for j in range(KW)),
         key=lambda row: (row[1], row[0], *row[2:]),
     )  # fmt: skip
+    cut = dict(
+        N=N, C=C, F=F, R=C * taps, OH=OH, OW=OW, H=H, W=W, SH=SH, SW=SW, top=window.padding.top,
+        left=window.padding.left, bands=bands, more=more, pitch=pitch, plane=plane, size=planes * plane,
+        k_block=_K_BLOCK,
+    )  # fmt: skip
+    column = np.array([row[-1] for row in order], np.intp)
+    offset = np.array([((c * SH + a) * SW + b) * plane + i * pitch + j for i, j, a, b, c, _ in order], np.intp)
     return _Plan(
-        np.array(
-            [N, C, F, C * taps, OH, OW, H, W, SH, SW, window.padding.top, window.padding.left, bands, more, pitch,
-             plane, planes * plane, _K_BLOCK],
-            np.intp,
-        ),
-        np.array([row[-1] for row in order], np.intp),
-        np.array([((c * SH + a) * SW + b) * plane + i * pitch + j for i, j, a, b, c, _ in order], np.intp),
+        _ext.tap_rows[itemsize].Plan(cut, column, offset),
         -(-C * taps // rows) * rows * F,
         # The last tile of a band adds zeros to what lies behind it.
         (N * bands, planes * plane + lanes + _more(window, 1)),
@@ -85,12 +84,10 @@ def tap_rows_cost(N: int, C: int, F: int, window: Window, itemsize: int) -> floa
     )  # fmt: skip
 
 
-_input_gradient = by_dtype(_ext.tap_rows, "input_gradient")
-
-
 def tap_rows_input_gradient(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[..., None]:
     """What writes (N, C, H, W) from (N, F, OH, OW) and (F, C, KH, KW)."""
-    plan, run = _plan(N, C, F, window, dtype.itemsize), _input_gradient[dtype]
+    plan = _plan(N, C, F, window, dtype.itemsize)
+    run = plan.compiled.input_gradient
 
     def write(grad: Array, weight: Array, output: Array) -> None:
         threads = threads_for(plan.work)
@@ -100,8 +97,8 @@ def tap_rows_input_gradient(N: int, C: int, F: int, window: Window, dtype: np.dt
             workspace(threads, plan.scratch, dtype) as scratch,
         ):
             run(
-                shaped(grad, N * F * window.positions), shaped(weight, F * C * window.taps), plan.numbers, plan.column,
-                plan.offset, output.reshape(-1), packed[0], bands, scratch, threads,
+                shaped(grad, N * F * window.positions), shaped(weight, F * C * window.taps), output.reshape(-1),
+                packed[0], bands, scratch, threads,
             )  # fmt: skip
 
     return write

@@ -100,8 +100,8 @@ class Phases(NamedTuple):
     # Rows and columns of a phase's kernel, and of the image, as far as windows see it.
     r: int
     seen: Pair
-    # As the kernels take them, none with stride 1.
-    numbers: Array
+    # As the kernels take them; None with stride 1.
+    fields: dict[str, int] | None
 
 
 @lru_cache(maxsize=1024)
@@ -110,11 +110,14 @@ def phases_of(window: Window, C: int) -> Phases:
     (H, W), (OH, OW), (SH, SW), padding = window.input_size, window.output_size, window.stride, window.padding
     r = kernel_of_phases(window)[0]
     if (SH, SW) == (1, 1):
-        return Phases(C, (H, W), r, (H, W), np.empty(0, np.intp))
+        return Phases(C, (H, W), r, (H, W), None)
     high, wide, KH, KW = OH + r - 1, OW + r - 1, *window.kernel_size
     seen = min((OH - 1) * SH + KH - padding.top, H), min((OW - 1) * SW + KW - padding.left, W)
-    numbers = [C, H, W, KH, KW, padding.top, padding.left, SH, SW, high, wide, *seen]
-    return Phases(C * SH * SW, (high, wide), r, seen, np.array(numbers, np.intp))
+    fields = dict(
+        C=C, H=H, W=W, KH=KH, KW=KW, top=padding.top, left=padding.left, SH=SH, SW=SW, high=high, wide=wide,
+        seen_rows=seen[0], seen_columns=seen[1],
+    )  # fmt: skip
+    return Phases(C * SH * SW, (high, wide), r, seen, fields)
 
 
 def _why_unsupported(problem: ConvProblem, m: int) -> str | None:
@@ -137,14 +140,14 @@ def _arguments(problem: ConvProblem) -> tuple[int, int, int, Window]:
     return problem.N, problem.C, problem.F, problem.window
 
 
-_job = by_dtype(_ext.winograd, "Job")
+_compiled = by_dtype(_ext.winograd, "Plan")
 _forward = by_dtype(_ext.winograd, "forward")
 _weight_gradient = by_dtype(_ext.winograd, "weight_gradient")
 _weight_gradient_by_parts = by_dtype(_ext.winograd, "weight_gradient_by_parts")
 
 
 def _correlation(N: int, C: int, F: int, window: Window, dtype: np.dtype, m: int, transposed: bool) -> tuple[Any, int]:
-    """The job of a forward pass or, `transposed`, of an input gradient; and a count of its work, for threads.
+    """The plan of a forward pass or, `transposed`, of an input gradient; and a count of its work, for threads.
 
     For a gradient each pixel gathers from the windows that saw it: a correlation with the taps turned round.
     """
@@ -153,28 +156,28 @@ def _correlation(N: int, C: int, F: int, window: Window, dtype: np.dtype, m: int
     channels, filters, size = phases.channels, F, outputs
     if transposed:
         further = r - 1
-        top, left = (further, further) if phases.numbers.size else (further - top, further - left)
+        top, left = (further, further) if phases.fields else (further - top, further - left)
         seen, made, channels, filters, size = made, seen, F, phases.channels, phases.size
     plan = tile_plan(N, size, m, r, _TILES_TOGETHER[m + r - 1])
     block, positions, step = min(_BLOCK, _sixteens(filters)), (m + r - 1) ** 2, _ext.winograd.either.position_step
     scratch = positions * (step(_sixteens(channels), plan.tiles) + step(block, plan.tiles)) + plan.pixels * _LANES
-    job = _job[dtype](
-        N, seen, made, (F, C, window.taps), (top, left), phases.numbers, m, r, plan[:4], scratch,
+    compiled = _compiled[dtype](
+        N, seen, made, (F, C, window.taps), (top, left), phases.fields, m, r, plan[:4], scratch,
         transposed=transposed, block=block, transformed=_transformed(m, r, channels, filters),
     )  # fmt: skip
-    return job, N * filters * size[0] * size[1] * channels
+    return compiled, N * filters * size[0] * size[1] * channels
 
 
 def _forward_plan(problem: ConvProblem, m: int) -> Plan:
     N, C, F, window, dtype, shape = *_arguments(problem), problem.dtype, problem.output_shape
     if 0 in shape:
         return lambda x, weight, bias: new_array(shape, dtype)
-    run, (job, work) = _forward[dtype], _correlation(N, C, F, window, dtype, m, False)
+    run, (compiled, work) = _forward[dtype], _correlation(N, C, F, window, dtype, m, False)
 
     def compute(x: Array, weight: Array, bias: Array | None) -> Array:
         output = new_array(shape, dtype)
         more = None if bias is None else contiguous(bias)
-        run(job, contiguous(x), contiguous(weight), more, output, threads_for(work))
+        run(compiled, contiguous(x), contiguous(weight), more, output, threads_for(work))
         return output
 
     return compute
@@ -184,13 +187,13 @@ def _input_gradient_plan(problem: ConvProblem, m: int) -> Plan:
     N, C, F, window, dtype, shape = *_arguments(problem), problem.dtype, problem.image_shape
     if 0 in shape:
         return lambda grad, weight: new_array(shape, dtype)
-    run, (job, work) = _forward[dtype], _correlation(N, C, F, window, dtype, m, True)
+    run, (compiled, work) = _forward[dtype], _correlation(N, C, F, window, dtype, m, True)
     rows, columns = (max(size, 0) for size in phases_of(window, C).seen)
     is_all_seen = (rows, columns) == window.input_size
 
     def compute(grad: Array, weight: Array) -> Array:
         output = new_array(shape, dtype)
-        run(job, contiguous(grad), contiguous(weight), None, output, threads_for(work))
+        run(compiled, contiguous(grad), contiguous(weight), None, output, threads_for(work))
         if not is_all_seen:
             output[:, :, rows:] = 0
             output[:, :, :, columns:] = 0
@@ -250,8 +253,8 @@ def _weight_gradient_plan(problem: ConvProblem, m: int) -> Plan:
         return lambda x, grad: np.zeros(shape, dtype)
     phases, outputs, padding = phases_of(window, C), window.output_size, window.padding
     plan = weight_plan(N, phases.channels, F, outputs, m, phases.r, dtype.itemsize)
-    job = _job[dtype](
-        N, (C, *window.input_size), (F, *outputs), (F, C, window.taps), (padding.top, padding.left), phases.numbers,
+    compiled = _compiled[dtype](
+        N, (C, *window.input_size), (F, *outputs), (F, C, window.taps), (padding.top, padding.left), phases.fields,
         m, phases.r, plan.tiles[:4], plan.scratch, parts=plan.parts, chunks=plan.chunks, in_steps=plan.in_steps,
         sums=plan.sums, held=plan.held,
     )  # fmt: skip
@@ -260,7 +263,7 @@ def _weight_gradient_plan(problem: ConvProblem, m: int) -> Plan:
 
     def compute(x: Array, grad: Array) -> Array:
         output = new_array(shape, dtype)
-        run(job, contiguous(x), contiguous(grad), output, threads_for(work))
+        run(compiled, contiguous(x), contiguous(grad), output, threads_for(work))
         return output
 
     return compute
