@@ -24,7 +24,7 @@ import numpy as np
 from random_functions import Function, is_exact, make
 
 from minidl.testing import GradcheckReport, check_vjp
-from minidl.testing.report import VERDICTS
+from minidl.testing.findings import VERDICTS
 
 Array = np.ndarray
 Backward = Callable[..., tuple[Array, ...]]

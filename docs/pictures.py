@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,9 @@ HUES = ("#c6dbef", "#fdd0a2", "#c7e9c0")
 STRONG, TEXT, FAINT = "#c0392b", "#222222", "#dddddd"
 
 
-def save(figure: Figure, name: str) -> None:
+def save(figure: Figure, name: str, dpi: int = 110) -> None:
     FOLDER.mkdir(exist_ok=True)
-    figure.savefig(FOLDER / name, dpi=110, facecolor="white")
+    figure.savefig(FOLDER / name, dpi=dpi, facecolor="white")
 
 
 def cells(
@@ -217,7 +218,104 @@ def gradient_errors() -> None:
     report.plot(FOLDER / "gradient-errors.png")
 
 
+# The layers of the code from the top: the storey, and its modules, each with what it holds. Imports go down, and within
+# a storey to the right.
+STOREYS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("the package", {"minidl": "public names"}),
+    (
+        "whole models",
+        {
+            "weights": "state dicts",
+            "checkpoint": "resumed runs",
+            "testing": "gradient checks",
+            "summary": "tables",
+            "plot": "figures",
+            "config": "versions",
+        },
+    ),
+    ("training", {"nn": "layers", "optim": "optimisers", "data": "data sets, loader"}),
+    ("functions of tensors", {"functional": "signatures, checks", "creation": "new tensors", "tensor": "methods"}),
+    (
+        "graph",
+        {
+            "ops": "forward, backward",
+            "backward": "walk back",
+            "copies": "copy, pickle",
+            "autograd": "Op, saved values",
+        },
+    ),
+    ("arrays", {"reference": "slow twins", "kernels": "plans, layout", "memory": "kept blocks"}),
+    ("compiled", {"_ext": "Cython and C over memoryviews"}),
+    (
+        "foundations",
+        {
+            "dtypes": "promotion",
+            "geometry": "Window",
+            "runtime": "threads, seeds",
+            "grad_mode": "no_grad",
+            "files": "safetensors",
+            "arguments": "readers",
+            "errors": "messages",
+            "version": "",
+        },
+    ),
+)
+# A call's way down, and a gradient's.
+CALL = ("nn", "functional", "ops", "kernels", "_ext")
+GRADIENT = ("tensor", "backward", "ops", "kernels", "_ext")
+
+
+def layers() -> None:
+    """The layers of the code, a storey each, with the ways of a call and of a gradient through them."""
+    figure = Figure(figsize=(10, 6.6))
+    axes = figure.add_axes((0.01, 0.06, 0.98, 0.93))
+    axes.set(xlim=(0, 100), ylim=(8 * len(STOREYS), 0))
+    axes.axis("off")
+    left, right = 15.5, 99.5
+    centres: dict[str, tuple[float, float]] = {}
+    widths: dict[str, float] = {}
+    for number, (storey, modules) in enumerate(STOREYS):
+        top = 8 * number + 0.6
+        shade = "#f4f4f4" if number % 2 else "#fafafa"
+        axes.add_patch(Rectangle((0, top), right, 6.8, facecolor=shade, edgecolor="none"))
+        axes.text(1, top + 3.4, storey, va="center", size=10, color=TEXT, style="italic")
+        gap = 1.2
+        width = min((right - left - gap) / len(modules) - gap, 26)
+        # A storey with room to spare is centred.
+        start = left + gap + (right - left - gap - len(modules) * (width + gap)) / 2
+        for place, (module, role) in enumerate(modules.items()):
+            x = start + place * (width + gap)
+            strong = module in CALL + GRADIENT
+            colour = HUES[0] if strong else "#ffffff"
+            axes.add_patch(Rectangle((x, top + 0.8), width, 5.2, facecolor=colour, edgecolor="#999999", linewidth=0.8))
+            axes.text(
+                x + width / 2, top + (2.7 if role else 3.4), module, ha="center", va="center", size=9.5, color=TEXT
+            )
+            axes.text(x + width / 2, top + 4.7, role, ha="center", va="center", size=6.9, color="#555555")
+            centres[module], widths[module] = (x + width / 2, top + 3.4), width
+    for path, colour, shift in ((CALL, "#2171b5", -2.5), (GRADIENT, STRONG, 2.5)):
+        for above, below in pairwise(path):
+            (x0, y0), (x1, y1) = centres[above], centres[below]
+            if y0 == y1:
+                # The walk back calls the operations of its own storey.
+                tail, head = (x0 - widths[above] / 2, y0), (x1 + widths[below] / 2, y1)
+            else:
+                tail, head = (x0 + shift, y0 + 2.6), (x1 + shift, y1 - 2.6)
+            axes.annotate(
+                "",
+                head,
+                tail,
+                arrowprops={"arrowstyle": "->", "color": colour, "linewidth": 1.8, "shrinkA": 0, "shrinkB": 0},
+                zorder=3,
+            )
+    figure.text(0.155, 0.022, "blue: a layer's call", size=9.5, color="#2171b5")
+    figure.text(0.32, 0.022, "red: Tensor.backward()", size=9.5, color=STRONG)
+    figure.text(0.52, 0.022, "imports go down only, and from left to right", size=9.5, color=TEXT)
+    save(figure, "layers.png", dpi=96)
+
+
 def main() -> None:
+    layers()
     gradient_errors()
     im2col()
     toeplitz_matrix()

@@ -63,9 +63,8 @@ from minidl.runtime import (
 from minidl.summary import summary
 from minidl.tensor import Tensor, take_along_dim
 from minidl.testing import gradcheck, gradgradcheck
+from minidl.version import __version__
 from minidl.weights import load_weights, save_weights
-
-__version__ = "0.1.0"
 
 cat = concatenate
 

@@ -85,7 +85,7 @@ def check_generator(op: str, value: Any) -> np.random.Generator | None:
     return value
 
 
-# What PyTorch calls devices, so that these words are told from dtypes.
+# PyTorch calls devices by these words, which are told from dtypes by them.
 _DEVICE = re.compile(r"(cpu|cuda|mps|xpu|hpu|xla|meta|vulkan|hip|ipu|mtia|privateuseone|gpu|tpu)(:\d+)?")
 
 
@@ -110,7 +110,7 @@ def read_list(op: str, name: str, value: Any, what: str) -> list[Any]:
 
 
 def _memory_limits() -> list[int]:
-    """What bounds the memory of this process, in bytes: the machine, its control group, and its own limit."""
+    """Find what bounds the memory of this process, in bytes: the machine, its control group, and its own limit."""
     limits = []
     try:
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

@@ -26,12 +26,12 @@ from minidl.runtime import locks
 Array = np.ndarray
 
 _order = itertools.count()
-# Of what was saved but is neither an input nor the result: which of them it is, their version, and its count then.
+# An array that was saved and is neither an input nor the result is noted by its place, its version and its count.
 _NO_SOURCE: tuple[int | None, list | None, int] = (None, None, 0)
 
 
 class RemovableHandle:
-    """What registering a hook returns; `remove` takes the hook away again."""
+    """A hook that was registered; `remove` takes it away again."""
 
     def __init__(self, hooks: list[Callable], hook: Callable) -> None:
         self._hooks = hooks
@@ -39,15 +39,15 @@ class RemovableHandle:
 
     def remove(self) -> None:
         """Take the hook away; doing so twice is no error."""
-        at = next((i for i, hook in enumerate(self._hooks) if hook is self._hook), None)
-        if at is not None:
-            del self._hooks[at]
+        position = next((i for i, hook in enumerate(self._hooks) if hook is self._hook), None)
+        if position is not None:
+            del self._hooks[position]
         # One registration, one removal: the same function may have been registered again.
         self._hook = None
 
 
 class TensorBase:
-    """What the graph needs of a tensor; `minidl.Tensor` adds operators and methods.
+    """A tensor as the graph needs it; `minidl.Tensor` adds operators and methods.
 
     `data` and `grad` are what users see of `_data` and `_grad`, and check what is assigned: kernels trust an array's
     type, and optimisers the shape of a gradient. Within minidl `_data` is quicker, and the way around the checks.
@@ -90,7 +90,7 @@ class TensorBase:
 
     def _set_data(self, value: Any) -> None:
         if value is self._data:
-            # What `x.data += 1` assigns.
+            # This is what `x.data += 1` assigns.
             return
         if isinstance(value, TensorBase):
             array, version = value._data, value._version
@@ -230,20 +230,20 @@ class Op:
     needs: tuple[bool, ...] = ()
     hooks: list[Callable] | None = None
     edges: tuple[Op | TensorBase | None, ...] = ()
-    # Of the result, when it was recorded.
+    # The result's version has this count when it is recorded.
     shape: tuple[int, ...] = ()
     _dtype: np.dtype | None = None
     order = -1
-    _to_save: tuple[Array | None, ...] | None = ()
+    _pending_saves: tuple[Array | None, ...] | None = ()
     _saved_sources: list[tuple[int | None, list | None, int]] = []
     # The shapes and dtypes that those which are checked had.
     _saved_kinds: list[tuple[Array, tuple[int, ...], np.dtype]] = []
-    # Of what a backward pass works with in place of a node of the graph: that node.
+    # A backward pass may work with a twin in place of a node of the graph; this is the node then.
     _node: Op | None = None
 
     @property
     def name(self) -> str:
-        """How messages call this operation."""
+        """The operation's name in messages."""
         return type(self).__name__
 
     def forward(self, *arrays: Any) -> Array:
@@ -264,7 +264,7 @@ class Op:
     def save(self, *arrays: Array | None) -> None:
         """Keep arrays (inputs, the result, or others) for the backward pass."""
         if self.needs:
-            self._to_save = arrays
+            self._pending_saves = arrays
 
     def __call__(self, *inputs: Any) -> Any:
         """Compute, and record the call if an input wants gradients."""
@@ -292,23 +292,23 @@ class Op:
         result = wrap(data, self)
         if self.is_view:
             self._share_version(result, inputs[0])
-        if self._to_save:
+        if self._pending_saves:
             self._saved_sources = sources = []
             count = len(arrays)
             if self.checks_saved:
                 self._saved_kinds = kinds = []
-                for array in self._to_save:
+                for array in self._pending_saves:
                     if array is not None:
                         kinds.append((array, array.shape, array.dtype))
-            for at, array in enumerate(self._to_save):
+            for position, array in enumerate(self._pending_saves):
                 if array is None:
                     sources.append(_NO_SOURCE)
                     continue
                 if array is data:
                     source, version = -1, result._version
-                elif at < count and array is arrays[at]:
-                    # What is kept is all of the inputs as a rule; those of a run of layers are many.
-                    source, version = at, inputs[at]._version
+                elif position < count and array is arrays[position]:
+                    # All of the inputs are kept as a rule; those of a run of layers are many.
+                    source, version = position, inputs[position]._version
                 else:
                     for i, candidate in enumerate(arrays):
                         if array is candidate:
@@ -327,15 +327,15 @@ class Op:
             # A recorded change to one of them would be missing from the history of the other.
             result._version[1] = True
 
-    def for_pass(self, needs: tuple[bool, ...]) -> Op:
-        """What computes these gradients alone: the node's twin, since other threads may read the node's own `needs`."""
+    def pass_twin(self, needs: tuple[bool, ...]) -> Op:
+        """Make a twin of the node for these gradients alone, since other threads may read the node's own `needs`."""
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__)
         twin.needs, twin._node = needs, self
         return twin
 
     def saved_arrays(self) -> tuple:
-        """What `save` kept, as arrays.
+        """Give what `save` kept, as arrays.
 
         Raises
         ------
@@ -343,7 +343,7 @@ class Op:
             If it was freed, modified in place since, or given another shape or dtype.
         """
         # Read once, since a pass in another thread may free it.
-        arrays = self._to_save
+        arrays = self._pending_saves
         if arrays is None:
             raise self.freed()
         for _, version, count in self._saved_sources:
@@ -370,7 +370,7 @@ class Op:
 
     @property
     def saved(self) -> tuple:
-        """What `save` kept, as tensors with their history."""
+        """The values that `save` kept, as tensors with their history."""
         arrays = self.saved_arrays()
         if not state.recording:
             return tuple([None if array is None else wrap(array) for array in arrays])
@@ -391,6 +391,6 @@ class Op:
 
     def free(self) -> None:
         """Let go of what was saved."""
-        if self._to_save:
-            self._to_save = None
+        if self._pending_saves:
+            self._pending_saves = None
             self._saved_kinds = []

@@ -42,7 +42,7 @@ def _start_gradient(op: str, output: TensorBase, gradient: Any) -> Array | Tenso
 
 
 def _leading(waiting: list[Op], targets: set[int]) -> dict[int, tuple[bool, ...]]:
-    """For each op through which a target is reached, by its id: which of its inputs lead to one.
+    """Find the ops through which a target is reached, by their ids, and which of their inputs lead to one.
 
     From the ops that are waiting (and are taken from there), to targets by their ids.
     """
@@ -67,9 +67,9 @@ def _leading(waiting: list[Op], targets: set[int]) -> dict[int, tuple[bool, ...]
 
 
 def _call_hooks(hooks: list[Callable] | None, grad: Any) -> Any:
-    before = grad._data if isinstance(grad, TensorBase) else grad
+    previous = grad._data if isinstance(grad, TensorBase) else grad
     # Taken before, since a hook may set both in place.
-    shape, dtype = before.shape, before.dtype
+    shape, dtype = previous.shape, previous.dtype
     for hook in list(hooks or ()):
         tensor = grad if isinstance(grad, TensorBase) else wrap(grad)
         returned = hook(tensor)
@@ -115,7 +115,7 @@ def run_backward(
     finished: dict[int, Any] = {}
     queue: list[tuple[int, Op]] = []
     leaves: list[TensorBase] = []
-    # Which op gave the gradient of another, for messages.
+    # Messages tell which op gave the gradient of another.
     givers: dict[int, Op] = {}
 
     for output, gradient in zip(outputs, gradients, strict=True):
@@ -156,7 +156,7 @@ def run_backward(
             target_keys.add(id(target._op or target))
         leading = _leading([op for _, op in queue], target_keys)
 
-    before = state.recording
+    previous = state.recording
     state.recording = create_graph
     try:
         while queue:
@@ -177,7 +177,7 @@ def run_backward(
                 if not wanted:
                     continue
                 if wanted != needs:
-                    needs, node = wanted, op.for_pass(wanted)
+                    needs, node = wanted, op.pass_twin(wanted)
             grads = node.backward(grad) if create_graph else node.backward_arrays(grad)
             if type(grads) is not tuple:
                 grads = (grads,)
@@ -213,7 +213,7 @@ def run_backward(
         if accumulate:
             _accumulate(leaves, pending, shared, create_graph)
     finally:
-        state.recording = before
+        state.recording = previous
     if accumulate and targets is not None:
         for target in targets:
             key = id(target._op)

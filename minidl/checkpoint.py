@@ -202,9 +202,9 @@ def load_checkpoint(
             undo.append((_remembered_model if name == "model" else _remembered)(part))
             part.load_state_dict(states[name])
         # Last, because inferring sizes draws from the default generator.
-        to_set = [(named[name], saved[name], f"generator {name!r}") for name in named]
-        to_set += [(default_generator(), default[""], "default generator")] if resumes else []
-        for generator, state, label in to_set:
+        pending = [(named[name], saved[name], f"generator {name!r}") for name in named]
+        pending += [(default_generator(), default[""], "default generator")] if resumes else []
+        for generator, state, label in pending:
             name = label
             undo.append(_remembered_generator(generator))
             set_generator_state(generator, state)
@@ -237,7 +237,7 @@ def _checked_generators(op: str, generators: Any) -> dict[str, np.random.Generat
     return named
 
 
-# What the file says
+# The file's contents
 
 
 def _read_metadata(file: TensorFile) -> dict[str, Any]:
@@ -284,7 +284,7 @@ def _dict(unpacker: Unpacker, parts: dict[str, Any], name: str, where: str) -> d
     return state
 
 
-# What it takes to go back
+# The way back
 
 
 def _remembered(part: Any) -> Callable[[], None]:

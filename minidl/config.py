@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 
 from minidl import kernels, runtime
+from minidl.version import __version__
 
 # The instruction sets that OpenBLAS's cores are written for, by x86-64 level; cores not named here are below 3.
 _AVX512_CORES = {"skylakex", "cooperlake", "sapphirerapids", "zen5"}
@@ -16,7 +17,7 @@ _AVX2_CORES = {"haswell", "zen"}
 
 
 def config() -> dict[str, Any]:
-    """What `show_config` prints, as a dict."""
+    """Collect what `show_config` prints, as a dict."""
     # Nothing else needs it as a rule, and its import takes a tenth of minidl's.
     import scipy
 
@@ -24,7 +25,7 @@ def config() -> dict[str, Any]:
     blas = libraries[0] if libraries else {}
     core = str(blas.get("architecture", "unknown"))
     found: dict[str, Any] = {
-        "minidl": _version(),
+        "minidl": __version__,
         "python": platform.python_version(),
         "numpy": numpy.__version__,
         "scipy": scipy.__version__,
@@ -41,12 +42,6 @@ def config() -> dict[str, Any]:
     }
     warning = _pinned_below(core)
     return found | ({"warning": warning} if warning else {})
-
-
-def _version() -> str:
-    from minidl import __version__
-
-    return __version__
 
 
 def _pinned_below(core: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What copies and pickles of tensors hold: a leaf's values, gradient and settings, and never a graph."""
+"""Copies and pickles of tensors hold a leaf's values, gradient and settings, and never a graph."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def leaf_state(tensor: TensorBase, op: str, refusal: str) -> dict[str, Any]:
         raise GraphError(f"{op}: a recorded result can't be {refusal}")
     array, order = tensor.data, None
     if array.size and 0 in array.strides:
-        # Of an expanded array, the copy has memory for every element, in the order of C.
+        # The copy of an expanded array has memory for every element, in the order of C.
         array = np.ascontiguousarray(array)
     if not (array.flags.c_contiguous or array.flags.f_contiguous):
         # NumPy keeps the orders of C and Fortran alone, so other ones are brought to that of C.

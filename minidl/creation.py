@@ -73,7 +73,7 @@ def _filled(op: str, size: tuple[int, ...], value: Any, dtype: Any, requires_gra
     filler = dtypes.to_array(op, number, kind)
     if filler.ndim:
         raise ShapeError(f"{op}: value must be a number, got one of shape {filler.shape}")
-    # What wraps around or can't be an integer is no value of this dtype.
+    # A number that wraps around or can't be an integer is no value of this dtype.
     if kind.kind in "iu" and filler != number:
         if not abs(float(number) - float(filler)) < 1:
             raise ArgumentError(f"{op}: value must be a number that {kind} holds, got {number!r}")

@@ -1,4 +1,4 @@
-"""Which dtypes there are, which one new values take, and what two of them become together."""
+"""The dtypes that there are, the one that new values take, and the one that two of them become together."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def to_array(op: str, data: Any, dtype: Any = None, copy: bool = False) -> np.nd
     try:
         array = np.asarray(data)
     except Exception as error:
-        # What a stranger's `__array__` raises may be anything.
+        # A stranger's `__array__` may raise anything.
         raise DTypeError(f"{op}: data can't be read as an array: {error}") from None
     if dtype is None:
         dtype = array.dtype
@@ -117,7 +117,7 @@ def scalar_dtype(value: bool | int | float, other: np.dtype) -> np.dtype:
 
 
 def result_dtype(op: str, a: np.dtype, a_is_0d: bool, b: np.dtype, b_is_0d: bool) -> np.dtype:
-    """What two arrays become together, as in PyTorch.
+    """Find the dtype that two arrays become together, as in PyTorch.
 
     A higher kind wins over a lower one (bool, integer, float), whatever the sizes; within a kind the array with
     axes wins over the one without; else the larger dtype.

@@ -41,7 +41,7 @@ class MinidlError(Exception):
 
     def __reduce__(self) -> Any:
         attributes = {name: value for name, value in self.__dict__.items() if name != "_layer"}
-        # What OSError and ImportError keep outside of the dictionary.
+        # OSError and ImportError keep these outside of the dictionary.
         for name in ("errno", "strerror", "filename", "filename2", "name", "path"):
             if getattr(self, name, None) is not None:
                 attributes[name] = getattr(self, name)
@@ -60,7 +60,7 @@ class MinidlError(Exception):
 
 def _restored(cls: type[MinidlError], args: tuple[Any, ...]) -> MinidlError:
     """An error as it was raised, whatever arguments the `__init__` of its class takes."""
-    # Of several bases, the one whose fields in C the class has, such as those of OSError, makes its instances.
+    # The base whose fields in C the class has, such as those of OSError, makes its instances.
     base: Any = cls
     while "__new__" not in vars(base):
         base = base.__base__

@@ -108,13 +108,13 @@ def _same_padding(size: int, kernel: int, stride: int, dilation: int) -> Pair:
     return total // 2, total - total // 2
 
 
-def _positions(size: int, padded: int, before: int, reach: int, stride: int, ceil_mode: bool) -> int:
-    """How many places a window has along one axis, 0 or less if none."""
+def _positions(size: int, padded: int, leading: int, reach: int, stride: int, ceil_mode: bool) -> int:
+    """Count the places that a window has along one axis, 0 or less if none."""
     if not ceil_mode:
         return (padded - reach) // stride + 1
     count = -((reach - padded) // stride) + 1
     # The last window must start inside the image or the padding before it.
-    return count - 1 if (count - 1) * stride >= size + before else count
+    return count - 1 if (count - 1) * stride >= size + leading else count
 
 
 def sliding_window(
@@ -168,38 +168,38 @@ def _window(
     spatial = len(input_size)
     height, width = input_size if spatial == 2 else (1, *input_size)
     kernel = pair(op, "kernel_size", kernel_size, 1, spatial)
-    step = pair(op, "stride", stride, 1, spatial)
-    spread = pair(op, "dilation", dilation, 1, spatial)
+    strides = pair(op, "stride", stride, 1, spatial)
+    dilations = pair(op, "dilation", dilation, 1, spatial)
     check_flag(op, "ceil_mode", ceil_mode)
-    around = sides_or_word(op, padding, spatial)
-    if isinstance(around, str):
-        same = [_same_padding(*axis) for axis in zip((height, width), kernel, step, spread, strict=True)]
-        around = Padding(*same[0], *same[1]) if around == "same" else Padding(0, 0, 0, 0)
-    padded = height + around.top + around.bottom, width + around.left + around.right
-    reach = spread[0] * (kernel[0] - 1) + 1, spread[1] * (kernel[1] - 1) + 1
+    margins = sides_or_word(op, padding, spatial)
+    if isinstance(margins, str):
+        same = [_same_padding(*axis) for axis in zip((height, width), kernel, strides, dilations, strict=True)]
+        margins = Padding(*same[0], *same[1]) if margins == "same" else Padding(0, 0, 0, 0)
+    padded = height + margins.top + margins.bottom, width + margins.left + margins.right
+    reach = dilations[0] * (kernel[0] - 1) + 1, dilations[1] * (kernel[1] - 1) + 1
     output = (
-        _positions(height, padded[0], around.top, reach[0], step[0], ceil_mode),
-        _positions(width, padded[1], around.left, reach[1], step[1], ceil_mode),
+        _positions(height, padded[0], margins.top, reach[0], strides[0], ceil_mode),
+        _positions(width, padded[1], margins.left, reach[1], strides[1], ceil_mode),
     )
     if min(output) < 1:
 
         def text(size: Pair) -> str:
             return _text(size, spatial)
 
-        dilated = f" (dilated to {text(reach)})" if spread != (1, 1) else ""
+        dilated = f" (dilated to {text(reach)})" if dilations != (1, 1) else ""
         raise ShapeError(
             f"{op}: the kernel of {text(kernel)}{dilated} is larger than the input of {text((height, width))}, "
             f"padded to {text(padded)}"
         )
     if (
-        max(padded) * max(step) >= 2**62
-        or max(spread) >= 2**62
+        max(padded) * max(strides) >= 2**62
+        or max(dilations) >= 2**62
         or output[0] * output[1] * kernel[0] * kernel[1] >= 2**62
     ):
         raise ShapeError(f"{op}: the window {kernel} over {padded} has more positions than a 64-bit size counts")
     check_room(op, padded)
     check_room(op, output)
-    return _packed((height, width), kernel, step, around, spread, output)
+    return _packed((height, width), kernel, strides, margins, dilations, output)
 
 
 @lru_cache(maxsize=8192)
@@ -209,18 +209,18 @@ def _packed(size: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: 
     return Window(size, kernel, stride, padding, dilation, output, packed)
 
 
-def within_image(window: Window) -> Window:
-    """The same window without the taps that are beyond the padded image at all of its positions.
+def drop_outside_taps(window: Window) -> Window:
+    """Give the window without the taps that are beyond the padded image at all of its positions.
 
     In ceil mode the kernel of a window may be larger than the image, by any number.
     """
     (height, width), (rows, columns) = window.input_size, window.kernel_size
     if rows <= height and columns <= width:
         return window
-    around, spread = window.padding, window.dilation
-    rows = min(rows, (height + around.top + around.bottom - 1) // spread[0] + 1)
-    columns = min(columns, (width + around.left + around.right - 1) // spread[1] + 1)
-    return _packed(window.input_size, (rows, columns), window.stride, around, spread, window.output_size)
+    margins, dilations = window.padding, window.dilation
+    rows = min(rows, (height + margins.top + margins.bottom - 1) // dilations[0] + 1)
+    columns = min(columns, (width + margins.left + margins.right - 1) // dilations[1] + 1)
+    return _packed(window.input_size, (rows, columns), window.stride, margins, dilations, window.output_size)
 
 
 def transposed_window(
@@ -257,9 +257,9 @@ def transposed_window(
         If no row or column of the result is left.
     """
     spatial, taken = len(size), (size[-2] if len(size) == 2 else 1, size[-1])
-    least, step, spread = _transposed(op, size, kernel_size, stride, padding, dilation)
+    least, strides, dilations = _transposed(op, size, kernel_size, stride, padding, dilation)
     extra = pair(op, "output_padding", output_padding, 0, spatial)
-    if any(e >= max(s, d) for e, s, d in zip(extra, step, spread, strict=True)):
+    if any(e >= max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True)):
         raise ArgumentError(
             f"{op}: output_padding must be less than stride or dilation, got {output_padding!r} with stride "
             f"{stride!r} and dilation {dilation!r}"
@@ -302,15 +302,15 @@ def output_padding_for(
         If it is of another length, or no output has that size.
     """
     spatial = len(size)
-    least, step, _ = (values[-spatial:] for values in _transposed(op, size, kernel_size, stride, padding, dilation))
+    least, strides, _ = (values[-spatial:] for values in _transposed(op, size, kernel_size, stride, padding, dilation))
     if not isinstance(output_size, Sequence) or len(output_size) != spatial or not all(is_int(n) for n in output_size):
         raise ArgumentError(
             f"{op}: output_size must be {spatial} int{'s' * (spatial > 1)}, or a whole shape, got {output_size!r}"
         )
-    most = tuple(n + s - 1 for n, s in zip(least, step, strict=True))
-    if not all(n <= wanted <= m for n, wanted, m in zip(least, output_size, most, strict=True)):
+    limit = tuple(n + s - 1 for n, s in zip(least, strides, strict=True))
+    if not all(n <= wanted <= m for n, wanted, m in zip(least, output_size, limit, strict=True)):
         raise ArgumentError(
-            f"{op}: output_size must be from {least} to {most} for an input of {tuple(size)}, got {tuple(output_size)}"
+            f"{op}: output_size must be from {least} to {limit} for an input of {tuple(size)}, got {tuple(output_size)}"
         )
     return tuple(int(wanted) - n for n, wanted in zip(least, output_size, strict=True))
 
@@ -326,11 +326,11 @@ def _transposed(
     """The size of a transposed convolution's result without output padding, its stride and its dilation."""
     spatial = len(size)
     kernel = pair(op, "kernel_size", kernel_size, 1, spatial)
-    step, spread = pair(op, "stride", stride, 1, spatial), pair(op, "dilation", dilation, 1, spatial)
-    around = sides(op, padding, spatial)
-    before_and_after = around.top + around.bottom, around.left + around.right
+    strides, dilations = pair(op, "stride", stride, 1, spatial), pair(op, "dilation", dilation, 1, spatial)
+    margins = sides(op, padding, spatial)
+    padding_sums = margins.top + margins.bottom, margins.left + margins.right
     height, width = (
         (n - 1) * s - p + d * (k - 1) + 1
-        for n, s, p, d, k in zip((1, *size)[-2:], step, before_and_after, spread, kernel, strict=True)
+        for n, s, p, d, k in zip((1, *size)[-2:], strides, padding_sums, dilations, kernel, strict=True)
     )
-    return (height, width), step, spread
+    return (height, width), strides, dilations

@@ -34,41 +34,41 @@ class set_grad_enabled:
     False
     """
 
-    _at_once = True
+    _switches_at_once = True
 
     def __init__(self, mode: bool) -> None:
         self._wanted = check_flag(type(self).__name__, "mode", mode)
-        # What to go back to; what was before a constructor that switches already is the first one's.
-        self._before: list[bool] = []
-        self._has_switched = self._at_once
-        if self._at_once:
-            self._before.append(state.recording)
+        # It goes back to this; a constructor that switches already has noted what was before.
+        self._previous: list[bool] = []
+        self._has_switched = self._switches_at_once
+        if self._switches_at_once:
+            self._previous.append(state.recording)
             state.recording = self._wanted
 
     def __enter__(self) -> None:
         if not self._has_switched:
-            self._before.append(state.recording)
+            self._previous.append(state.recording)
         self._has_switched = False
         state.recording = self._wanted
 
     def __exit__(self, *exc_info: object) -> None:
-        state.recording = self._before.pop()
+        state.recording = self._previous.pop()
 
     def __call__(self, function: Callable) -> Callable:
         """Decorate a function, which then runs in this mode."""
         check_callable(type(self).__name__, "function", function)
         if self._has_switched:
-            state.recording = self._before.pop()
+            state.recording = self._previous.pop()
             self._has_switched = False
 
         @wraps(function)
         def decorated(*args: Any, **kwargs: Any) -> Any:
-            before = state.recording
+            previous = state.recording
             state.recording = self._wanted
             try:
                 return function(*args, **kwargs)
             finally:
-                state.recording = before
+                state.recording = previous
 
         return decorated
 
@@ -86,7 +86,7 @@ class no_grad(set_grad_enabled):
     False
     """
 
-    _at_once = False
+    _switches_at_once = False
 
     def __init__(self) -> None:
         super().__init__(False)
@@ -95,7 +95,7 @@ class no_grad(set_grad_enabled):
 class enable_grad(set_grad_enabled):
     """A context manager and decorator under which operations are recorded, inside `no_grad` too."""
 
-    _at_once = False
+    _switches_at_once = False
 
     def __init__(self) -> None:
         super().__init__(True)

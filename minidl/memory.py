@@ -10,7 +10,7 @@ WORKSPACE_PER_THREAD = 8 * 1024**2
 
 
 def held_bytes() -> int:
-    """How much memory is kept for arrays to come."""
+    """Give how much memory is kept for arrays to come."""
     return held()
 
 

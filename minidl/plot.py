@@ -21,12 +21,12 @@ from minidl.files import checked_target
 
 StrPath = str | os.PathLike[str]
 
-# What the keys of a history start with, "" as Keras has it, and how the curves of each part look.
+# The keys of a history start with these, "" as Keras has it, and the curves of each part look so.
 _PARTS = {"train": ("train_", ""), "validation": ("val_",), "test": ("test_",)}
 _COLOURS = {"train": "#8a99ad", "validation": "#c8792b", "test": "#1f4e9c"}
 _TEXT, _FAINT = "#222222", "#777777"
-_MOST_CLASSES_WITH_NUMBERS = 20
-_MOST_FILTERS = 256
+_MAX_CLASSES_WITH_NUMBERS = 20
+_MAX_FILTERS = 256
 
 
 def learning_curves(
@@ -148,7 +148,7 @@ def confusion_matrix(labels: Any, predictions: Any, classes: Sequence[str], path
     right = np.ma.masked_where(~np.eye(number, dtype=bool), part)
     axes.imshow(right, cmap="Blues", vmin=0, vmax=1.6)
     for row, column in zip(*np.nonzero(counts), strict=True):
-        if number <= _MOST_CLASSES_WITH_NUMBERS:
+        if number <= _MAX_CLASSES_WITH_NUMBERS:
             weight = "bold" if row == column else "normal"
             axes.text(column, row - 0.13, f"{counts[row, column]:,}", ha="center", va="center", fontsize=8.5,
                       color=_TEXT, weight=weight)  # fmt: skip
@@ -204,10 +204,10 @@ def filters(weight: Any, path: StrPath | None = None) -> Any:
     out, channels, height, width = array.shape
     columns = channels if channels > 1 else min(out, max(6, ceil(sqrt(2 * out))))
     tiles = array.reshape(-1, height, width)
-    rows = min(ceil(len(tiles) / columns), max(1, _MOST_FILTERS // columns))
+    rows = min(ceil(len(tiles) / columns), max(1, _MAX_FILTERS // columns))
     figure = _figure("filters", (max(3.2, 1.1 * columns + 0.9), max(1.6, (1.1 * height / width + 0.12) * rows + 0.5)))
     grid = figure.subplots(rows, columns, squeeze=False)
-    # What is not finite has no colour, and stays blank.
+    # Numbers that are not finite have no colour, and stay blank.
     tiles = np.where(np.isfinite(tiles), tiles, np.nan)
     limit = max(np.abs(array).max(where=np.isfinite(array), initial=0), 1e-12)
     image = None
@@ -222,8 +222,8 @@ def filters(weight: Any, path: StrPath | None = None) -> Any:
         if channels > 1 and number % columns == 0:
             axes.set_ylabel(str(number // columns), rotation=0, ha="right", va="center", fontsize=8)
     shown = f", the first {rows * columns // channels} shown" if rows * columns < len(tiles) else ""
-    of = f" of {channels} channels" if channels > 1 else ""
-    figure.suptitle(f"{out} filters{of}, {height} x {width}{shown}", fontsize=10, color=_TEXT)
+    suffix = f" of {channels} channels" if channels > 1 else ""
+    figure.suptitle(f"{out} filters{suffix}, {height} x {width}{shown}", fontsize=10, color=_TEXT)
     figure.colorbar(image, ax=grid, fraction=0.03, pad=0.02).ax.tick_params(labelsize=8)
     return _finish(figure, path)
 

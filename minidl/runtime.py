@@ -52,11 +52,11 @@ def available_cores() -> int:
     return max(1, min(cores, ceil(min(_cgroup_cores(), 2**20))))
 
 
-_MOST_THREADS = 1024
+_MAX_THREADS = 1024
 
 
 def _threads_wanted(environment: Mapping[str, str]) -> tuple[int, str] | None:
-    """How many threads the environment asks for, and by which variable; None if by none.
+    """Find how many threads the environment asks for, and by which variable; None if by none.
 
     Raises
     ------
@@ -65,15 +65,15 @@ def _threads_wanted(environment: Mapping[str, str]) -> tuple[int, str] | None:
     """
     own = environment.get("MINIDL_NUM_THREADS", "").strip()
     if own:
-        if not re.fullmatch(r"[0-9]{1,9}", own) or not 1 <= int(own) <= _MOST_THREADS:
-            raise ArgumentError(f"MINIDL_NUM_THREADS: must be an integer from 1 to {_MOST_THREADS}, got {own!r}")
+        if not re.fullmatch(r"[0-9]{1,9}", own) or not 1 <= int(own) <= _MAX_THREADS:
+            raise ArgumentError(f"MINIDL_NUM_THREADS: must be an integer from 1 to {_MAX_THREADS}, got {own!r}")
         return int(own), "MINIDL_NUM_THREADS"
     everybodys = environment.get("OMP_NUM_THREADS", "").strip()
     if everybodys:
         # OpenMP has a number for each level of regions within regions; ours are all of the first.
         levels = [level.strip() for level in everybodys.split(",")]
         if all(re.fullmatch(r"[0-9]{1,9}", level) and int(level) >= 1 for level in levels):
-            return min(int(levels[0]), _MOST_THREADS), "OMP_NUM_THREADS"
+            return min(int(levels[0]), _MAX_THREADS), "OMP_NUM_THREADS"
         warnings.warn(
             f"OMP_NUM_THREADS must be an integer of at least 1, or several with commas between, got {everybodys!r}: "
             "minidl ignores it",
@@ -84,11 +84,11 @@ def _threads_wanted(environment: Mapping[str, str]) -> tuple[int, str] | None:
 
 
 class _Threads:
-    # By set_num_threads, by the environment when minidl was imported, and otherwise; None until it is asked for.
+    # They were told by set_num_threads, by the environment at import, and otherwise; None until it is asked for.
     wanted: int | None = None
     environment = _threads_wanted(os.environ)
     otherwise: int | None = None
-    in_forked_child = False
+    is_forked_child = False
 
 
 def set_num_threads(threads: int) -> None:
@@ -116,14 +116,14 @@ def set_num_threads(threads: int) -> None:
     1
     >>> minidl.set_num_threads(before)
     """
-    if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= _MOST_THREADS:
-        raise ArgumentError(f"set_num_threads: threads must be an integer from 1 to {_MOST_THREADS}, got {threads!r}")
+    if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= _MAX_THREADS:
+        raise ArgumentError(f"set_num_threads: threads must be an integer from 1 to {_MAX_THREADS}, got {threads!r}")
     _Threads.wanted = threads
 
 
 def get_num_threads() -> int:
-    """How many threads minidl's kernels use: see `set_num_threads`; by default the cores that this process may use."""
-    if _Threads.in_forked_child:
+    """Give how many threads the kernels use: see `set_num_threads`; by default the cores that this process may use."""
+    if _Threads.is_forked_child:
         return 1
     # Never written back to `wanted`, which another Python thread may be setting.
     return _Threads.wanted or _Threads.otherwise or _threads_otherwise()
@@ -135,8 +135,8 @@ def _threads_otherwise() -> int:
 
 
 def num_threads_from() -> str:
-    """What says how many threads there are: set_num_threads, a variable of the environment, or else."""
-    if _Threads.in_forked_child:
+    """Tell what says how many threads there are: set_num_threads, a variable of the environment, or else."""
+    if _Threads.is_forked_child:
         return "a forked process has one"
     if _Threads.wanted is not None:
         return "set_num_threads"
@@ -181,7 +181,7 @@ def set_precision(precision: str) -> None:
 
 
 def get_precision() -> str:
-    """What `set_precision` has set: "default" or "fast"."""
+    """Give what `set_precision` has set: "default" or "fast"."""
     return _Precision.wanted
 
 
@@ -242,15 +242,15 @@ class _SingleThreadedBlas:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._before: list[int] = []
+        self._previous: list[int] = []
 
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
                 libraries = blas_libraries()
-                self._before = [library.get_num_threads() for library in libraries]
-                for library, before in zip(libraries, self._before, strict=True):
-                    if before != 1:
+                self._previous = [library.get_num_threads() for library in libraries]
+                for library, previous in zip(libraries, self._previous, strict=True):
+                    if previous != 1:
                         _set_blas_threads(library, 1)
             # Last, so that an error above leaves the count as it was.
             self._inside += 1
@@ -259,9 +259,9 @@ class _SingleThreadedBlas:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                for library, before in zip(blas_libraries(), self._before, strict=True):
-                    if before != 1:
-                        _set_blas_threads(library, before)
+                for library, previous in zip(blas_libraries(), self._previous, strict=True):
+                    if previous != 1:
+                        _set_blas_threads(library, previous)
 
 
 single_threaded_blas = _SingleThreadedBlas()
@@ -294,7 +294,7 @@ _forking = _Forking()
 
 
 def fork_safe(generator: Any) -> Any:
-    """The same generator (or what is none); a fork waits from now on until no other thread draws from it.
+    """Return a generator itself (or what is none); a fork waits from now on until no other thread draws from it.
 
     Otherwise the child would wait for ever, since a lock that is held in the parent has nobody to let go of it there.
     """
@@ -335,33 +335,33 @@ def manual_seed(seed: int) -> np.random.Generator:
     """
     if not is_int(seed) or seed < 0:
         raise ArgumentError(f"manual_seed: seed must be a non-negative integer, got {seed!r}")
-    # The same object, so that whoever holds it sees the new state; none of it while another thread draws.
+    # The object stays, so that whoever holds it sees the new state; none of it while another thread draws.
     bits = _Random.generator.bit_generator
     with bits.lock:
         bits.state = np.random.default_rng(int(seed)).bit_generator.state
     return _Random.generator
 
 
-def _before_fork() -> None:
+def _prepare_fork() -> None:
     # NumPy's generators can't be given a new lock, so a fork takes theirs, as long as a draw takes.
     _forking.held = held = [lock for ref in _generator_locks.valuerefs() if (lock := ref()) is not None]
     for lock in held:
         lock.acquire()
 
 
-def _after_fork() -> None:
+def _resume_parent() -> None:
     held, _forking.held = _forking.held, []
     for lock in held:
         lock.release()
 
 
-def _after_fork_in_child() -> None:
+def _reset_child() -> None:
     # GNU OpenMP's threads do not survive a fork, and a lock may have been held by a thread that did not either.
-    _Threads.in_forked_child = True
+    _Threads.is_forked_child = True
     single_threaded_blas.__init__()  # type: ignore[misc]
     locks.__init__()  # type: ignore[misc]
-    _after_fork()
+    _resume_parent()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_prepare_fork, after_in_parent=_resume_parent, after_in_child=_reset_child)

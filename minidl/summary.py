@@ -1,4 +1,4 @@
-"""What a model consists of and what a forward pass through it costs."""
+"""A model's summary: its layers, and the costs of a forward pass."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class LayerSummary:
 
 @dataclass(frozen=True, repr=False)
 class ModelSummary:
-    """What `summary` found; its text is a table.
+    """The findings of `summary`; its text is a table.
 
     Attributes
     ----------

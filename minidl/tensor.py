@@ -15,7 +15,8 @@ from minidl.copies import leaf_state, restore_leaf
 from minidl.errors import DTypeError, GraphError, OutOfRangeError, ShapeError, check_flag
 from minidl.grad_mode import is_grad_enabled
 from minidl.ops import arithmetic, elementwise, reductions, shapes
-from minidl.ops._common import as_tensor, cast, normal_dim
+from minidl.ops._common import as_tensor, normal_dim
+from minidl.ops.casting import Cast, cast
 from minidl.ops.clip import clip
 from minidl.ops.matmul import matmul as _matmul
 from minidl.ops.powers import power
@@ -65,7 +66,7 @@ class Tensor(TensorBase):
     # NumPy leaves array + tensor to Tensor.__radd__, instead of adding the tensor's elements one by one.
     __array_ufunc__ = None
 
-    # What it is
+    # Properties
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -185,12 +186,12 @@ class Tensor(TensorBase):
     # Copies
 
     def detach(self) -> Tensor:
-        """The same memory, without history."""
+        """Share the memory, without history."""
         return wrap(self.data, None, self._version)
 
     def clone(self) -> Tensor:
         """A copy of the values, with history."""
-        return shapes.Cast(self.data.dtype)(self) if self.data.dtype.kind == "f" else wrap(self.data.copy())
+        return Cast(self.data.dtype)(self) if self.data.dtype.kind == "f" else wrap(self.data.copy())
 
     def astype(self, dtype: Any) -> Tensor:
         """The values in another dtype; gradients flow between floating ones."""
@@ -414,21 +415,23 @@ def _extremum(value: Any, position: Any, x: Tensor, dim: int | None, keepdim: bo
     if dim is None:
         return value(x)
     keepdim = check_flag(position.__name__.removeprefix("arg"), "keepdim", keepdim)
-    at = position(x, dim, True)
-    picked = take_along_dim(x, at, dim)
-    return (picked, at) if keepdim else (shapes.squeeze(picked, dim), shapes.squeeze(at, dim))
+    chosen = position(x, dim, True)
+    picked = take_along_dim(x, chosen, dim)
+    return (picked, chosen) if keepdim else (shapes.squeeze(picked, dim), shapes.squeeze(chosen, dim))
 
 
 def take_along_dim(input: Any, indices: Any, dim: int) -> Tensor:
     """The elements at `indices` along a dimension; indices has the shape of input in all others."""
-    x, at = as_tensor("take_along_dim", "input", input), as_tensor("take_along_dim", "indices", indices).data
+    x, chosen = as_tensor("take_along_dim", "input", input), as_tensor("take_along_dim", "indices", indices).data
     if x.data.ndim == 0:
         return x
     axis = shapes.normal_dim("take_along_dim", dim, x.data.ndim)
-    if at.dtype.kind not in "iu":
-        raise DTypeError(f"take_along_dim: indices must be integers, got {at.dtype}")
-    if at.ndim != x.data.ndim:
-        raise ShapeError(f"take_along_dim: indices has {at.ndim} dimensions, input {x.data.ndim}")
-    index = [np.arange(n).reshape([-1 if d == a else 1 for a in range(at.ndim)]) for d, n in enumerate(at.shape)]
-    index[axis] = at
+    if chosen.dtype.kind not in "iu":
+        raise DTypeError(f"take_along_dim: indices must be integers, got {chosen.dtype}")
+    if chosen.ndim != x.data.ndim:
+        raise ShapeError(f"take_along_dim: indices has {chosen.ndim} dimensions, input {x.data.ndim}")
+    index = [
+        np.arange(n).reshape([-1 if d == a else 1 for a in range(chosen.ndim)]) for d, n in enumerate(chosen.shape)
+    ]
+    index[axis] = chosen
     return shapes.get_item(x, tuple(index))

@@ -291,3 +291,21 @@ def test_before_and_after_are_compared(capsys: pytest.CaptureFixture[str], monke
     text = capsys.readouterr().out
     assert re.search(r"^mlp_step: batch 32, step: .* to .*, \d\.\d+ ±", text, re.MULTILINE)
     assert re.search(r"^mlp_step: geometric mean \d\.\d+ of 1; slower: ", text, re.MULTILINE)
+
+
+def test_the_reading_path_counts_what_was_entered(capsys: pytest.CaptureFixture[str]) -> None:
+    path = importlib.import_module("reading_path")
+    trip = path.Trip().watch(lambda: [minidl.get_num_threads() for _ in range(3)])
+    (code,) = [code for code in trip.calls if code.co_name == "get_num_threads"]
+    assert trip.calls[code] == 3
+    source = Path(code.co_filename)
+    first = source.read_text().splitlines().index("def get_num_threads() -> int:")
+    # Its body is one statement below a docstring, or a few: whatever it is, its head is among the lines.
+    assert code.co_firstlineno == first + 1
+    assert 2 <= path.lines_entered(source, [code]) < 20
+    path.main(["--batch", "2", "--list"])
+    text = capsys.readouterr().out
+    first, tenth = [int(n) for n in re.findall(r"^\| (?:first|tenth) \| (\d+) ", text, re.MULTILINE)[:2]]
+    assert first > tenth > 5
+    assert "Op.__call__ (" in text
+    assert "_ext/stack.pyx: " in text

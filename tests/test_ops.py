@@ -16,7 +16,7 @@ import minidl
 import minidl.functional as F
 from minidl.autograd import Op
 from minidl.testing import gradcheck, gradgradcheck
-from minidl.testing.report import NOTHING_TO_CHECK
+from minidl.testing.findings import NOTHING_TO_CHECK
 
 Array = np.ndarray
 DTYPES = ("float32", "float64")

@@ -255,7 +255,7 @@ def test_what_is_not_kept_may_change() -> None:
 
 
 def test_what_has_no_curve_keeps_nothing() -> None:
-    assert minidl.neg(minidl.tensor([1.0], requires_grad=True))._op._to_save == ()
+    assert minidl.neg(minidl.tensor([1.0], requires_grad=True))._op._pending_saves == ()
 
 
 @pytest.mark.parametrize("limits", [(-1.0, 2.0), (None, 2.0), (-1.0, None), (2.0, -1.0), (-np.inf, np.inf)])

@@ -122,7 +122,7 @@ class TestEnvironment:
         assert (minidl.get_num_threads(), runtime.num_threads_from()) == (runtime.available_cores(), "cores to use")
         minidl.set_num_threads(5)
         assert (minidl.get_num_threads(), runtime.num_threads_from()) == (5, "set_num_threads")
-        monkeypatch.setattr(runtime._Threads, "in_forked_child", True)
+        monkeypatch.setattr(runtime._Threads, "is_forked_child", True)
         assert (minidl.get_num_threads(), runtime.num_threads_from()) == (1, "a forked process has one")
 
 

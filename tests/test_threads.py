@@ -133,7 +133,7 @@ print(len(found), all("State:\\tS" in status for status in found), blocked)
         expected = barriers()
 
         def child() -> bool:
-            runtime._Threads.in_forked_child = False
+            runtime._Threads.is_forked_child = False
             before = len(os.listdir("/proc/self/task"))
             return barriers() == expected and relu(4) and len(os.listdir("/proc/self/task")) == before + 3
 

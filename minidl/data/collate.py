@@ -128,10 +128,10 @@ class _Stacking:
             try:
                 entries = [sample[key] for sample in column]
             except KeyError:
-                at = next(i for i, sample in enumerate(column) if key not in sample)
+                index = next(i for i, sample in enumerate(column) if key not in sample)
                 raise ArgumentError(
-                    f"{self._op}: {place} is missing in sample {self._numbers[at]}, which has the keys "
-                    f"{list(column[at])}; sample {self._numbers[0]} has it"
+                    f"{self._op}: {place} is missing in sample {self._numbers[index]}, which has the keys "
+                    f"{list(column[index])}; sample {self._numbers[0]} has it"
                 ) from None
             stacked[key] = self.stack(entries, place)
         return _like_mapping(first, stacked)
@@ -143,8 +143,10 @@ class _Stacking:
         try:
             columns = list(zip(*column, strict=True))
         except ValueError:
-            at = next(i for i, sample in enumerate(column) if len(sample) != len(first))
-            raise self._unequal(path, f"{len(first)} items", at, f"{len(column[at])}", "the same number") from None
+            index = next(i for i, sample in enumerate(column) if len(sample) != len(first))
+            raise self._unequal(
+                path, f"{len(first)} items", index, f"{len(column[index])}", "the same number"
+            ) from None
         places = [_place(path, i) for i in range(len(columns))] if fields is None else [f"{path}.{f}" for f in fields]
         return _like_sequence(first, [self.stack(part, place) for part, place in zip(columns, places, strict=True)])
 
@@ -173,17 +175,17 @@ class _Stacking:
         # Samples are of one type as a rule.
         if len(set(map(type, column))) == 1:
             return
-        for at, item in enumerate(column):
+        for index, item in enumerate(column):
             if not is_of_kind(item):
                 raise DTypeError(
-                    f"{self._op}: {path} is {_described(item)} in sample {self._numbers[at]} and "
+                    f"{self._op}: {path} is {_described(item)} in sample {self._numbers[index]} and "
                     f"{_described(column[0])} in sample {self._numbers[0]}; {_WAY_OUT}"
                 )
 
     def _what_is_wrong(self, column: Sequence[Any], path: str, error: Exception | None) -> Exception:
         """The error for a column that does not stack, which names the first sample that does not fit."""
         shape: tuple[int, ...] | None = None
-        for at, item in enumerate(column):
+        for index, item in enumerate(column):
             try:
                 array, why = np.asarray(item), ""
             except Exception as refusal:
@@ -191,30 +193,30 @@ class _Stacking:
             if array.dtype.kind not in "biuf":
                 return DTypeError(
                     f"{self._op}: {path} must be {_EXPECTED}, got {_described(item)} in sample "
-                    f"{self._numbers[at]}{why}; {_WAY_OUT}"
+                    f"{self._numbers[index]}{why}; {_WAY_OUT}"
                 )
             if shape is None:
                 shape = array.shape
             elif array.shape != shape:
-                return self._unequal(path, f"shape {shape}", at, f"{array.shape}", "the same shape")
+                return self._unequal(path, f"shape {shape}", index, f"{array.shape}", "the same shape")
         return DTypeError(f"{self._op}: {path} can't be stacked: {error}")
 
-    def _unequal(self, path: str, expected: str, at: int, found: str, same: str) -> ShapeError:
+    def _unequal(self, path: str, expected: str, index: int, found: str, same: str) -> ShapeError:
         numbers = [int(number) for number in self._numbers]
         shown = str(numbers) if len(numbers) <= 16 else f"{numbers[:16]}"[:-1] + ", ...]"
         return ShapeError(
             f"{self._op}: samples {shown} do not stack into a batch: {path} has {expected} in sample {numbers[0]} and "
-            f"{found} in sample {numbers[at]}, expected {same} in all; pad them, or batch them with a collate_fn"
+            f"{found} in sample {numbers[index]}, expected {same} in all; pad them, or batch them with a collate_fn"
         )
 
 
 def _place(path: str, key: Any) -> str:
-    """How messages call an entry of what is at `path`."""
+    """Name an entry of what is at `path`, for messages."""
     return f'{path}["{key}"]' if isinstance(key, str) else f"{path}[{key!r}]"
 
 
 def _described(item: Any) -> str:
-    """What an item is, for a message."""
+    """Describe an item, for a message."""
     if item is None or isinstance(item, int | complex):
         return f"{item!r:.40}"
     return f"an array of dtype {item.dtype}" if isinstance(item, np.ndarray) else type(item).__name__

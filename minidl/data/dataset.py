@@ -11,7 +11,7 @@ from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 
 
 class Dataset(ABC):
-    """What a `DataLoader` reads: samples by number.
+    """Samples by number, which a `DataLoader` reads.
 
     A subclass writes `__len__` and `__getitem__`, which returns the sample: a number, an array, a tensor or a string,
     or a tuple, list or dict of these. One whose `__getitem__` also takes an array of indices, and then returns the
@@ -33,7 +33,7 @@ def _read(where: str, value: Any) -> np.ndarray:
     try:
         array = np.asarray(value)
     except Exception as error:
-        # What a stranger's `__array__` raises may be anything.
+        # A stranger's `__array__` may raise anything.
         raise DTypeError(f"{where} can't be read as an array: {error}") from None
     if array.dtype.hasobject:
         raise DTypeError(f"{where} holds Python objects, expected numbers")

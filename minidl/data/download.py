@@ -14,7 +14,7 @@ from minidl.errors import DataFileError, DataNotFoundError, MissingExtraError, i
 from minidl.files import write_whole
 
 TIMEOUT = 15.0
-_MOST_BYTES = 1 << 28
+_MAX_BYTES = 1 << 28
 # A piece is handed on when it is full: small enough for a slow line to fill it within the time-out.
 _PIECE = 1 << 12
 
@@ -129,8 +129,8 @@ class _Transfer:
     def write(self, piece: bytes) -> None:
         if self.abandoned:
             raise OSError("nobody waits for this download any more")
-        if len(self.content) + len(piece) > _MOST_BYTES:
-            raise OSError(f"more than {_MOST_BYTES} bytes came")
+        if len(self.content) + len(piece) > _MAX_BYTES:
+            raise OSError(f"more than {_MAX_BYTES} bytes came")
         self.content += piece
         self.alive = time.monotonic()
 

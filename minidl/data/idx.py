@@ -24,14 +24,14 @@ _DTYPES: dict[int, np.dtype] = {
     0x08: np.dtype("u1"), 0x09: np.dtype("i1"), 0x0B: np.dtype(">i2"),
     0x0C: np.dtype(">i4"), 0x0D: np.dtype(">f4"), 0x0E: np.dtype(">f8"),
 }  # fmt: skip
-_MOST_AXES = 32
-_LONGEST_HEADER = 4 + 4 * _MOST_AXES
-_MOST_BYTES = 1 << 48
+_MAX_AXES = 32
+_LONGEST_HEADER = 4 + 4 * _MAX_AXES
+_MAX_BYTES = 1 << 48
 _GZIP_MAGIC = b"\x1f\x8b"
 _DEFLATE_LIMIT = 1032  # the best that deflate can do: 258 bytes out of two bits
 _PIECE = 1 << 17
 # zlib returns new bytes whatever it is asked for; small pieces stay in the cache until they are copied.
-_MOST_DECOMPRESSED = 1 << 20
+_MAX_DECOMPRESSED = 1 << 20
 
 Judge = Callable[[np.dtype, tuple[int, ...]], None]
 
@@ -175,14 +175,14 @@ def _content(
             content[filled : filled + len(piece)] = np.frombuffer(piece, dtype=np.uint8)
             filled += len(piece)
             each_piece(piece)
-            piece = source.read(min(total - filled + 1, _MOST_DECOMPRESSED))
+            piece = source.read(min(total - filled + 1, _MAX_DECOMPRESSED))
     if filled < total:
         raise _wrong_size(name, shape, total, filled)
     return content
 
 
 class _Gunzip:
-    """What a gzip file holds, in its one or more members (RFC 1952), read in pieces of a limited size."""
+    """A gzip file's content, from its one or more members (RFC 1952), read in pieces of a limited size."""
 
     def __init__(self, file: BinaryIO, size: int, name: StrPath) -> None:
         import zlib
@@ -248,13 +248,13 @@ def _read_header(header: bytes, name: StrPath) -> tuple[np.dtype, tuple[int, ...
         known = ", ".join(f"0x{known:02x}" for known in _DTYPES)
         raise _refused(name, f"has the unknown type code 0x{code:02x} (magic number 0x{header[:4].hex()}); "
                              f"known are {known}")  # fmt: skip
-    if not 1 <= axes <= _MOST_AXES:
-        raise _refused(name, f"has {axes} axes by its magic number 0x{header[:4].hex()}, expected 1 to {_MOST_AXES}")
+    if not 1 <= axes <= _MAX_AXES:
+        raise _refused(name, f"has {axes} axes by its magic number 0x{header[:4].hex()}, expected 1 to {_MAX_AXES}")
     start = 4 + 4 * axes
     if len(header) < start:
         raise _refused(name, f"is truncated: it ends within its header, after {len(header)} of {start} bytes")
-    shape = tuple(int.from_bytes(header[at : at + 4], "big") for at in range(4, start, 4))
-    if math.prod(max(size, 1) for size in shape) * _DTYPES[code].itemsize > _MOST_BYTES:
+    shape = tuple(int.from_bytes(header[offset : offset + 4], "big") for offset in range(4, start, 4))
+    if math.prod(max(size, 1) for size in shape) * _DTYPES[code].itemsize > _MAX_BYTES:
         raise _refused(name, f"is damaged: its header promises {shape}, more than any memory holds")
     return _DTYPES[code], shape, start, _DTYPES[code].itemsize
 

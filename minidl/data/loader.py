@@ -185,7 +185,7 @@ class DataLoader:
                 raise StateDictError(f"{where}: {key} is {state[key]!r:.80}, expected a whole number from 0 to {most}")
         if state["epoch_start"] is None and state["position"]:
             raise StateDictError(f"{where}: position is {state['position']} between epochs, expected 0")
-        before = self._random_state()
+        previous_state = self._random_state()
         key = "epoch_start"
         try:
             if state[key] is not None:
@@ -193,9 +193,9 @@ class DataLoader:
             key = "generator"
             set_generator_state(self.generator, state[key])
         except ArgumentError as error:
-            self.generator.bit_generator.state = before
+            self.generator.bit_generator.state = previous_state
             raise StateDictError(
-                f"{where}: {key} is no state of a {before['bit_generator']} generator ({error})"
+                f"{where}: {key} is no state of a {previous_state['bit_generator']} generator ({error})"
             ) from error
         self.epoch, self.position = state["epoch"], state["position"]
         self._epoch_start = state["epoch_start"]
@@ -224,7 +224,7 @@ class DataLoader:
             if self.transform is not None:
                 gathered = self._transformed(gathered)
             is_finished = self.collate_fn is not None and self.transform is None
-            batch = gathered if is_finished else _with_tensors(gathered)
+            batch = gathered if is_finished else _wrap_tensors(gathered)
             self.position = number + 1
             yield batch
         self.epoch += 1
@@ -265,7 +265,7 @@ class DataLoader:
         return batch._make(result) if is_named else result
 
 
-def _with_tensors(batch: Any) -> Any:
+def _wrap_tensors(batch: Any) -> Any:
     if type(batch) is not tuple:
         return to_tensors(batch, "DataLoader")
     # Arrays of numbers, which batches are made of as a rule, without a call for each.

@@ -15,7 +15,7 @@ from minidl.errors import DataFileError, DataNotFoundError, DTypeError
 
 
 class DataFile(NamedTuple):
-    """What is known of a file beforehand: its name, and a checksum of its content or of the mirrors' gzip file."""
+    """A file as it is known beforehand: its name, and a checksum of its content or of the mirrors' gzip file."""
 
     name: str
     sha256: str | None = None
@@ -103,14 +103,14 @@ class ImageFiles(ArrayDataset):
         if not folder.is_dir():
             return [], f"{folder} is no folder"
         partial = ""
-        for below in (folder, *(folder / name for name in self.folders)):
-            paths = [_stored(below, file) for file in self._files]
+        for directory in (folder, *(folder / name for name in self.folders)):
+            paths = [_stored(directory, file) for file in self._files]
             found = [path for path in paths if path is not None]
             if len(found) == len(paths):
                 return found, ""
             if found and not partial:
                 lacking = " and ".join(file.name for file, path in zip(self._files, paths, strict=True) if path is None)
-                partial = f"{below} lacks {lacking}"
+                partial = f"{directory} lacks {lacking}"
         return [], partial or f"{folder} has no such files, nor has {' or '.join(self.folders)} below"
 
     def _read(self, path: Path, file: DataFile) -> np.ndarray:

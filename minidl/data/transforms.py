@@ -1,4 +1,4 @@
-"""What is done to a batch on its way from the data set to the model.
+"""Transforms change a batch on its way from the data set to the model.
 
 A transform is called as `transform(*arrays, generator=generator)` with the arrays of a batch and the loader's random
 generator, and returns as many arrays in a tuple. The ones here change the first array (the images) and hand on
@@ -78,10 +78,10 @@ class Normalize:
             factors = 1 / (255 * self.std), -self.mean / self.std, self.mean, self.std
             scale, offset, *plain = np.broadcast_arrays(*factors)
         # One multiplication and one addition took a quarter of the time of a 256-entry table (MNIST, batch 64).
-        self._scale, self._offset = self._by_channel(scale), self._by_channel(offset)
-        self._plain_mean, self._plain_std = map(self._by_channel, plain)
+        self._scale, self._offset = self._shape_channels(scale), self._shape_channels(offset)
+        self._plain_mean, self._plain_std = map(self._shape_channels, plain)
 
-    def _by_channel(self, values: np.ndarray) -> np.ndarray:
+    def _shape_channels(self, values: np.ndarray) -> np.ndarray:
         found = converted(values.reshape(-1, 1, 1), self.dtype)
         if not np.isfinite(found).all():
             raise ArgumentError(f"Normalize: mean {self.mean} and std {self.std} are beyond what {self.dtype} holds")

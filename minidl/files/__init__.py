@@ -1,4 +1,4 @@
-"""What minidl's files have in common: written whole, judged before memory is taken, and named in errors."""
+"""minidl's files are written whole, judged before memory is taken, and named in errors."""
 
 from minidl.files.generators import set_generator_state
 from minidl.files.packing import Unpacker, pack, storable

@@ -28,13 +28,13 @@ def set_generator_state(generator: np.random.Generator, state: Any) -> None:
     ArgumentError
         If it is no state of a generator of this kind.
     """
-    before = generator.bit_generator.state
-    kind = before["bit_generator"]
-    checked = _checked(state, before, "state", kind)
+    previous_state = generator.bit_generator.state
+    kind = previous_state["bit_generator"]
+    checked = _checked(state, previous_state, "state", kind)
     try:
         generator.bit_generator.state = checked
     except Exception as error:
-        generator.bit_generator.state = before
+        generator.bit_generator.state = previous_state
         raise ArgumentError(f"generator: the state is none of a {kind} ({error})") from error
 
 

@@ -10,7 +10,7 @@ _short = Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 80
 _short.maxlevel = 3
 
-# What `repr` gives, cut in the middle of strings, lists and levels; unlike it, it never fails or takes long.
+# It is `repr`, cut in the middle of strings, lists and levels; unlike that, it never fails or takes long.
 shortened = _short.repr
 
 _LONGEST_MESSAGE = 2000
@@ -22,7 +22,7 @@ def cut(message: str) -> str:
 
 
 def read_json(text: str) -> Any:
-    """What JSON says, strictly: no name twice, no NaN.
+    """Read JSON strictly: no name twice, no NaN.
 
     Raises
     ------
@@ -30,12 +30,12 @@ def read_json(text: str) -> Any:
         If it is no JSON, or nested more deeply than Python reads.
     """
     try:
-        return json.loads(text, object_pairs_hook=_without_twins, parse_constant=_no_constant)
+        return json.loads(text, object_pairs_hook=_refuse_twins, parse_constant=_no_constant)
     except RecursionError:
         raise ValueError("JSON is nested too deeply") from None
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     read = dict(pairs)
     if len(read) < len(pairs):
         names = [name for name, _ in pairs]

@@ -29,16 +29,16 @@ _DTYPES: dict[str, np.dtype] = {
     }.items()
 }  # fmt: skip
 _NAMES = {dtype.str: name for name, dtype in _DTYPES.items()}
-# What the library reads at most, and what NumPy has at most.
+# The library reads no longer header, and NumPy has no more dimensions.
 _LONGEST_HEADER = 100_000_000
-_MOST_AXES = 64
-_MOST_BYTES = 2**63 - 1
+_MAX_AXES = 64
+_MAX_BYTES = 2**63 - 1
 _PIECE = 1 << 20
 _METADATA = "__metadata__"
 
 
 class Entry(NamedTuple):
-    """What a header says of an array; where it is counts from the header's end."""
+    """An array as a header has it; its place counts from the header's end."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -96,17 +96,17 @@ class TensorFile:
         try:
             dtype, shape, (start, stop) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
             numbers = (*shape, start, stop)
-            are_sizes = all(type(n) is int and 0 <= n <= _MOST_BYTES for n in numbers)
+            are_sizes = all(type(n) is int and 0 <= n <= _MAX_BYTES for n in numbers)
             is_formed = isinstance(dtype, str) and are_sizes and start <= stop
         except (KeyError, TypeError, ValueError):
             is_formed = False
         if not is_formed:
             raise self._damaged(f"its header says of {shortened(name)} {shortened(value)}")
-        if len(shape) > _MOST_AXES:
-            raise self._damaged(f"{shortened(name)} has {len(shape)} axes, more than the {_MOST_AXES} of NumPy")
-        # Of other dtypes the size of an element is not known here, and they are never read.
+        if len(shape) > _MAX_AXES:
+            raise self._damaged(f"{shortened(name)} has {len(shape)} axes, more than the {_MAX_AXES} of NumPy")
+        # The size of an element of other dtypes is not known here, and they are never read.
         itemsize = _DTYPES[dtype].itemsize if dtype in _DTYPES else 1
-        if prod(max(n, 1) for n in shape) * itemsize > _MOST_BYTES:
+        if prod(max(n, 1) for n in shape) * itemsize > _MAX_BYTES:
             raise self._damaged(f"{shortened(name)} is of shape {shortened(shape)}, more than any memory holds")
         if dtype in _DTYPES and stop - start != prod(shape) * itemsize:
             what = f"{shortened(name)} is {dtype} of shape {shortened(shape)}"
@@ -146,26 +146,26 @@ class TensorFile:
         return array.astype(array.dtype.newbyteorder("="), copy=False)
 
     def content_checksum(self) -> str:
-        """What `content_checksum` gives of the same metadata and arrays."""
+        """Compute what `content_checksum` gives of the same metadata and arrays."""
         named = {name: (entry.dtype, entry.shape, self._pieces(entry)) for name, entry in self.entries.items()}
         return _checksum(self.metadata, named)
 
     def _pieces(self, entry: Entry) -> Iterator[Any]:
         buffer = np.empty(_PIECE, np.uint8)
-        for at in range(entry.start, entry.stop, _PIECE):
-            piece = buffer[: min(_PIECE, entry.stop - at)]
-            self._read_into(self._start + at, piece)
+        for offset in range(entry.start, entry.stop, _PIECE):
+            piece = buffer[: min(_PIECE, entry.stop - offset)]
+            self._read_into(self._start + offset, piece)
             yield piece
 
-    def _read(self, at: int, length: int) -> bytes:
+    def _read(self, offset: int, length: int) -> bytes:
         content = np.empty(length, np.uint8)
-        self._read_into(at, content)
+        self._read_into(offset, content)
         return content.tobytes()
 
-    def _read_into(self, at: int, content: np.ndarray) -> None:
+    def _read_into(self, offset: int, content: np.ndarray) -> None:
         view = content.data
         try:
-            self._file.seek(at)
+            self._file.seek(offset)
             read = self._file.readinto(view) if len(view) else 0  # type: ignore[attr-defined]
         except OSError as error:
             raise CheckpointError(f"{self.where}: can't be read: {error.strerror or error}") from error

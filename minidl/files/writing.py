@@ -58,7 +58,7 @@ def write_whole(path: StrPath, content: bytes) -> None:
     except OSError as error:
         if error.errno is None:
             raise
-        # What the system says names the temporary file, or after a write to a full disk none at all.
+        # The system's message names the temporary file, or after a write to a full disk none at all.
         raise OSError(error.errno, error.strerror, path) from error
     # The new name is on the disk only when the folder is. Some file systems can't do that to a folder.
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What all operations on images, and on signals in one dimension, check and do alike."""
+"""All operations on images, and on signals in one dimension, check and do this alike."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def restored(result: Any, is_batch: bool, spatial: int = 2) -> Any:
     return Reshape((*shape[0 if is_batch else 1 : 2], *shape[4 - spatial :]))(result)
 
 
-def per_image(op: str, input: Any, compute: Callable[[Any], Any], spatial: int = 2) -> Any:
+def compute_images(op: str, input: Any, compute: Callable[[Any], Any], spatial: int = 2) -> Any:
     """Run `compute` on a batch of images (N, C, H, W), whether `input` is a batch or one image, of 2 dimensions or 1.
 
     `compute` gives one such batch, or a tuple of them; they come back as `input` came.

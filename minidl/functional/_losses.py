@@ -1,4 +1,4 @@
-"""What losses share: their settings, how they read inputs, and how they are reduced."""
+"""Losses share their settings, how they read inputs, and how they are reduced."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import numpy as np
 from minidl import kernels
 from minidl.arguments import is_finite_number
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, check_flag
-from minidl.ops._common import as_tensor, broadcast_shape, cast, check_choice, check_floating, check_same_dtype
+from minidl.ops._common import as_tensor, broadcast_shape, check_choice, check_floating, check_same_dtype
 from minidl.ops.arithmetic import div
+from minidl.ops.casting import cast
 from minidl.ops.reductions import sum as sum_of
 from minidl.ops.shapes import Permute, Reshape
 
@@ -31,12 +32,12 @@ def _choice(*choices: Any) -> Rule:
     return lambda op, name, value: check_choice(op, name, value, choices)
 
 
-def _number(low: float = -inf, high: float = inf, above: bool = False) -> Rule:
+def _number(low: float = -inf, high: float = inf, is_open: bool = False) -> Rule:
     """A number from low to high, or above low; NaN never is."""
-    limits = f" above {low:g}" if above else f" from {low:g} to {high:g}" if high < inf else f" of at least {low:g}"
+    limits = f" above {low:g}" if is_open else f" from {low:g} to {high:g}" if high < inf else f" of at least {low:g}"
 
     def check(op: str, name: str, value: Any) -> None:
-        if not _is_number(value) or not low <= value <= high or (above and value == low):
+        if not _is_number(value) or not low <= value <= high or (is_open and value == low):
             raise ArgumentError(f"{op}: {name} must be a number{limits if low > -inf else ''}, got {value!r}")
 
     return check
@@ -52,18 +53,18 @@ _RULES: dict[str, Rule] = {
     "ignore_index": _int64,
     "label_smoothing": _number(0, 1),
     "beta": _number(0),
-    "delta": _number(0, above=True),
+    "delta": _number(0, is_open=True),
     "margin": _number(),
     "p": _number(0),
     "eps": _number(),
     "swap": check_flag,
     "log_target": check_flag,
 }
-# Where a function's setting has a rule of its own.
+# Some functions' settings have rules of their own.
 _RULES_OF: dict[str, dict[str, Rule]] = {
     "kl_div": {"reduction": _choice("mean", "batchmean", "sum", "none")},
     "multi_margin_loss": {"p": _choice(1, 2)},
-    "triplet_margin_loss": {"margin": _number(0, above=True)},
+    "triplet_margin_loss": {"margin": _number(0, is_open=True)},
 }
 
 
@@ -72,7 +73,7 @@ def check_settings(function: str, settings: Mapping[str, Any], op: str | None = 
     try:
         _check_once(op or function, function, **settings)
     except TypeError:
-        # Of a value without a hash.
+        # The value has no hash.
         _check_once.__wrapped__(op or function, function, **settings)
 
 
@@ -84,7 +85,7 @@ def _check_once(op: str, function: str, **settings: Any) -> None:
         (own.get(name) or _RULES[name])(op, name, value)
 
 
-def read_alike(op: str, **given: Any) -> list[Any]:
+def read_pair(op: str, **given: Any) -> list[Any]:
     """Tensors of one floating dtype and one shape: a loss broadcasts nothing, since that is a mistake as a rule."""
     tensors = [as_tensor(op, name, value) for name, value in given.items()]
     kinds = {(x.data.dtype, x.data.shape) for x in tensors}
@@ -151,9 +152,9 @@ def read_classes(op: str, x: Any, target: Any, ignore_index: int | None = None) 
     if ignore_index is not None and wrong.any():
         wrong &= t != ignore_index
     if wrong.any():
-        at = ", ".join(map(str, np.argwhere(wrong)[0])) or "0"
+        position = ", ".join(map(str, np.argwhere(wrong)[0])) or "0"
         value = t[wrong].flat[0]
-        raise OutOfRangeError(f"{op}: target[{at}] is {value}, input has the classes 0 to {classes - 1}")
+        raise OutOfRangeError(f"{op}: target[{position}] is {value}, input has the classes 0 to {classes - 1}")
     return numbers
 
 

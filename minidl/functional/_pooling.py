@@ -1,4 +1,4 @@
-"""What the pooling functions check of their windows, and what their means are divided by."""
+"""Pooling functions check their windows here, and find what their means are divided by."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from minidl.arguments import check_room, is_int
 from minidl.errors import ArgumentError, ShapeError
-from minidl.geometry import Pair, Window, pair, sliding_window, within_image
+from minidl.geometry import Pair, Window, drop_outside_taps, pair, sliding_window
 
 
 def adaptive_size(op: str, spatial: int, x: Any, output_size: Any) -> Pair:
@@ -47,29 +47,29 @@ def pooling_window(
     if isinstance(padding, str):
         kind = "a pair of ints" if spatial == 2 else "one in a tuple"
         raise ArgumentError(f"{op}: padding must be an int or {kind}, got {padding!r}")
-    around = window.padding
+    margins = window.padding
     rows, columns = window.kernel_size
-    if 2 * max(around.top, around.bottom) > rows or 2 * max(around.left, around.right) > columns:
+    if 2 * max(margins.top, margins.bottom) > rows or 2 * max(margins.left, margins.right) > columns:
         raise ArgumentError(
             f"{op}: padding must be at most half of kernel_size {window.kernel_size[-spatial:]}, got {padding!r}"
         )
-    if window.dilation != (1, 1) and any(around):
+    if window.dilation != (1, 1) and any(margins):
         _check_that_windows_see_the_input(op, spatial, window)
-    return within_image(window)
+    return drop_outside_taps(window)
 
 
 @lru_cache(maxsize=256)
 def _check_that_windows_see_the_input(op: str, spatial: int, window: Window) -> None:
     """Refuse a dilated window whose taps all fall into the padding somewhere: there is no value to choose there."""
-    around = window.padding
-    for axis, before in enumerate((around.top, around.left)):
-        starts = np.arange(window.output_size[axis]) * window.stride[axis] - before
+    margins = window.padding
+    for axis, leading in enumerate((margins.top, margins.left)):
+        starts = np.arange(window.output_size[axis]) * window.stride[axis] - leading
         first_inside = np.where(starts < 0, starts % window.dilation[axis], starts)
         if (first_inside >= window.input_size[axis]).any():
             raise ShapeError(
                 f"{op}: kernel_size {window.kernel_size[-spatial:]} with dilation {window.dilation[-spatial:]} and "
-                f"padding {tuple(around)[4 - 2 * spatial :]} sees nothing but padding at some positions of an input of "
-                f"{window.input_size[-spatial:]}"
+                f"padding {tuple(margins)[4 - 2 * spatial :]} sees nothing but padding at some positions of an input "
+                f"of {window.input_size[-spatial:]}"
             )
 
 
@@ -79,10 +79,10 @@ def mean_scale(window: Window, count_include_pad: bool, divisor_override: int | 
     if divisor_override is not None:
         return np.full(window.output_size, 1 / divisor_override)
     counts = []
-    around = window.padding
-    for axis, (before, after) in enumerate(((around.top, around.bottom), (around.left, around.right))):
+    margins = window.padding
+    for axis, (leading, trailing) in enumerate(((margins.top, margins.bottom), (margins.left, margins.right))):
         size = window.input_size[axis]
-        low, high = (-before, size + after) if count_include_pad else (0, size)
-        starts = np.arange(window.output_size[axis]) * window.stride[axis] - before
+        low, high = (-leading, size + trailing) if count_include_pad else (0, size)
+        starts = np.arange(window.output_size[axis]) * window.stride[axis] - leading
         counts.append(np.minimum(starts + window.kernel_size[axis], high) - np.maximum(starts, low))
     return 1 / np.multiply.outer(*counts)

@@ -21,8 +21,8 @@ def read_floating(op: str, input: Any) -> Any:
     return x
 
 
-def in_place(op: str, inplace: Any, function: Callable[..., Any], input: Any, *args: Any, **kwargs: Any) -> Any:
-    """What `function` makes of the input, as a new tensor or (`inplace`) in the place of the input.
+def apply_in_place(op: str, inplace: Any, function: Callable[..., Any], input: Any, *args: Any, **kwargs: Any) -> Any:
+    """Apply `function` to the input, as a new tensor or (`inplace`) in the place of the input.
 
     PyTorch's functions change their input so; whatever reads it afterwards is to find the same here.
     """
@@ -166,7 +166,7 @@ def silu(input: Any, inplace: bool = False) -> Any:
     tensor([-0.2689,  0.    ,  1.7616])
     """
     if inplace is not False:
-        return in_place("silu", inplace, silu, input)
+        return apply_in_place("silu", inplace, silu, input)
     return activation.SiLU()(read_floating("silu", input))
 
 
@@ -197,7 +197,7 @@ def mish(input: Any, inplace: bool = False) -> Any:
     tensor([-0.3034,  0.    ,  1.944 ])
     """
     if inplace is not False:
-        return in_place("mish", inplace, mish, input)
+        return apply_in_place("mish", inplace, mish, input)
     return activation.Mish()(read_floating("mish", input))
 
 

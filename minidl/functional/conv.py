@@ -263,7 +263,7 @@ def conv_transpose1d(
 
 # Plans of calls that have passed all checks, by all that these and the plans depend on.
 _plans: dict[tuple[Any, ...] | None, ConvPlans] = {}
-_MOST_PLANS = 4096
+_MAX_PLANS = 4096
 
 
 def _as_pair(value: Any) -> tuple[int, int] | None:
@@ -276,7 +276,7 @@ def _as_pair(value: Any) -> tuple[int, int] | None:
 
 
 def _as_padding(value: Any) -> Any:
-    """The same for padding, which may be a word or four ints as well."""
+    """Read a padding alike, which may be a word or four ints as well."""
     if type(value) is str or (type(value) is Padding and all([type(side) is int for side in value])):
         return value
     return _as_pair(value)
@@ -313,7 +313,7 @@ def _key(
 
 def _remember(key: tuple[Any, ...] | None, plans: ConvPlans) -> ConvPlans:
     if key is not None:
-        if len(_plans) >= _MOST_PLANS:
+        if len(_plans) >= _MAX_PLANS:
             _plans.clear()
         _plans[key] = plans
     return plans
@@ -376,12 +376,12 @@ def _checked(
     check_same_dtype(op, input=x, weight=w, bias=b)
     shape, axis = x.data.shape, x.data.ndim - spatial - 1
     # A filter's axis that the input's channels are counted along, and how often.
-    along, times = (0, 1) if is_transposed else (1, groups)
-    if shape[axis] != filters[along] * times:
-        in_groups = f" in each of {groups} groups" if times != 1 else ""
+    dimension, times = (0, 1) if is_transposed else (1, groups)
+    if shape[axis] != filters[dimension] * times:
+        grouping = f" in each of {groups} groups" if times != 1 else ""
         raise ShapeError(
             f"{op}: input has {shape[axis]} channels (axis {axis} of {shape}), weight expects "
-            f"{filters[along]}{in_groups} (axis {along} of {filters})"
+            f"{filters[dimension]}{grouping} (axis {dimension} of {filters})"
         )
     if filters[0] % groups:
         what = "input channels" if is_transposed else "filters"

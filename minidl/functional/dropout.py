@@ -8,7 +8,7 @@ import numpy as np
 
 from minidl.arguments import check_generator
 from minidl.errors import ArgumentError, ShapeError, check_flag, warn
-from minidl.functional.activation import in_place, read_floating
+from minidl.functional.activation import apply_in_place, read_floating
 from minidl.ops import activation
 from minidl.runtime import default_generator
 
@@ -61,7 +61,7 @@ def dropout(
     tensor([0., 2., 2., 2.])
     """
     if inplace is not False:
-        return in_place("dropout", inplace, dropout, input, p, training, generator=generator)
+        return apply_in_place("dropout", inplace, dropout, input, p, training, generator=generator)
     return _drop("dropout", read_floating("dropout", input), p, training, generator, None)
 
 
@@ -122,7 +122,7 @@ def dropout2d(
               [2., 2.]]]])
     """
     if inplace is not False:
-        return in_place("dropout2d", inplace, dropout2d, input, p, training, generator=generator)
+        return apply_in_place("dropout2d", inplace, dropout2d, input, p, training, generator=generator)
     x = read_floating("dropout2d", input)
     if x.data.ndim not in (3, 4):
         wanted = f"4 dimensions (N, C, H, W) or 3 (N, C, L), got {x.data.ndim}: {x.data.shape}"
@@ -133,13 +133,13 @@ def dropout2d(
     return _drop("dropout2d", x, p, training, generator, 2)
 
 
-def _drop(op: str, x: Any, p: Any, training: bool, generator: Any, together: int | None) -> Any:
+def _drop(op: str, x: Any, p: Any, training: bool, generator: Any, shared_dims: int | None) -> Any:
     check_probability(op, p)
     check_generator(op, generator)
     check_flag(op, "training", training)
     if not training or p == 0:
         return x
-    return activation.Dropout(float(p), default_generator() if generator is None else generator, together)(x)
+    return activation.Dropout(float(p), default_generator() if generator is None else generator, shared_dims)(x)
 
 
 def check_probability(op: str, p: Any) -> None:

@@ -168,9 +168,9 @@ def _numbers(op: str, name: str, value: Any) -> np.ndarray:
 def _check_range(op: str, name: str, numbers: np.ndarray, count: int, what: str) -> None:
     wrong = (numbers < 0) | (numbers >= count)
     if wrong.any():
-        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        position = tuple(int(i) for i in np.argwhere(wrong)[0])
         there = f"{what} 0 to {count - 1}" if count else f"none of {what}"
-        raise OutOfRangeError(f"{op}: {name}{list(at) or ''} is {numbers[at]}, there are {there}")
+        raise OutOfRangeError(f"{op}: {name}{list(position) or ''} is {numbers[position]}, there are {there}")
 
 
 def _shorten(table: Any, used: np.ndarray, max_norm: float, norm_type: float) -> None:
@@ -178,7 +178,7 @@ def _shorten(table: Any, used: np.ndarray, max_norm: float, norm_type: float) ->
     rows = table.data[used].astype(np.float64)
     with np.errstate(all="ignore"):
         norms = np.linalg.norm(rows, norm_type, axis=1) if rows.size else np.zeros(len(rows))
-        # What is added is PyTorch's, for a norm of 0.
+        # PyTorch adds the same, for a norm of 0.
         scale = (max_norm / (norms + 1e-7))[:, None].astype(table.data.dtype)
         long = norms > max_norm
         if not long.any():

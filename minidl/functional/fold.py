@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl.errors import ShapeError
-from minidl.functional._images import per_image
+from minidl.functional._images import compute_images
 from minidl.geometry import IntOrPair, pair, sliding_window
 from minidl.ops._common import as_tensor, check_floating
 from minidl.ops.conv import Fold, Unfold
@@ -51,7 +51,7 @@ def unfold(
     def compute(x: Any) -> Any:
         return Unfold(sliding_window("unfold", x.data.shape[2:], kernel_size, stride, padding, dilation))(x)
 
-    return per_image("unfold", input, compute)
+    return compute_images("unfold", input, compute)
 
 
 def fold(

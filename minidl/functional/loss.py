@@ -12,8 +12,8 @@ from minidl.functional._losses import (
     as_rows,
     check_settings,
     constant,
-    read_alike,
     read_classes,
+    read_pair,
     read_scores,
     read_weight,
     reduced,
@@ -82,15 +82,15 @@ def nll_loss(input: Any, target: Any, weight: Any = None, *, ignore_index: int =
     if not shape:
         x, t = as_rows(x), t.reshape(1)
     # Only what counts is read, so that the rest may be NaN.
-    at = np.nonzero(t != ignore_index)
-    classes = t[at]
-    losses = neg(GetItem((at[0], classes, *at[1:]))(x))
+    counted = np.nonzero(t != ignore_index)
+    classes = t[counted]
+    losses = neg(GetItem((counted[0], classes, *counted[1:]))(x))
     total: Any = len(classes)
     if w is not None:
         own = w.data[classes]
         losses, total = mul(losses, wrap(own)), wrap(own.sum())
     if reduction == "none":
-        return Reshape(shape)(PutItem(t.shape, at)(losses))
+        return Reshape(shape)(PutItem(t.shape, counted)(losses))
     return reduced(losses, reduction, total)
 
 
@@ -184,10 +184,10 @@ def cross_entropy(
 
 def _soft_cross_entropy(x: Any, target: Any, weight: Any, ignore_index: int, reduction: str, smoothing: float) -> Any:
     if target.data.dtype.kind in "iub":
-        # What PyTorch refuses too: class numbers have no axis for the classes.
+        # PyTorch refuses it too: class numbers have no axis for the classes.
         target_is = "class probabilities, of floating dtype, where it has input's shape"
         raise DTypeError(f"cross_entropy: target must be {target_is} {x.data.shape}, got {target.data.dtype}")
-    _, p = read_alike("cross_entropy", input=x, target=target)
+    _, p = read_pair("cross_entropy", input=x, target=target)
     if ignore_index >= 0:
         raise ArgumentError(f"cross_entropy: ignore_index {ignore_index} has no meaning for class probabilities")
     w = _class_weight("cross_entropy", weight, x, differentiable=True)
@@ -242,7 +242,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reducti
     """
     op = "binary_cross_entropy"
     check_settings(op, {"reduction": reduction})
-    x, t = read_alike(op, input=input, target=target)
+    x, t = read_pair(op, input=input, target=target)
     for name, values in (("input", x.data), ("target", t.data)):
         outside = ~((values >= 0) & (values <= 1))
         if outside.any():
@@ -300,7 +300,7 @@ def binary_cross_entropy_with_logits(
     """
     op = "binary_cross_entropy_with_logits"
     check_settings(op, {"reduction": reduction})
-    x, t = read_alike(op, input=input, target=target)
+    x, t = read_pair(op, input=input, target=target)
     positive = None
     if pos_weight is not None:
         positive = constant(op, "pos_weight", read_weight(op, "pos_weight", pos_weight, x, None))
@@ -353,7 +353,7 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
     tensor(0.3466)
     """
     check_settings("kl_div", {"reduction": reduction, "log_target": log_target})
-    x, t = read_alike("kl_div", input=input, target=target)
+    x, t = read_pair("kl_div", input=input, target=target)
     if log_target:
         losses = mul(exp(t), sub(t, x))
     else:

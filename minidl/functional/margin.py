@@ -12,8 +12,8 @@ from minidl.functional._losses import (
     as_rows,
     check_settings,
     constant,
-    read_alike,
     read_classes,
+    read_pair,
     read_scores,
     read_signs,
     read_weight,
@@ -36,13 +36,13 @@ __all__ = [
 ]
 
 
-def _at_least_0(x: Any) -> Any:
+def _clamp_at_0(x: Any) -> Any:
     """max(x, 0), with the gradient 1 at 0."""
     return clip(x, min=0.0)
 
 
 def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float = 0, *, reduction: str = "mean") -> Any:
-    """How far the cosine of two vectors is from 1 (target 1), or by how much it exceeds the margin (target -1).
+    """Measure how far the cosine of two vectors is from 1 (target 1), or exceeds the margin (target -1).
 
     ``loss = 1 - cos`` where target is 1, ``max(cos - margin, 0)`` where it is -1, and 0 elsewhere;
     ``cos = sum(input1 * input2) / sqrt((sum(input1 ** 2) + 1e-12) * (sum(input2 ** 2) + 1e-12))``
@@ -83,7 +83,7 @@ def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float =
     """
     op = "cosine_embedding_loss"
     check_settings(op, {"margin": margin, "reduction": reduction})
-    a, b = read_alike(op, input1=input1, input2=input2)
+    a, b = read_pair(op, input1=input1, input2=input2)
     shape = a.data.shape
     if len(shape) not in (1, 2):
         raise ShapeError(f"{op}: input1 must have 2 dimensions (N, D) or 1 (D,), got shape {shape}")
@@ -94,7 +94,7 @@ def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float =
     lengths = [sqrt(add(sum_of(mul(v, v), -1), EPSILON)) for v in (a, b)]
     cosine = div(sum_of(mul(a, b), -1), mul(*lengths))
     zero = wrap(np.zeros((), a.data.dtype))
-    unlike = where(t == -1, _at_least_0(sub(cosine, float(margin))), zero)
+    unlike = where(t == -1, _clamp_at_0(sub(cosine, float(margin))), zero)
     return reduced(where(t == 1, sub(1, cosine), unlike), reduction)
 
 
@@ -138,15 +138,15 @@ def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, *, reduct
     """
     op = "hinge_embedding_loss"
     check_settings(op, {"margin": margin, "reduction": reduction})
-    (x,) = read_alike(op, input=input)
-    _, t = read_alike(op, input=x, target=read_signs(op, target, x.data.dtype))
+    (x,) = read_pair(op, input=input)
+    _, t = read_pair(op, input=x, target=read_signs(op, target, x.data.dtype))
     zero = wrap(np.zeros((), x.data.dtype))
-    far = where(t.data == 1, zero, _at_least_0(sub(float(margin), x)))
+    far = where(t.data == 1, zero, _clamp_at_0(sub(float(margin), x)))
     return reduced(add(far, where(t.data == -1, zero, x)), reduction)
 
 
 def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0, *, reduction: str = "mean") -> Any:
-    """What one value lacks of being larger than another by a margin, element by element.
+    """Measure what one value lacks of being larger than another by a margin, element by element.
 
     ``loss = max(-target * (input1 - input2) + margin, 0)``
 
@@ -187,15 +187,15 @@ def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0
     """
     op = "margin_ranking_loss"
     check_settings(op, {"margin": margin, "reduction": reduction})
-    a, b = read_alike(op, input1=input1, input2=input2)
-    _, t = read_alike(op, input1=a, target=read_signs(op, target, a.data.dtype))
-    return reduced(_at_least_0(add(mul(neg(t), sub(a, b)), float(margin))), reduction)
+    a, b = read_pair(op, input1=input1, input2=input2)
+    _, t = read_pair(op, input1=a, target=read_signs(op, target, a.data.dtype))
+    return reduced(_clamp_at_0(add(mul(neg(t), sub(a, b)), float(margin))), reduction)
 
 
 def multi_margin_loss(
     input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None, *, reduction: str = "mean"
 ) -> Any:
-    """What the score of the right class lacks of exceeding each other one by a margin, to the power of p.
+    """Measure what the right class's score lacks of exceeding each other one by a margin, to the power of p.
 
     ``loss[n] = weight[y] / C * sum over c != y of max(margin - input[n, y] + input[n, c], 0) ** p``, ``y = target[n]``
 
@@ -271,7 +271,7 @@ def triplet_margin_loss(
     *,
     reduction: str = "mean",
 ) -> Any:
-    """What the distance to a negative example lacks of exceeding that to a positive one by a margin.
+    """Measure what the distance to a negative example lacks of exceeding that to a positive one by a margin.
 
     ``loss = max(d(anchor, positive) - d(anchor, negative) + margin, 0)``, where d is the norm
     ``sum(|a - b + eps| ** p) ** (1 / p)`` along the last dimension
@@ -323,7 +323,7 @@ def triplet_margin_loss(
     """
     op = "triplet_margin_loss"
     check_settings(op, {"margin": margin, "p": p, "eps": eps, "swap": swap, "reduction": reduction})
-    a, b, c = read_alike(op, anchor=anchor, positive=positive, negative=negative)
+    a, b, c = read_pair(op, anchor=anchor, positive=positive, negative=negative)
     shape = a.data.shape
     if not shape or (p == float("inf") and shape[-1] == 0):
         raise ShapeError(f"{op}: anchor must have 1 or more dimensions (..., D), and features, got shape {shape}")
@@ -334,4 +334,4 @@ def triplet_margin_loss(
     far = distance(a, c)
     if swap:
         far = minimum(far, distance(b, c))
-    return reduced(_at_least_0(add(sub(distance(a, b), far), float(margin))), reduction)
+    return reduced(_clamp_at_0(add(sub(distance(a, b), far), float(margin))), reduction)

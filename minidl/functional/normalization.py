@@ -17,11 +17,11 @@ from minidl.runtime import locks
 __all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm"]
 
 
-def read_eps(op: str, eps: Any, above: bool = False) -> float:
-    """What is added to a variance: finite, and at least 0, or `above` it."""
+def read_eps(op: str, eps: Any, positive: bool = False) -> float:
+    """Read what is added to a variance: finite, and at least 0, or (`positive`) above it."""
     number = read_number(op, "eps", eps)
-    if not 0 <= number < inf or (above and number == 0):
-        raise ArgumentError(f"{op}: eps must be a number {'above' if above else 'of at least'} 0, got {eps!r}")
+    if not 0 <= number < inf or (positive and number == 0):
+        raise ArgumentError(f"{op}: eps must be a number {'above' if positive else 'of at least'} 0, got {eps!r}")
     return number
 
 
@@ -79,8 +79,8 @@ def _check_running(op: str, flag: str, is_updated: bool, given: dict[str, Any], 
             raise ArgumentError(f"{op}: {name} is updated in place, but its memory is read-only")
 
 
-def _by_channel(
-    op: str, flag: str, uses_input: bool, across_batch: bool, input: Any, running: dict[str, Any], weight: Any,
+def _channel_norm(
+    op: str, flag: str, uses_input: bool, spans_batch: bool, input: Any, running: dict[str, Any], weight: Any,
     bias: Any, momentum: Any, eps: Any,
 ) -> Any:  # fmt: skip
     """Normalise each channel, with statistics of the input (across the batch or for each sample) or running ones."""
@@ -88,15 +88,15 @@ def _by_channel(
     x, running_mean, running_var, w, b = _read(op, input, **running, weight=weight, bias=bias)
     _check_channels(op, x, running_mean=running_mean, running_var=running_var, weight=w, bias=b)
     _check_running(op, flag, uses_input, running, [running_mean, running_var])
-    new_share, small = read_momentum(op, momentum), read_eps(op, eps, above=across_batch and uses_input)
+    new_share, small = read_momentum(op, momentum), read_eps(op, eps, positive=spans_batch and uses_input)
     N, C, *size = x.data.shape
     if not uses_input:
         # Copies, since running statistics may be updated before the backward pass.
         constant = np.array(running_mean.data, np.float64), np.array(running_var.data, np.float64)
         return Normalise(Layout(N, 1, C, 1, prod(size)), small, constant, is_constant=True)(x, w, b)
-    layout = Layout(N, 1, C, 1, prod(size)) if across_batch else Layout(1, N, C, 1, prod(size))
+    layout = Layout(N, 1, C, 1, prod(size)) if spans_batch else Layout(1, N, C, 1, prod(size))
     if layout.set_size == 1:
-        each = "channel" if across_batch else "channel of each sample"
+        each = "channel" if spans_batch else "channel of each sample"
         raise ShapeError(
             f"{op}: the variance of the input needs more than 1 value a {each}, got input of shape {x.data.shape}"
         )
@@ -179,7 +179,7 @@ def batch_norm(
     (tensor([0.2]), tensor([1.1]))
     """
     running = {"running_mean": running_mean, "running_var": running_var}
-    return _by_channel("batch_norm", "training", training, True, input, running, weight, bias, momentum, eps)
+    return _channel_norm("batch_norm", "training", training, True, input, running, weight, bias, momentum, eps)
 
 
 def instance_norm(
@@ -230,7 +230,7 @@ def instance_norm(
              [ 1., -1.]]])
     """
     running = {"running_mean": running_mean, "running_var": running_var}
-    return _by_channel(
+    return _channel_norm(
         "instance_norm", "use_input_stats", use_input_stats, False, input, running, weight, bias, momentum, eps
     )
 

@@ -67,7 +67,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     x = as_tensor("pad", "input", input)
     check_choice("pad", "mode", mode, _MODES)
     pairs = _pairs(pad, x.data.ndim)
-    grown = [n + before + after for n, (before, after) in zip(x.data.shape[::-1], pairs, strict=False)]
+    grown = [n + leading + trailing for n, (leading, trailing) in zip(x.data.shape[::-1], pairs, strict=False)]
     check_room("pad", [*x.data.shape[: x.data.ndim - len(pairs)], *grown], x.data.itemsize)
     if mode == "constant":
         _check_crops(pairs, x.data.shape)
@@ -121,10 +121,10 @@ def _value_in(dtype: np.dtype, value: Any) -> Any:
 
 def _check_crops(pairs: list[tuple[int, int]], shape: tuple[int, ...]) -> None:
     """Refuse to take away more than there is."""
-    for axis, (before, after) in zip(range(len(shape))[::-1], pairs, strict=False):
-        if shape[axis] + min(before, 0) + min(after, 0) < 0:
+    for axis, (leading, trailing) in zip(range(len(shape))[::-1], pairs, strict=False):
+        if shape[axis] + min(leading, 0) + min(trailing, 0) < 0:
             raise ShapeError(
-                f"pad: pad takes {-min(before, 0)} and {-min(after, 0)} positions from axis {axis}, which has "
+                f"pad: pad takes {-min(leading, 0)} and {-min(trailing, 0)} positions from axis {axis}, which has "
                 f"{shape[axis]}"
             )
 
@@ -145,25 +145,27 @@ def _check_dimensions(x: np.ndarray, padded: int, mode: str) -> None:
 
 
 @lru_cache(maxsize=256)
-def _padding_matrix(mode: str, size: int, before: int, after: int, axis: int) -> SparseMatrix:
-    """Which position each new one is a copy of."""
+def _padding_matrix(mode: str, size: int, leading: int, trailing: int, axis: int) -> SparseMatrix:
+    """Find the position that each new one is a copy of."""
     # Not reached for an input without positions, so that size is at least 1 but in the circular mode.
     if mode == "circular":
-        # What is taken away is not there any more when the rest is wrapped around.
-        first, rest = max(-before, 0), size + min(before, 0) + min(after, 0)
-        if max(before, after) > rest:
+        # Positions that are taken away are not there any more when the rest is wrapped around.
+        first, rest = max(-leading, 0), size + min(leading, 0) + min(trailing, 0)
+        if max(leading, trailing) > rest:
             raise ShapeError(
-                f"pad: mode='circular' adds at most as many positions as axis {axis} has, {rest}, got {before} and "
-                f"{after}"
+                f"pad: mode='circular' adds at most as many positions as axis {axis} has, {rest}, got {leading} and "
+                f"{trailing}"
             )
-        at = first + (np.arange(-before, size + after) - first) % max(rest, 1)
+        source = first + (np.arange(-leading, size + trailing) - first) % max(rest, 1)
     else:
-        if mode == "reflect" and max(before, after) >= size:
+        if mode == "reflect" and max(leading, trailing) >= size:
             raise ShapeError(
-                f"pad: mode='reflect' adds fewer positions than axis {axis} has, {size}, got {before} and {after}"
+                f"pad: mode='reflect' adds fewer positions than axis {axis} has, {size}, got {leading} and {trailing}"
             )
-        if size + before + after <= 0:
-            raise ShapeError(f"pad: mode={mode!r} leaves nothing of axis {axis}, {size} with {before} and {after} more")
-        at = np.arange(-before, size + after)
-        at = size - 1 - np.abs(size - 1 - np.abs(at)) if mode == "reflect" else np.clip(at, 0, size - 1)
-    return SparseMatrix((len(at), size), np.arange(len(at)), at)
+        if size + leading + trailing <= 0:
+            raise ShapeError(
+                f"pad: mode={mode!r} leaves nothing of axis {axis}, {size} with {leading} and {trailing} more"
+            )
+        source = np.arange(-leading, size + trailing)
+        source = size - 1 - np.abs(size - 1 - np.abs(source)) if mode == "reflect" else np.clip(source, 0, size - 1)
+    return SparseMatrix((len(source), size), np.arange(len(source)), source)

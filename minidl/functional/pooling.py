@@ -9,7 +9,7 @@ import numpy as np
 
 from minidl.autograd import wrap
 from minidl.errors import check_flag
-from minidl.functional._images import per_image
+from minidl.functional._images import compute_images
 from minidl.functional._pooling import adaptive_size, check_divisor, mean_scale, pooling_window
 from minidl.geometry import IntOrPair
 from minidl.ops.pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
@@ -377,7 +377,7 @@ def _maxima(op: str, spatial: int, input: Any, make: Callable[[Any], Any], retur
         y = pool(x)
         return (y, wrap(pool.positions.astype(np.int64))) if return_indices else y
 
-    return per_image(op, input, compute, spatial)
+    return compute_images(op, input, compute, spatial)
 
 
 def _avg_pool(
@@ -390,11 +390,11 @@ def _avg_pool(
         checked = pooling_window(op, spatial, x, *window)
         return AvgPool2d(checked, mean_scale(checked, count_include_pad, divisor_override))(x)
 
-    return per_image(op, input, compute, spatial)
+    return compute_images(op, input, compute, spatial)
 
 
 def _adaptive_avg_pool(op: str, spatial: int, input: Any, output_size: Any) -> Any:
     def compute(x: Any) -> Any:
         return AdaptiveAvgPool2d(adaptive_size(op, spatial, x, output_size))(x)
 
-    return per_image(op, input, compute, spatial)
+    return compute_images(op, input, compute, spatial)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl.errors import ShapeError
-from minidl.functional.activation import in_place, read_floating
+from minidl.functional.activation import apply_in_place, read_floating
 from minidl.ops import activation
 from minidl.ops._common import as_tensor, check_same_dtype, read_number
 from minidl.ops.shapes import Reshape
@@ -36,7 +36,7 @@ def relu(input: Any, inplace: bool = False) -> Any:
     tensor([0., 0., 2.])
     """
     if inplace is not False:
-        return in_place("relu", inplace, relu, input)
+        return apply_in_place("relu", inplace, relu, input)
     return activation.ReLU()(read_floating("relu", input))
 
 
@@ -63,7 +63,7 @@ def relu6(input: Any, inplace: bool = False) -> Any:
     tensor([0., 2., 6.])
     """
     if inplace is not False:
-        return in_place("relu6", inplace, relu6, input)
+        return apply_in_place("relu6", inplace, relu6, input)
     return activation.ReLU6()(read_floating("relu6", input))
 
 
@@ -97,7 +97,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
     tensor([-0.1,  0. ,  2. ])
     """
     if inplace is not False:
-        return in_place("leaky_relu", inplace, leaky_relu, input, negative_slope)
+        return apply_in_place("leaky_relu", inplace, leaky_relu, input, negative_slope)
     x = read_floating("leaky_relu", input)
     return activation.LeakyReLU(read_number("leaky_relu", "negative_slope", negative_slope, x.data.dtype))(x)
 
@@ -184,7 +184,7 @@ def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     tensor([-1.    , -0.6321,  2.    ])
     """
     if inplace is not False:
-        return in_place("elu", inplace, elu, input, alpha)
+        return apply_in_place("elu", inplace, elu, input, alpha)
     x = read_floating("elu", input)
     return activation.ELU(read_number("elu", "alpha", alpha, x.data.dtype))(x)
 
@@ -216,7 +216,7 @@ def selu(input: Any, inplace: bool = False) -> Any:
     tensor([-1.1113,  0.    ,  2.1014])
     """
     if inplace is not False:
-        return in_place("selu", inplace, selu, input)
+        return apply_in_place("selu", inplace, selu, input)
     return activation.ELU(activation.SELU_ALPHA, activation.SELU_SCALE)(read_floating("selu", input))
 
 
@@ -247,5 +247,5 @@ def hardswish(input: Any, inplace: bool = False) -> Any:
     tensor([-0.    ,  0.6667,  4.    ])
     """
     if inplace is not False:
-        return in_place("hardswish", inplace, hardswish, input)
+        return apply_in_place("hardswish", inplace, hardswish, input)
     return activation.Hardswish()(read_floating("hardswish", input))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from minidl.functional._losses import check_settings, read_alike, reduced
+from minidl.functional._losses import check_settings, read_pair, reduced
 from minidl.ops._common import check_choice
 from minidl.ops.arithmetic import Abs, mul, sub
 from minidl.ops.elementwise import square
@@ -22,17 +22,17 @@ def _loss_of_difference(
     target: Any,
     reduction: str,
     weight: Any = None,
-    by_weight: bool = True,
+    weighted: bool = True,
 ) -> Any:
     """`curve`, element by element, of input - target, times the weight, reduced.
 
-    The mean of weighted losses is divided by the sum of the weights, or their number if not `by_weight`.
+    The mean of weighted losses is divided by the sum of the weights, or their number if not `weighted`.
     """
     if weight is None:
-        x, t = read_alike(op, input=input, target=target)
+        x, t = read_pair(op, input=input, target=target)
         return reduced(curve(sub(x, t)), reduction)
-    x, t, w = read_alike(op, input=input, target=target, weight=weight)
-    return reduced(mul(curve(sub(x, t)), w), reduction, sum_of(w) if by_weight else None)
+    x, t, w = read_pair(op, input=input, target=target, weight=weight)
+    return reduced(mul(curve(sub(x, t)), w), reduction, sum_of(w) if weighted else None)
 
 
 def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:
@@ -74,7 +74,7 @@ def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = 
     """
     check_choice("mse_loss", "reduction", reduction, ("mean", "sum", "none"))
     if weight is None and reduction != "none":
-        x, t = read_alike("mse_loss", input=input, target=target)
+        x, t = read_pair("mse_loss", input=input, target=target)
         return SquaredDistance(x.data.size if reduction == "mean" else 1)(x, t)
     return _loss_of_difference("mse_loss", square, input, target, reduction, weight)
 
@@ -208,4 +208,4 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     tensor([0.125, 4.   ])
     """
     check_settings("huber_loss", {"reduction": reduction, "delta": delta})
-    return _loss_of_difference("huber_loss", Huber(float(delta)), input, target, reduction, weight, by_weight=False)
+    return _loss_of_difference("huber_loss", Huber(float(delta)), input, target, reduction, weight, weighted=False)

@@ -103,35 +103,37 @@ def interpolate(
     check_room("interpolate", (*shape[:2], *sizes), x.data.itemsize)
     # From the last axis on: reading it position by position is slow, and the others are still short then.
     for axis in range(len(shape))[:1:-1]:
-        before, after, factor = shape[axis], sizes[axis - 2], factors[axis - 2]
+        input_size, output_size, factor = shape[axis], sizes[axis - 2], factors[axis - 2]
         if mode == "nearest":
-            matrix = _nearest(before, after, factor, x.data.dtype.type, is_small)
+            matrix = _nearest(input_size, output_size, factor, x.data.dtype.type, is_small)
         else:
-            matrix = _linear(before, after, factor, bool(align_corners))
+            matrix = _linear(input_size, output_size, factor, bool(align_corners))
         x = AlongAxis(matrix, axis)(x)
     return x
 
 
 def _sizes(
-    before: tuple[int, ...], size: Any, scale_factor: Any, recompute: bool
+    input_size: tuple[int, ...], size: Any, scale_factor: Any, recompute: bool
 ) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
     """The sizes after, and the factors by which positions are found if not by the ratio of the sizes."""
     if (size is None) == (scale_factor is None):
         found = "neither" if size is None else f"{size!r} and {scale_factor!r}"
         raise ArgumentError(f"interpolate: either size or scale_factor must be given, got {found}")
-    by_ratio = (None,) * len(before)
+    ratios = (None,) * len(input_size)
     if size is not None:
         if recompute:
             raise ArgumentError("interpolate: recompute_scale_factor goes with scale_factor, not with size")
-        sizes = _each("size", size, len(before), int | np.integer, "int")
+        sizes = _each("size", size, len(input_size), int | np.integer, "int")
     else:
-        factors = _each("scale_factor", scale_factor, len(before), int | float | np.integer | np.floating, "number")
+        factors = _each("scale_factor", scale_factor, len(input_size), int | float | np.integer | np.floating, "number")
         if not all(0 < factor < float("inf") for factor in factors):
             raise ArgumentError(f"interpolate: scale_factor must be positive and finite, got {scale_factor!r}")
-        sizes = tuple([int(n * factor) for n, factor in zip(before, factors, strict=True)])
+        sizes = tuple([int(n * factor) for n, factor in zip(input_size, factors, strict=True)])
     if min(sizes) < 1:
-        raise ShapeError(f"interpolate: input of size {before} would get the size {sizes}; at least 1 each is needed")
-    return sizes, by_ratio if size is not None or recompute else factors
+        raise ShapeError(
+            f"interpolate: input of size {input_size} would get the size {sizes}; at least 1 each is needed"
+        )
+    return sizes, ratios if size is not None or recompute else factors
 
 
 def _each(name: str, value: Any, count: int, kind: Any, called: str) -> tuple:
@@ -145,40 +147,40 @@ def _each(name: str, value: Any, count: int, kind: Any, called: str) -> tuple:
 
 
 @lru_cache(maxsize=256)
-def _nearest(before: int, after: int, factor: float | None, real: type, is_small: bool) -> SparseMatrix:
+def _nearest(input_size: int, output_size: int, factor: float | None, real: type, is_small: bool) -> SparseMatrix:
     """Row i has a 1 at floor(i before / after), rounded as PyTorch's kernels do it.
 
     One kernel, for small images, copies sizes that stay and doubles those that double, and finds all else in float32;
     another one, for all other inputs, finds positions in the dtype and rounds them to float32.
     """
-    rows: np.ndarray = np.arange(after)
-    if is_small and after in (before, 2 * before):
-        return SparseMatrix((after, before), rows, rows * before // after)
+    rows: np.ndarray = np.arange(output_size)
+    if is_small and output_size in (input_size, 2 * input_size):
+        return SparseMatrix((output_size, input_size), rows, rows * input_size // output_size)
     number = np.float32 if is_small else real
-    step = number(before) / number(after) if factor is None else number(1 / factor)
-    at = np.floor((rows.astype(number) * step).astype(np.float32)).astype(np.intp)
-    return SparseMatrix((after, before), rows, np.minimum(at, before - 1))
+    step = number(input_size) / number(output_size) if factor is None else number(1 / factor)
+    source = np.floor((rows.astype(number) * step).astype(np.float32)).astype(np.intp)
+    return SparseMatrix((output_size, input_size), rows, np.minimum(source, input_size - 1))
 
 
 @lru_cache(maxsize=256)
-def _linear(before: int, after: int, factor: float | None, align_corners: bool) -> SparseMatrix:
+def _linear(input_size: int, output_size: int, factor: float | None, align_corners: bool) -> SparseMatrix:
     """Row i has weights that sum to 1 at the two positions around where i falls."""
-    rows: np.ndarray = np.arange(after)
-    if before == after:
+    rows: np.ndarray = np.arange(output_size)
+    if input_size == output_size:
         # Also with a factor that only rounding took away, as in PyTorch.
-        return SparseMatrix((after, before), rows, rows)
+        return SparseMatrix((output_size, input_size), rows, rows)
     # Dividing last makes positions that are whole numbers exactly so, and their neighbours' weights exactly 0.
     if align_corners:
-        at: np.ndarray = rows * (before - 1) / max(after - 1, 1)
+        source: np.ndarray = rows * (input_size - 1) / max(output_size - 1, 1)
     elif factor is None:
-        at = (2 * rows + 1) * before / (2 * after) - 0.5
+        source = (2 * rows + 1) * input_size / (2 * output_size) - 0.5
     else:
-        at = (rows + 0.5) / factor - 0.5
-    at = np.minimum(np.maximum(at, 0), before - 1)
-    left = np.floor(at).astype(np.intp)
-    weight = at - left
-    between = weight > 0
+        source = (rows + 0.5) / factor - 0.5
+    source = np.minimum(np.maximum(source, 0), input_size - 1)
+    left = np.floor(source).astype(np.intp)
+    weight = source - left
+    partial = weight > 0
     return SparseMatrix(
-        (after, before), np.concatenate([rows, rows[between]]), np.concatenate([left, left[between] + 1]),
-        np.concatenate([1 - weight, weight[between]]),
+        (output_size, input_size), np.concatenate([rows, rows[partial]]), np.concatenate([left, left[partial] + 1]),
+        np.concatenate([1 - weight, weight[partial]]),
     )  # fmt: skip

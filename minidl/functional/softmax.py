@@ -39,8 +39,8 @@ def softmax(input: Any, dim: int) -> Any:
     tensor([0.5, 0.5])
     """
     x = read_floating("softmax", input)
-    at = normal_dim("softmax", dim, x.data.ndim)
-    return activation.Softmax(at)(x) if x.data.ndim else x - x + 1
+    axis = normal_dim("softmax", dim, x.data.ndim)
+    return activation.Softmax(axis)(x) if x.data.ndim else x - x + 1
 
 
 def log_softmax(input: Any, dim: int) -> Any:
@@ -71,5 +71,5 @@ def log_softmax(input: Any, dim: int) -> Any:
     tensor([-1000.,     0.])
     """
     x = read_floating("log_softmax", input)
-    at = normal_dim("log_softmax", dim, x.data.ndim)
-    return activation.LogSoftmax(at)(x) if x.data.ndim else x - x
+    axis = normal_dim("log_softmax", dim, x.data.ndim)
+    return activation.LogSoftmax(axis)(x) if x.data.ndim else x - x

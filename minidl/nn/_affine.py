@@ -1,4 +1,4 @@
-"""What layers with a weight and a bias share."""
+"""Layers with a weight and a bias share this base."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def check_size(layer: str, name: str, value: Any, optional: bool = False) -> int
 
 
 class Affine(Module):
-    """What convolution and dense layers share: a weight, a bias, and an input size that may be inferred.
+    """The base of convolution and dense layers: a weight, a bias, and an input size that may be inferred.
 
     The parameters exist from the start. While the input size is open, the weight has no shape; it and the bias are
     drawn once the size is known.

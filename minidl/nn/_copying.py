@@ -1,4 +1,4 @@
-"""What copies and pickles of modules do, and the number by which a changed structure is noticed."""
+"""Copies and pickles of modules, and the number by which a changed structure is noticed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What initialisers share: their checks, the fans of a weight, and writing."""
+"""Initialisers share their checks, the fans of a weight, and writing."""
 
 from __future__ import annotations
 

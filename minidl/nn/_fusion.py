@@ -64,12 +64,12 @@ class Run:
         return found
 
     def __call__(self, start: int, input: Any) -> tuple[int, Any]:
-        """How many modules were computed as one operation (0 if none), and its result."""
+        """Compute some modules as one operation; give how many they are (0 if none), and the result."""
         raise NotImplementedError
 
 
 class _Convolution(NamedTuple):
-    """What there is to know of a convolution and what follows it before the input's size is known."""
+    """A convolution and the layers that follow it, before the input's size is known."""
 
     arguments: tuple[Any, ...]
     relu: bool
@@ -83,25 +83,25 @@ class ConvRun(Run):
         super().__init__()
         self._convolutions: list[_Convolution] = []
         self._plans: dict[tuple[Any, ...], tuple[int, StackPlan | None]] = {}
-        at = start
-        while at < len(modules) and _is_plain(conv := modules[at], Conv2d):
+        position = start
+        while position < len(modules) and _is_plain(conv := modules[position], Conv2d):
             if conv.groups != 1 or conv.padding_mode != "zeros" or not conv._is_sized:
                 break
-            at += 1
-            relu = at < len(modules) and _is_plain(modules[at], ReLU)
-            at += relu
+            position += 1
+            relu = position < len(modules) and _is_plain(modules[position], ReLU)
+            position += relu
             pool: Any = 1
-            if at < len(modules) and _is_plain(modules[at], MaxPool2d):
-                layer = modules[at]
+            if position < len(modules) and _is_plain(modules[position], MaxPool2d):
+                layer = modules[position]
                 plain = layer.padding in (0, (0, 0)) and layer.dilation in (1, (1, 1)) and not layer.ceil_mode
                 if plain and layer.stride in (None, layer.kernel_size) and not layer.return_indices:
                     pool = layer.kernel_size
-                    at += 1
+                    position += 1
             arguments = (conv.kernel_size, conv.stride, conv.padding, conv.dilation)
             shape = (conv.out_channels, conv.in_channels, *pair("conv2d", "kernel_size", conv.kernel_size, 1))
             self._convolutions.append(_Convolution(arguments, relu, pool))
             self.layers.append((conv, shape, shape[:1]))
-            self.ends.append(at)
+            self.ends.append(position)
 
     def _plan(
         self, channels: int, size: tuple[int, int], itemsize: int, precision: str
@@ -149,27 +149,31 @@ class DenseRun(Run):
 
     def __init__(self, modules: list[Any], start: int) -> None:
         super().__init__()
-        at = start
-        self._flattens = type(modules[at]) is Flatten
-        at += self._flattens
+        position = start
+        self._flattens = type(modules[position]) is Flatten
+        position += self._flattens
         sizes: list[int] = []
         activations: list[str] = []
-        while at < len(modules) and _is_plain(dense := modules[at], Dense, Linear):
+        while position < len(modules) and _is_plain(dense := modules[position], Dense, Linear):
             features, outputs = dense.in_features, dense.out_features
             if not dense._is_sized or sizes and sizes[-1] != features:
                 break
             longer = (*(sizes or [features]), outputs)
             if fused_layers(longer) < len(longer) - 1:
                 break
-            at += 1
+            position += 1
             sizes = list(longer)
             activation = "linear"
-            if at < len(modules) and type(modules[at]) in _ACTIVATIONS and not _is_watched(modules[at]):
-                activation = _ACTIVATIONS[type(modules[at])]
-                at += 1
+            if (
+                position < len(modules)
+                and type(modules[position]) in _ACTIVATIONS
+                and not _is_watched(modules[position])
+            ):
+                activation = _ACTIVATIONS[type(modules[position])]
+                position += 1
             activations.append(activation)
             self.layers.append((dense, (outputs, features), (outputs,)))
-            self.ends.append(at)
+            self.ends.append(position)
         self._plan = dense_plan(tuple(sizes), tuple(activations)) if self.layers else None
 
     def __call__(self, start: int, input: Any) -> tuple[int, Any]:
@@ -193,21 +197,21 @@ class _Plan(NamedTuple):
 _plans: WeakKeyDictionary[Module, _Plan] = WeakKeyDictionary()
 
 
-def _starts_dense(modules: list[Any], at: int) -> bool:
-    if _is_plain(modules[at], Flatten) and (modules[at].start_dim, modules[at].end_dim) == (1, -1):
-        at += 1
-    return at < len(modules) and _is_plain(modules[at], Dense, Linear)
+def _starts_dense_run(modules: list[Any], position: int) -> bool:
+    if _is_plain(modules[position], Flatten) and (modules[position].start_dim, modules[position].end_dim) == (1, -1):
+        position += 1
+    return position < len(modules) and _is_plain(modules[position], Dense, Linear)
 
 
-def _look(container: Module) -> _Plan:
+def _find_runs(container: Module) -> _Plan:
     version = structure_version()
     modules = list(container.children())
     runs: dict[int, Run] = {}
-    for at, module in enumerate(modules):
+    for position, module in enumerate(modules):
         if _is_plain(module, Conv2d):
-            runs[at] = ConvRun(modules, at)
-        elif _starts_dense(modules, at):
-            runs[at] = DenseRun(modules, at)
+            runs[position] = ConvRun(modules, position)
+        elif _starts_dense_run(modules, position):
+            runs[position] = DenseRun(modules, position)
     plan = _Plan(version, modules, runs)
     # Whether a hook is still there is looked at each time.
     if not any(_is_watched(module) for module in modules):
@@ -219,16 +223,16 @@ def run_modules(container: Module, input: Any) -> Any:
     """Run the container's modules one after the other, several at a time where that makes no difference."""
     plan = _plans.get(container)
     if plan is None or plan.version != structure_version():
-        plan = _look(container)
-    modules, at = plan.modules, 0
-    while at < len(modules):
-        run = plan.runs.get(at)
-        together = 0
+        plan = _find_runs(container)
+    modules, position = plan.modules, 0
+    while position < len(modules):
+        run = plan.runs.get(position)
+        count = 0
         if run is not None:
             if isinstance(input, np.ndarray):
                 input = as_tensor("Sequential", "input", input)
             if isinstance(input, TensorBase):
-                together, result = run(at, input)
-        input = result if together else modules[at](input)
-        at += together or 1
+                count, result = run(position, input)
+        input = result if count else modules[position](input)
+        position += count or 1
     return input

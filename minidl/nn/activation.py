@@ -39,20 +39,20 @@ __all__ = [
 
 
 class Activation(Module):
-    """What activations share: a function, and attributes that are its arguments under the same names."""
+    """The base of activations: a function, and attributes that are its arguments under the same names."""
 
     function: ClassVar[Callable[..., Any]]
-    # Of those that PyTorch can compute in place; it says that whoever else holds the input finds the result there.
+    # PyTorch can compute these in place: whoever else holds the input finds the result there.
     inplace: bool = False
     _settings: tuple[str, ...] = ()
 
     def _set(self, **settings: Any) -> None:
-        # So that the function's own checks refuse a setting now and not at the first call: on an input of nothing, with
+        # The function's own checks refuse a setting now and not at the first call: on an input of nothing, with
         # more dimensions than any has, for those that name one.
         try:
             type(self).function(np.empty((0,) * 32, np.float32), **settings)
         except MinidlError as error:
-            # By the name that the user wrote, not by the function's.
+            # The message has the name that the user wrote, not the function's.
             reason = error.message.partition(": ")[2]
             raise type(error)(f"{type(self).__name__}: {reason}") from None
         self._settings = tuple([name for name in settings if name != "inplace"])
@@ -73,7 +73,7 @@ class Activation(Module):
 
 
 class _Rectifier(Activation):
-    """What has no setting but `inplace`."""
+    """An activation with no setting but `inplace`."""
 
     def __init__(self, inplace: bool = False) -> None:
         self._set(inplace=inplace)

@@ -22,7 +22,7 @@ class MissingKeyError(OutOfRangeError, KeyError):
 
 
 class _Container(Module):
-    """What containers share: entries are the attributes of one kind, in their order, under checked names."""
+    """The base of containers, whose entries are the attributes of one kind, in their order, under checked names."""
 
     _kind: ClassVar[type] = Module
 
@@ -336,7 +336,7 @@ class ModuleDict(_Container):
 
 
 class Residual(_Container):
-    """What modules make of the input, plus the input itself: input + modules(input).
+    """Modules with a way around them: input + modules(input).
 
     Parameters
     ----------

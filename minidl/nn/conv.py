@@ -20,7 +20,7 @@ _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class _Filters(Affine):
-    """What the layers of this file share; each says its function, and in how many dimensions that works."""
+    """The base of the layers of this file; each says its function, and in how many dimensions that works."""
 
     _input_name = "in_channels"
     _function: Callable[..., Any]
@@ -33,14 +33,14 @@ class _Filters(Affine):
         self.in_channels = check_size(layer, "in_channels", in_channels, optional=True)
         self.out_channels: int = check_size(layer, "out_channels", out_channels)  # type: ignore[assignment]
         self.groups: int = check_size(layer, "groups", groups)  # type: ignore[assignment]
-        self.kernel_size = self._per_axis("kernel_size", kernel_size, 1)
-        self.stride = self._per_axis("stride", stride, 1)
-        self.dilation = self._per_axis("dilation", dilation, 1)
+        self.kernel_size = self._read_axes("kernel_size", kernel_size, 1)
+        self.stride = self._read_axes("stride", stride, 1)
+        self.dilation = self._read_axes("dilation", dilation, 1)
         for name in ("in_channels", "out_channels"):
             if (getattr(self, name) or 0) % self.groups:
                 raise ArgumentError(f"{layer}: {name}={getattr(self, name)} can't be split into {groups} groups")
 
-    def _per_axis(self, name: str, value: Any, minimum: int) -> tuple[int, ...]:
+    def _read_axes(self, name: str, value: Any, minimum: int) -> tuple[int, ...]:
         return pair(type(self).__name__, name, value, minimum, self._spatial)[-self._spatial :]
 
     def _infer_channels(self, input: Any) -> None:
@@ -85,7 +85,7 @@ class _Convolution(_Filters):
         layer = type(self).__name__
         self.padding: Any = sides_or_word(layer, padding, self._spatial)
         if not isinstance(padding, str | Padding):
-            self.padding = self._per_axis("padding", padding, 0)
+            self.padding = self._read_axes("padding", padding, 0)
         check_choice(layer, "padding_mode", padding_mode, _PADDING_MODES)
         self.padding_mode = padding_mode
         self._create(self.out_channels, bias, dtype, generator)
@@ -131,9 +131,9 @@ class _TransposedConvolution(_Filters):
     ) -> None:
         self._set_sizes(in_channels, out_channels, kernel_size, stride, dilation, groups)
         layer = type(self).__name__
-        around = sides(layer, padding, self._spatial)
-        self.padding: Any = around if isinstance(padding, Padding) else self._per_axis("padding", padding, 0)
-        self.output_padding = self._per_axis("output_padding", output_padding, 0)
+        margins = sides(layer, padding, self._spatial)
+        self.padding: Any = margins if isinstance(padding, Padding) else self._read_axes("padding", padding, 0)
+        self.output_padding = self._read_axes("output_padding", output_padding, 0)
         check_choice(layer, "padding_mode", padding_mode, ("zeros",))
         self._create(self.out_channels, bias, dtype, generator)
 

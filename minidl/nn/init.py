@@ -125,8 +125,8 @@ def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Generat
     >>> round(x.mean().item(), 1)
     3.0
     """
-    centre, spread = number("normal_", "mean", mean), number("normal_", "std", std, least=0)
-    return fill("normal_", tensor, lambda shape, source: source.normal(centre, spread, shape), generator)
+    centre, deviation = number("normal_", "mean", mean), number("normal_", "std", std, least=0)
+    return fill("normal_", tensor, lambda shape, source: source.normal(centre, deviation, shape), generator)
 
 
 def trunc_normal_(
@@ -152,16 +152,16 @@ def trunc_normal_(
     from scipy.special import ndtr, ndtri
 
     op = "trunc_normal_"
-    centre, spread = number(op, "mean", mean), number(op, "std", std, least=0)
+    centre, deviation = number(op, "mean", mean), number(op, "std", std, least=0)
     low, high = number(op, "a", a, finite=False), number(op, "b", b, finite=False)
-    if low >= high or spread == 0:
+    if low >= high or deviation == 0:
         raise ArgumentError(f"{op}: std must be above 0, and a below b, got std={std!r}, a={a!r} and b={b!r}")
     # Near 1 probabilities lose their digits; so the side that has less of the distribution is made the left one.
     side = -1.0 if low + high > 2 * centre else 1.0
-    first, last = sorted((ndtr(side * (low - centre) / spread), ndtr(side * (high - centre) / spread)))
+    first, last = sorted((ndtr(side * (low - centre) / deviation), ndtr(side * (high - centre) / deviation)))
 
     def draw(shape: tuple[int, ...], source: Generator) -> Array:
-        values = centre + side * spread * ndtri(source.uniform(first, last, shape))
+        values = centre + side * deviation * ndtri(source.uniform(first, last, shape))
         return np.clip(values, low, high)
 
     return fill(op, tensor, draw, generator)

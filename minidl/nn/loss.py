@@ -32,13 +32,13 @@ __all__ = [
 
 
 class Loss(Module):
-    """What losses share: a function of `minidl.functional` and what it is called with besides its inputs.
+    """The base of losses: a function of `minidl.functional` and what it is called with besides its inputs.
 
     A subclass names the function, and hands its settings, named as the function's arguments, to `_set`.
     """
 
     _compute: ClassVar[Callable[..., Any]]
-    # What the function is called with: attributes, of which the weights are buffers.
+    # The function is called with these attributes, of which the weights are buffers.
     _settings: tuple[str, ...] = ()
 
     def __init__(self, *, reduction: str = "mean") -> None:
@@ -97,7 +97,7 @@ class BCELoss(Loss):
 
 
 class BCEWithLogitsLoss(Loss):
-    """The same from logits; see `minidl.functional.binary_cross_entropy_with_logits`."""
+    """Binary cross-entropy from logits; see `minidl.functional.binary_cross_entropy_with_logits`."""
 
     _compute = staticmethod(F.binary_cross_entropy_with_logits)
 
@@ -154,7 +154,7 @@ class HingeEmbeddingLoss(Loss):
 
 
 class MultiMarginLoss(Loss):
-    """What the right class lacks of exceeding the others by a margin; see `minidl.functional.multi_margin_loss`."""
+    """The margin that the right class lacks over the others; see `minidl.functional.multi_margin_loss`."""
 
     _compute = staticmethod(F.multi_margin_loss)
 
@@ -163,7 +163,7 @@ class MultiMarginLoss(Loss):
 
 
 class CosineEmbeddingLoss(Loss):
-    """How far the cosine of two vectors is from what the target says; see `minidl.functional.cosine_embedding_loss`."""
+    """The distance of two vectors' cosine from what the target says; see `minidl.functional.cosine_embedding_loss`."""
 
     _compute = staticmethod(F.cosine_embedding_loss)
 
@@ -176,7 +176,7 @@ class CosineEmbeddingLoss(Loss):
 
 
 class MarginRankingLoss(Loss):
-    """What one value lacks of being larger than another by a margin; see `minidl.functional.margin_ranking_loss`.
+    """The margin that one value lacks over another; see `minidl.functional.margin_ranking_loss`.
 
     Examples
     --------
@@ -197,7 +197,7 @@ class MarginRankingLoss(Loss):
 
 
 class TripletMarginLoss(Loss):
-    """What one distance lacks of exceeding another by a margin; see `minidl.functional.triplet_margin_loss`.
+    """The margin that one distance lacks over another; see `minidl.functional.triplet_margin_loss`.
 
     Examples
     --------

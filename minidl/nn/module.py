@@ -108,7 +108,7 @@ class Module(Copyable):
         object.__delattr__(self, name)
         Structure.changed()
 
-    # What it holds
+    # Contents
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """Hold a tensor that is part of the module's state, but not learned.
@@ -180,7 +180,7 @@ class Module(Copyable):
         """The buffers, each once."""
         return (buffer for _, buffer in self.named_buffers(recurse=recurse))
 
-    # What is done to all of it
+    # Changes to all of it
 
     def apply(self, function: Callable[[Module], Any]) -> Self:
         """Call `function` on every module below this one, then on this one."""
@@ -367,7 +367,7 @@ class Module(Copyable):
             module._infer_sizes(
                 {n: arrays[k] for n in module.__dict__ if (k := f"{path}.{n}" if path else n) in arrays}
             )
-        # What float32 does not hold becomes infinite, as in PyTorch. Warnings may be errors, which would come half-way.
+        # Numbers that float32 does not hold become infinite, as in PyTorch. Warnings may be errors, half-way then.
         with np.errstate(over="ignore"):
             for key, tensor in own.items():
                 if key in arrays:
@@ -392,10 +392,10 @@ class Module(Copyable):
     def _infer_sizes(self, arrays: dict[str, np.ndarray]) -> None:
         """Learn sizes that are still open from a state dict's arrays; layers that have any override it."""
 
-    # How it looks
+    # Looks
 
     def extra_repr(self) -> str:
-        """What stands in the brackets of `repr`."""
+        """Give what stands in the brackets of `repr`."""
         return ""
 
     def __repr__(self) -> str:
@@ -411,7 +411,7 @@ def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
 
 
 def _path(prefix: Any) -> str:
-    """What stands in front of names below a prefix."""
+    """Give what stands in front of names below a prefix."""
     if not isinstance(prefix, str):
         raise DTypeError(f"Module: prefix must be a str, got {type(prefix).__name__}")
     return f"{prefix}." if prefix else ""

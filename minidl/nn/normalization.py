@@ -25,7 +25,7 @@ __all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "InstanceNorm1d", "Instanc
 
 
 class _Normalization(Module):
-    """What all of them share: eps, and a weight and a bias that start as 1 and 0, or neither."""
+    """The base of all of them: eps, and a weight and a bias that start as 1 and 0, or neither."""
 
     weight: Parameter | None
     bias: Parameter | None
@@ -182,7 +182,7 @@ class GroupNorm(_Normalization):
 
 
 class _ChannelNorm(_Normalization):
-    """What batch and instance normalisation share: channels, and statistics that run along while training."""
+    """The base of batch and instance normalisation: channels, and statistics that run along while training."""
 
     # The inputs that the layer takes, by their number of dimensions.
     _inputs: ClassVar[dict[int, str]] = {}

@@ -1,4 +1,4 @@
-"""What PyTorch's scripts look for in `torch.nn.utils`; it is `minidl.optim`'s."""
+"""PyTorch's scripts look for these in `torch.nn.utils`; they are `minidl.optim`'s."""
 
 from minidl.optim.clip import clip_grad_norm_, clip_grad_value_
 

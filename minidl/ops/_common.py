@@ -1,4 +1,4 @@
-"""What the families of ops share: reading operands, dimensions and shapes."""
+"""The families of ops share these readers and checks of operands, dimensions and shapes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ import numpy as np
 
 from minidl.arguments import check_choice, is_int, read_number
 from minidl.autograd import TensorBase, wrap
-from minidl.dtypes import result_dtype, scalar_dtype, to_array
+from minidl.dtypes import to_array
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 
 __all__ = [
     "as_tensor",
     "broadcast_shape",
-    "cast",
     "check_broadcast",
     "check_choice",
     "check_floating",
     "check_same_dtype",
     "normal_dim",
     "normal_dims",
-    "promoted",
     "read_number",
     "rounded",
 ]
@@ -42,45 +40,12 @@ def as_tensor(op: str, name: str, value: Any) -> Any:
     return wrap(to_array(op, value))
 
 
-def cast(x: Any, dtype: np.dtype) -> Any:
-    """`x` in another dtype, itself if it has it."""
-    from minidl.ops.shapes import Cast
-
-    return x if x._data.dtype == dtype else Cast(dtype)(x)
-
-
-def _scalar(op: str, value: bool | int | float, beside: np.dtype) -> Any:
-    dtype = scalar_dtype(value, beside)
-    try:
-        if dtype.kind == "f":
-            return wrap(rounded(value, dtype))
-        return wrap(np.asarray(value, dtype))
-    except OverflowError:
-        raise ArgumentError(f"{op}: the number {value} does not fit {dtype}; use astype()") from None
-
-
 def rounded(value: float, dtype: np.dtype) -> Array:
     """A Python float as an array without dimensions; one that `dtype` can't hold is infinite, without a warning."""
     if _LARGEST_FLOAT32 < abs(value) < inf:
         with np.errstate(over="ignore"):
             return np.asarray(value, dtype)
     return np.asarray(value, dtype)
-
-
-def promoted(op: str, a: Any, b: Any) -> tuple[Any, Any]:
-    """Two operands as tensors of one dtype. Python numbers take the other's dtype where that holds their kind."""
-    if isinstance(a, TensorBase) and isinstance(b, TensorBase):
-        if a._data.dtype == b._data.dtype:
-            return a, b
-    elif isinstance(b, bool | int | float) and not isinstance(b, np.generic):
-        a = as_tensor(op, "input", a)
-        b = _scalar(op, b, a._data.dtype)
-    elif isinstance(a, bool | int | float) and not isinstance(a, np.generic):
-        b = as_tensor(op, "other", b)
-        a = _scalar(op, a, b._data.dtype)
-    a, b = as_tensor(op, "input", a), as_tensor(op, "other", b)
-    dtype = result_dtype(op, a._data.dtype, a._data.ndim == 0, b._data.dtype, b._data.ndim == 0)
-    return cast(a, dtype), cast(b, dtype)
 
 
 def check_broadcast(op: str, a: tuple[int, ...], b: tuple[int, ...]) -> None:
@@ -94,7 +59,7 @@ def check_broadcast(op: str, a: tuple[int, ...], b: tuple[int, ...]) -> None:
 
 
 def broadcast_shape(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
-    """What shapes broadcast to, or None; NumPy's function for it takes no more than 32 dimensions."""
+    """Find what shapes broadcast to, or None; NumPy's function for it takes no more than 32 dimensions."""
     result = [1] * max(map(len, shapes))
     for shape in shapes:
         for axis in range(1, len(shape) + 1):

@@ -14,7 +14,7 @@ from minidl.ops.shapes import Sum
 
 Array = np.ndarray
 
-# Of SELU, for which mean 0 and variance 1 are a fixed point (Klambauer et al. 2017).
+# SELU has these numbers, for which mean 0 and variance 1 are a fixed point (Klambauer et al. 2017).
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
 
 
@@ -172,7 +172,7 @@ class Hardswish(Unary):
         return where(np.abs(x.data) >= 3, outside, add(div(x, 3), 0.5))
 
     def backward(self, grad):
-        # Where the slope is 0, no gradient passes, even an infinite one.
+        # No gradient passes where the slope is 0, even an infinite one.
         flat = self.saved_arrays()[0] <= -3
         return Where(flat)(wrap(np.zeros((), grad.data.dtype)), super().backward(grad))
 
@@ -263,11 +263,11 @@ class Dropout(Op):
 
     owns_gradients = True
 
-    def __init__(self, p: float, generator: np.random.Generator, together: int | None = None) -> None:
-        self.p, self.generator, self.together = p, generator, together
+    def __init__(self, p: float, generator: np.random.Generator, shared_dims: int | None = None) -> None:
+        self.p, self.generator, self.shared_dims = p, generator, shared_dims
 
     def forward(self, x):
-        own = x.ndim if self.together is None else self.together
+        own = x.ndim if self.shared_dims is None else self.shared_dims
         # Drawn in float32 whatever the dtype, so that both dtypes drop the same elements.
         drawn = self.generator.random(x.shape[:own] + (1,) * (x.ndim - own), np.float32).astype(x.dtype, copy=False)
         scale = float(1 / x.dtype.type(1 - self.p)) if self.p < 1 else 0.0

@@ -8,9 +8,9 @@ import numpy as np
 
 from minidl import kernels
 from minidl.autograd import Op, wrap
-from minidl.dtypes import get_default_dtype
 from minidl.errors import DTypeError
-from minidl.ops._common import as_tensor, broadcast_shape, cast, check_broadcast, promoted
+from minidl.ops._common import as_tensor, broadcast_shape, check_broadcast
+from minidl.ops.casting import floating, promoted
 from minidl.ops.shapes import sum_to
 
 Array = np.ndarray
@@ -168,8 +168,8 @@ class Extreme(Binary):
         a, b = self.saved_arrays()
         return tuple(
             [
-                kernels.sum_to(kernels.binary(f"{self.row}_{of}", a, b, grad), shape) if need else None
-                for of, shape, need in zip(("input", "other"), self.shapes, self.needs, strict=True)
+                kernels.sum_to(kernels.binary(f"{self.row}_{operand}", a, b, grad), shape) if need else None
+                for operand, shape, need in zip(("input", "other"), self.shapes, self.needs, strict=True)
             ]
         )
 
@@ -199,13 +199,13 @@ class Unary(Op):
     b: float = 0.0
 
     def forward(self, x: Array) -> Array:
-        y = kernels.elementwise(self.row, x, self.a, self.b) if x.dtype.kind == "f" else self.of_integers(x)
+        y = kernels.elementwise(self.row, x, self.a, self.b) if x.dtype.kind == "f" else self.integer_forward(x)
         keeps = kernels.ELEMENTWISE[self.row].keeps
         if keeps:
             self.save(x if keeps == "x" else y)
         return y
 
-    def of_integers(self, x: Array) -> Array:
+    def integer_forward(self, x: Array) -> Array:
         """f(x) for integers or booleans, which the table has not; for ops that take them."""
         raise NotImplementedError
 
@@ -225,7 +225,7 @@ class Gate(Unary):
     """A function with slopes 1 and 0 alone; the gradient passes where the slope is 1, and is 0 elsewhere."""
 
     def passes(self, kept: Array) -> Array:
-        """Where the slope is 1, from what is kept."""
+        """Tell where the slope is 1, from what is kept."""
         raise NotImplementedError
 
     def backward(self, grad):
@@ -236,7 +236,7 @@ class Gate(Unary):
 class Neg(Unary):
     row = "neg"
 
-    def of_integers(self, x):
+    def integer_forward(self, x):
         return np.negative(x)
 
     def backward(self, grad):
@@ -271,7 +271,7 @@ class Abs(Unary):
 
     row = "abs"
 
-    def of_integers(self, x):
+    def integer_forward(self, x):
         return np.asarray(np.abs(x))
 
     def slope(self, x):
@@ -368,9 +368,3 @@ def where(condition: Any, input: Any, other: Any) -> Any:
     check_broadcast("where", mask.shape, broadcast_shape(a.data.shape, b.data.shape) or ())
     # A copy, since the mask may be changed before the backward pass.
     return Where(mask.copy())(a, b)
-
-
-def floating(op: str, x: Any) -> Any:
-    """The input as a tensor of floating dtype, the default one where it has integers or booleans."""
-    x = as_tensor(op, "input", x)
-    return x if x.data.dtype.kind == "f" else cast(x, get_default_dtype())

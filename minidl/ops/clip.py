@@ -9,8 +9,9 @@ import numpy as np
 from minidl.arguments import is_finite_number, is_int
 from minidl.dtypes import INT64
 from minidl.errors import ArgumentError
-from minidl.ops._common import as_tensor, cast, rounded
-from minidl.ops.arithmetic import Gate, floating
+from minidl.ops._common import as_tensor, rounded
+from minidl.ops.arithmetic import Gate
+from minidl.ops.casting import cast, floating
 
 
 class Clip(Gate):
@@ -29,7 +30,7 @@ class Clip(Gate):
             return np.full(x.shape, np.nan, x.dtype)
         return super().forward(x)
 
-    def of_integers(self, x):
+    def integer_forward(self, x):
         return np.asarray(np.clip(x, self.low, self.high))
 
     def passes(self, x):

@@ -23,7 +23,7 @@ Array = np.ndarray
 
 
 class ConvOp(Op):
-    """What the three share: the plans of one convolution in all directions.
+    """The base of the three, which holds the plans of one convolution in all directions.
 
     Gradients, and theirs, have the algorithm and the precision of the call that they belong to.
     """

@@ -17,7 +17,8 @@ import numpy as np
 from minidl import kernels
 from minidl.autograd import wrap
 from minidl.ops._common import as_tensor
-from minidl.ops.arithmetic import Unary, add, div, exp, floating, mul, neg
+from minidl.ops.arithmetic import Unary, add, div, exp, mul, neg
+from minidl.ops.casting import floating
 
 __all__ = [
     "ceil",
@@ -66,7 +67,7 @@ _DOCUMENTATION = """{about}, element by element, as `{torch}`.
 class _Flat(Unary):
     """A function that is constant but for jumps: no gradient passes. By default integers are their own values."""
 
-    def of_integers(self, x):
+    def integer_forward(self, x):
         return x.copy()
 
     def backward(self, grad):
@@ -87,28 +88,30 @@ def _made(
         return operation()(read(name, input))
 
     row = kernels.ELEMENTWISE[name]
-    about = row.documentation[0].upper() + row.documentation[1:]
+    sentence = row.documentation[0].upper() + row.documentation[1:]
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"{about}."
+    function.__doc__ = f"{sentence}."
     if name in __all__:
         function.__doc__ = _DOCUMENTATION.format(
-            name=name, about=about, torch=row.torch, integers=integers, example=example, prints=f"tensor({prints})"
+            name=name, about=sentence, torch=row.torch, integers=integers, example=example, prints=f"tensor({prints})"
         )
         FUNCTIONS[name] = function
     return function
 
 
-def _smooth(name: str, slope: Function, prints: str = "", of_integers: Callable[..., Any] | None = None) -> Function:
+def _smooth(
+    name: str, slope: Function, prints: str = "", integer_forward: Callable[..., Any] | None = None
+) -> Function:
     body: dict[str, Any] = {"slope": staticmethod(slope)}
-    if of_integers is None:
+    if integer_forward is None:
         integers = "Integers and booleans become the default float dtype."
         return _made(name, Unary, body, floating, integers, "[0.25, 1.0]", prints)
-    body["of_integers"] = of_integers
+    body["integer_forward"] = integer_forward
     return _made(name, Unary, body, _as_it_is, "Integers keep their dtype.", "[0.25, 1.0]", prints)
 
 
-def _flat(name: str, prints: str, of_integers: Callable[..., Any] | None = None) -> Function:
-    body = {} if of_integers is None else {"of_integers": of_integers}
+def _flat(name: str, prints: str, integer_forward: Callable[..., Any] | None = None) -> Function:
+    body = {} if integer_forward is None else {"integer_forward": integer_forward}
     return _made(name, _Flat, body, _as_it_is, "Integers and booleans keep their dtype.", "[-1.5, 0.5, 2.5]", prints)
 
 
@@ -129,5 +132,5 @@ ceil: Function = _flat("ceil", "[-1.,  1.,  3.]")
 round: Function = _flat("round", "[-2.,  0.,  2.]")
 trunc: Function = _flat("trunc", "[-1.,  0.,  2.]")
 sign: Function = _flat("sign", "[-1.,  1.,  1.]", lambda self, x: np.sign(x) if x.dtype.kind == "i" else x.copy())
-# Of integer powers PyTorch has a function for the second alone; `power` uses this one.
+# PyTorch has a function for the second power alone; `power` uses this one.
 cube: Function = _smooth("cube", lambda x: mul(square(x), 3))

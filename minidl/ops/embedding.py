@@ -10,7 +10,7 @@ Array = np.ndarray
 
 
 class RowOp(Op):
-    """What both share: the row's number for each result (of any shape), and the number of rows.
+    """The base of both, which has the row's number for each result (of any shape), and the number of rows.
 
     The gradient of a row is the sum over its uses times its `factor` (rows, 1), where there is one; that is what
     leaves a padding row as it is, or evens out how often rows are used.

@@ -17,7 +17,7 @@ from minidl.ops.shapes import Reshape
 
 Array = np.ndarray
 
-# What a gradient is divided by at least.
+# A gradient is divided by no less.
 EPSILON = kernels.LEAST_VARIANCE
 
 
@@ -36,14 +36,14 @@ class SquaredDistance(Op):
 
     def backward(self, grad):
         x, t = self.saved
-        of_x = mul(mul(sub(x, t), 2), div(grad, self.divisor))
-        return of_x if self.needs[0] else None, neg(of_x) if self.needs[1] else None
+        grad_x = mul(mul(sub(x, t), 2), div(grad, self.divisor))
+        return grad_x if self.needs[0] else None, neg(grad_x) if self.needs[1] else None
 
     def backward_arrays(self, grad):
         x, t = self.saved_arrays()
         # Without elements, whose mean it would be, there is nothing to multiply.
-        of_x = kernels.squared_distance_gradient(x, t, float(grad) * (2 / max(self.divisor, 1)))
-        return of_x if self.needs[0] else None, -of_x if self.needs[1] else None
+        grad_x = kernels.squared_distance_gradient(x, t, float(grad) * (2 / max(self.divisor, 1)))
+        return grad_x if self.needs[0] else None, -grad_x if self.needs[1] else None
 
 
 class Limited(Clip):
@@ -211,7 +211,7 @@ class CrossEntropy(Op):
         self.weight, self.smoothing = weight, smoothing
         self.factor = 1.0
         self.share: Array | None = None
-        self.spread: Array | None = None
+        self.class_share: Array | None = None
 
     def forward(self, x):
         self.save(x)
@@ -223,14 +223,14 @@ class CrossEntropy(Op):
             own = weight[np.where(kept, self.target, 0)]
             divisor = float(own[kept].sum())
             self.share = own * x.dtype.type(1 - self.smoothing)
-            self.spread = weight * x.dtype.type(self.smoothing / x.shape[1]) if self.smoothing else None
+            self.class_share = weight * x.dtype.type(self.smoothing / x.shape[1]) if self.smoothing else None
         loss, self.log_probability, total, count = kernels.cross_entropy(
-            x, self.target, self.ignore_index, self.share, self.spread, self.reduction == "none"
+            x, self.target, self.ignore_index, self.share, self.class_share, self.reduction == "none"
         )
         if self.reduction == "none":
             return loss
         if self.reduction == "mean":
-            # Where weights sum to 0, smoothing leaves nothing but NaN in PyTorch, and no smoothing infinity too.
+            # Smoothing leaves nothing but NaN in PyTorch where weights sum to 0, and no smoothing infinity too.
             divisor = count if divisor is None else divisor
             self.factor = 1 / divisor if divisor else nan if self.smoothing else inf
         return rounded(total * self.factor, x.dtype)
@@ -241,8 +241,8 @@ class CrossEntropy(Op):
         rows = x.data.shape[0]
         wanted = np.zeros(x.data.shape, x.data.dtype)
         wanted[np.arange(rows), np.where(kept, self.target, 0)] = 1 if self.share is None else self.share
-        if self.spread is not None:
-            wanted += self.spread
+        if self.class_share is not None:
+            wanted += self.class_share
         scale = np.where(kept, x.data.dtype.type(self.factor), 0)
         if not kept.all():
             # Chosen, not multiplied by 0: what stands in an ignored row may be NaN.
@@ -257,5 +257,5 @@ class CrossEntropy(Op):
         self.saved_arrays()
         scale = grad if self.reduction == "none" else float(grad) * self.factor
         return kernels.cross_entropy_gradient(
-            self.log_probability, self.target, self.ignore_index, scale, self.share, self.spread
+            self.log_probability, self.target, self.ignore_index, scale, self.share, self.class_share
         )

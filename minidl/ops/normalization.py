@@ -14,7 +14,7 @@ from minidl.ops.shapes import Reshape, sum_to
 
 
 class Layout(NamedTuple):
-    """How an input is seen: as (shared, rows, groups, runs, positions).
+    """An input's sizes, seen as (shared, rows, groups, runs, positions).
 
     Each of rows and groups has statistics of its own, over all the rest. Each of groups and runs has a weight and a
     bias of its own, the same for all the rest.
@@ -65,7 +65,7 @@ class Normalise(Op):
         self.layout, self.eps, self.is_constant = layout, eps, is_constant
         self.statistics: Any = statistics
 
-    def _by_run(self, parameter: np.ndarray | None) -> np.ndarray | None:
+    def _run_parameter(self, parameter: np.ndarray | None) -> np.ndarray | None:
         return None if parameter is None else parameter.reshape(self.layout.groups, self.layout.runs)
 
     def forward(self, x, weight, bias):
@@ -73,7 +73,7 @@ class Normalise(Op):
         self.parameter_shape = () if weight is None and bias is None else (bias if weight is None else weight).shape
         mean, variance = self.statistics or (None, None)
         y, *self.statistics = kernels.normalise(
-            x.reshape(self.layout), self._by_run(weight), self._by_run(bias), self.eps, mean, variance
+            x.reshape(self.layout), self._run_parameter(weight), self._run_parameter(bias), self.eps, mean, variance
         )
         return y.reshape(x.shape)
 
@@ -103,7 +103,7 @@ class Normalise(Op):
         x, weight = self.saved_arrays()
         mean, variance = self.statistics
         grad_x, *grads = kernels.normalise_gradient(
-            grad.reshape(self.layout), x.reshape(self.layout), self._by_run(weight), self.eps, mean, variance,
+            grad.reshape(self.layout), x.reshape(self.layout), self._run_parameter(weight), self.eps, mean, variance,
             self.is_constant, self.needs,
         )  # fmt: skip
         return (

@@ -9,8 +9,9 @@ import numpy as np
 from minidl import kernels
 from minidl.autograd import wrap
 from minidl.errors import DTypeError
-from minidl.ops._common import broadcast_shape, promoted
+from minidl.ops._common import broadcast_shape
 from minidl.ops.arithmetic import Binary, log, mul, sqrt, sub, where
+from minidl.ops.casting import promoted
 from minidl.ops.elementwise import cube, reciprocal, square
 
 
@@ -29,8 +30,8 @@ class Pow(Binary):
         a, b = self.saved_arrays()
         return tuple(
             [
-                kernels.sum_to(kernels.binary(f"pow_{of}", a, b, grad), shape) if need else None
-                for of, shape, need in zip(("input", "other"), self.shapes, self.needs, strict=True)
+                kernels.sum_to(kernels.binary(f"pow_{operand}", a, b, grad), shape) if need else None
+                for operand, shape, need in zip(("input", "other"), self.shapes, self.needs, strict=True)
             ]
         )
 

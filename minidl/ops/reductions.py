@@ -116,7 +116,7 @@ class Extremum(Op):
         return y if self.keepdim else np.asarray(y.squeeze(self.dims))
 
     def winners(self) -> tuple[Array, Array]:
-        """Which values share a gradient: 1 or 0, and how many of them there are."""
+        """Tell which values share a gradient: 1 or 0, and how many of them there are."""
         (x,) = self.saved_arrays()
         wins = kernels.binary(self.winner, x, self.y)
         return wins, kernels.sum_to(wins, self.y.shape)

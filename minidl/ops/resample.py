@@ -13,7 +13,7 @@ from minidl.memory import new_array
 from minidl.runtime import computed_once
 
 Array = np.ndarray
-# How many positions are added before and after, for each dimension; less than 0 to crop.
+# So many positions are added before and after, for each dimension; less than 0 to crop.
 Widths = tuple[tuple[int, int], ...]
 
 
@@ -27,7 +27,7 @@ class Pad(Op):
         self.widths, self.value = widths, value
 
     def forward(self, x):
-        shape = tuple([n + before + after for n, (before, after) in zip(x.shape, self.widths, strict=True)])
+        shape = tuple([n + leading + trailing for n, (leading, trailing) in zip(x.shape, self.widths, strict=True)])
         result = np.full(shape, self.value, x.dtype)
         inside = tuple([slice(max(b, 0), n - max(a, 0)) for n, (b, a) in zip(shape, self.widths, strict=True)])
         kept = tuple([slice(max(-b, 0), n - max(-a, 0)) for n, (b, a) in zip(x.shape, self.widths, strict=True)])
@@ -35,7 +35,7 @@ class Pad(Op):
         return result
 
     def backward(self, grad):
-        return Pad(tuple([(-before, -after) for before, after in self.widths]))(grad)
+        return Pad(tuple([(-leading, -trailing) for leading, trailing in self.widths]))(grad)
 
 
 class SparseMatrix:
@@ -59,14 +59,14 @@ class SparseMatrix:
         counts = np.bincount(self.rows, minlength=self.shape[0])
         first = np.cumsum(counts) - counts
         rank = np.arange(len(order)) - first[self.rows[order]]
-        by_rank = order[np.argsort(rank, kind="stable")]
+        ranked = order[np.argsort(rank, kind="stable")]
         ends = np.cumsum(np.bincount(rank, minlength=1))
         return [
             (
-                _as_slice(self.rows[piece]), _as_slice(self.columns[piece]),
+                _slice_if_even(self.rows[piece]), _slice_if_even(self.columns[piece]),
                 None if self.weights is None else self.weights[piece],
             )
-            for piece in np.split(by_rank, ends)[:-1]
+            for piece in np.split(ranked, ends)[:-1]
         ]  # fmt: skip
 
     @computed_once
@@ -75,7 +75,7 @@ class SparseMatrix:
 
     @computed_once
     def _column_of_row(self) -> Array:
-        """Where each row has its 1, of a matrix whose rows have one."""
+        """Find where each row has its 1, in a matrix whose rows have one."""
         column = np.empty(self.shape[0], np.intp)
         column[self.rows] = self.columns
         return column
@@ -89,22 +89,22 @@ class SparseMatrix:
             return x.take(self._column_of_row, axis, out=result, mode="clip")
         if not self._has_no_empty_row:
             result.fill(0)
-        before, after = (slice(None),) * axis, (1,) * (x.ndim - axis - 1)
+        leading, trailing = (slice(None),) * axis, (1,) * (x.ndim - axis - 1)
         with np.errstate(all="ignore"):
             for number, (rows, columns, weights) in enumerate(self._terms):
-                part = x[(*before, columns)]
+                part = x[(*leading, columns)]
                 if weights is not None:
-                    part = part * weights.astype(x.dtype).reshape(-1, *after)
+                    part = part * weights.astype(x.dtype).reshape(-1, *trailing)
                 if number == 0:
                     # Not added to the zeros, which would turn -0.0 into 0.0.
-                    result[(*before, rows)] = part
+                    result[(*leading, rows)] = part
                 else:
-                    result[(*before, rows)] += part
+                    result[(*leading, rows)] += part
         return result
 
 
-def _as_slice(index: Array) -> Array | slice:
-    """The same positions as a slice if they rise evenly, since NumPy is several times faster at these."""
+def _slice_if_even(index: Array) -> Array | slice:
+    """Give positions as a slice if they rise evenly, since NumPy is several times faster at these."""
     steps = np.diff(index)
     if len(steps) == 0 or steps[0] < 1 or (steps != steps[0]).any():
         return index

@@ -11,37 +11,18 @@ import numpy as np
 from minidl import kernels
 from minidl.arguments import check_room, is_int, read_int, read_list
 from minidl.autograd import Op, TensorBase, wrap
-from minidl.dtypes import INT64, converted, result_dtype
+from minidl.dtypes import INT64, result_dtype
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
-from minidl.ops._common import as_tensor, broadcast_shape, cast, normal_dim, normal_dims
+from minidl.ops._common import as_tensor, broadcast_shape, normal_dim, normal_dims
+from minidl.ops.casting import cast
 
 Array = np.ndarray
 # NumPy's limit.
-MOST_DIMENSIONS = 64
+MAX_DIMENSIONS = 64
 
 
 def _too_many(shape: tuple[int, ...]) -> str:
-    return f"a shape has at most {MOST_DIMENSIONS} dimensions, got {len(shape)}"
-
-
-class Cast(Op):
-    """The same values in another dtype."""
-
-    def __init__(self, dtype: np.dtype) -> None:
-        self.dtype = dtype
-
-    def forward(self, x):
-        self.before = x.dtype
-        return converted(x, self.dtype)
-
-    def __call__(self, *inputs):
-        # What is not floating has no gradient.
-        if self.dtype.kind != "f" or inputs[0].data.dtype.kind != "f":
-            return wrap(self.forward(inputs[0].data))
-        return super().__call__(*inputs)
-
-    def backward(self, grad):
-        return Cast(self.before)(grad)
+    return f"a shape has at most {MAX_DIMENSIONS} dimensions, got {len(shape)}"
 
 
 class Reshape(Op):
@@ -51,13 +32,13 @@ class Reshape(Op):
         self.new_shape = shape
 
     def forward(self, x):
-        self.before = x.shape
-        if len(self.new_shape) > MOST_DIMENSIONS:
+        self.input_shape = x.shape
+        if len(self.new_shape) > MAX_DIMENSIONS:
             raise ShapeError(f"reshape: {_too_many(self.new_shape)}")
         return x.reshape(self.new_shape)
 
     def backward(self, grad):
-        return Reshape(self.before)(grad)
+        return Reshape(self.input_shape)(grad)
 
 
 class Permute(Op):
@@ -78,12 +59,12 @@ class BroadcastTo(Op):
         self.new_shape = shape
 
     def forward(self, x):
-        self.before = x.shape
+        self.input_shape = x.shape
         # A copy: a view with stride 0 would let one write change many elements.
         return np.broadcast_to(x, self.new_shape).copy()
 
     def backward(self, grad):
-        return sum_to(grad, self.before)
+        return sum_to(grad, self.input_shape)
 
 
 class Sum(Op):
@@ -91,7 +72,7 @@ class Sum(Op):
         self.dims, self.keepdim = dims, keepdim
 
     def forward(self, x):
-        self.before = x.shape
+        self.input_shape = x.shape
         if kernels.is_reducible("sum", x, self.dims):
             return kernels.reduce("sum", x, self.dims, self.keepdim)
         # Integers and booleans in int64, as in PyTorch; NumPy's uint64 for unsigned ones has no negative differences.
@@ -100,8 +81,8 @@ class Sum(Op):
             return np.asarray(x.sum(axis=self.dims, dtype=dtype, keepdims=self.keepdim))
 
     def backward(self, grad):
-        kept = tuple(1 if d in self.dims else size for d, size in enumerate(self.before))
-        return BroadcastTo(self.before)(Reshape(kept)(grad))
+        kept = tuple(1 if d in self.dims else size for d, size in enumerate(self.input_shape))
+        return BroadcastTo(self.input_shape)(Reshape(kept)(grad))
 
 
 class GetItem(Op):
@@ -111,7 +92,7 @@ class GetItem(Op):
         self.index = index
 
     def forward(self, x):
-        self.before = x.shape
+        self.input_shape = x.shape
         result = x[self.index]
         # A single element comes as a number of its own; with an ellipsis it is a view.
         if isinstance(result, np.generic):
@@ -119,7 +100,7 @@ class GetItem(Op):
         return np.asarray(result)
 
     def backward(self, grad):
-        return PutItem(self.before, self.index)(grad)
+        return PutItem(self.input_shape, self.index)(grad)
 
 
 class PutItem(Op):
@@ -170,9 +151,9 @@ class Concatenate(Op):
 
     def backward(self, grad):
         starts = [0, *self.ends[:-1]]
-        before = (slice(None),) * self.dim
+        prefix = (slice(None),) * self.dim
         return tuple(
-            GetItem((*before, slice(start, end)))(grad) if need else None
+            GetItem((*prefix, slice(start, end)))(grad) if need else None
             for start, end, need in zip(starts, self.ends, self.needs, strict=True)
         )
 
@@ -195,13 +176,13 @@ def size_argument(op: str, shape: tuple) -> tuple[int, ...]:
     values = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
     if not all(is_int(v) for v in values):
         raise ArgumentError(f"{op}: sizes must be ints, got {values!r}")
-    if len(values) > MOST_DIMENSIONS:
+    if len(values) > MAX_DIMENSIONS:
         raise ShapeError(f"{op}: {_too_many(values)}")
     return tuple([read_int(op, "each size", v) for v in values])
 
 
 def reshape(input: Any, *shape: Any) -> Any:
-    """The same values in another shape, sharing memory where that is possible; one size may be -1."""
+    """Give the values another shape, sharing memory where that is possible; one size may be -1."""
     x = as_tensor("reshape", "input", input)
     sizes = size_argument("reshape", shape)
     known = prod(v for v in sizes if v != -1)
@@ -243,17 +224,17 @@ def broadcast_to(input: Any, *shape: Any) -> Any:
 
 
 def squeeze(input: Any, dim: int | Sequence[int] | None = None) -> Any:
-    """Without the dimensions of size 1: all, or those among `dim`."""
+    """Drop the dimensions of size 1: all, or those among `dim`."""
     x = as_tensor("squeeze", "input", input)
     dims = normal_dims("squeeze", dim, x.data.ndim)
     return Reshape(tuple(s for d, s in enumerate(x.data.shape) if s != 1 or d not in dims))(x)
 
 
 def unsqueeze(input: Any, dim: int) -> Any:
-    """With a new dimension of size 1 at `dim`."""
+    """Add a new dimension of size 1 at `dim`."""
     x = as_tensor("unsqueeze", "input", input)
-    at = normal_dim("unsqueeze", dim, x.data.ndim + 1)
-    return Reshape((*x.data.shape[:at], 1, *x.data.shape[at:]))(x)
+    axis = normal_dim("unsqueeze", dim, x.data.ndim + 1)
+    return Reshape((*x.data.shape[:axis], 1, *x.data.shape[axis:]))(x)
 
 
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
@@ -284,12 +265,12 @@ def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
     x = as_tensor("unflatten", "input", input)
     if x.data.ndim == 0:
         raise ShapeError("unflatten: input has no dimension to split")
-    at, split = normal_dim("unflatten", dim, x.data.ndim), sizes_of_split("unflatten", sizes)
-    size, known = x.data.shape[at], prod(v for v in split if v != -1)
+    axis, split = normal_dim("unflatten", dim, x.data.ndim), sizes_of_split("unflatten", sizes)
+    size, known = x.data.shape[axis], prod(v for v in split if v != -1)
     if not (size == known if -1 not in split else known != 0 and size % known == 0):
-        raise ShapeError(f"unflatten: dimension {at} has {size} positions, which don't fit {split}")
+        raise ShapeError(f"unflatten: dimension {axis} has {size} positions, which don't fit {split}")
     inferred = tuple(size // known if v == -1 else v for v in split)
-    return Reshape((*x.data.shape[:at], *inferred, *x.data.shape[at + 1 :]))(x)
+    return Reshape((*x.data.shape[:axis], *inferred, *x.data.shape[axis + 1 :]))(x)
 
 
 def _read_index(index: Any) -> Any:
@@ -337,17 +318,18 @@ def concatenate(tensors: Sequence[Any], dim: int = 0) -> Any:
     first = parts[0].data
     if first.ndim == 0:
         raise ShapeError("concatenate: tensors without dimensions can't be joined; stack() does it")
-    at = normal_dim("concatenate", dim, first.ndim)
+    axis = normal_dim("concatenate", dim, first.ndim)
     for i, part in enumerate(parts):
         shape = part.data.shape
-        if len(shape) != first.ndim or shape[:at] + shape[at + 1 :] != first.shape[:at] + first.shape[at + 1 :]:
+        if len(shape) != first.ndim or shape[:axis] + shape[axis + 1 :] != first.shape[:axis] + first.shape[axis + 1 :]:
             raise ShapeError(
-                f"concatenate: tensors[{i}] has shape {shape}, tensors[0] {first.shape}; only dimension {at} may differ"
+                f"concatenate: tensors[{i}] has shape {shape}, tensors[0] {first.shape}; only dimension {axis} may "
+                "differ"
             )
     dtype = first.dtype
     for part in parts[1:]:
         dtype = result_dtype("concatenate", dtype, False, part.data.dtype, False)
-    return Concatenate(at)(*(cast(part, dtype) for part in parts))
+    return Concatenate(axis)(*(cast(part, dtype) for part in parts))
 
 
 def _read_several(op: str, tensors: Any) -> list[Any]:

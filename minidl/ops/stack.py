@@ -25,15 +25,15 @@ class Stack(Op):
     # The kernels measure what they are given themselves; there may be many arrays.
     checks_saved = False
     plan: Any
-    # What the kernels keep for the gradients; freed together with what was saved, which backward reads first.
+    # The kernels keep this for the gradients; it is freed together with what was saved, which backward reads first.
     state: Any = None
 
     def one_by_one(self, x, *parameters):
-        """The same as separate operations."""
+        """Compute it as separate operations."""
         raise NotImplementedError
 
     def input_shape(self, samples, x):
-        """What the shape of x was, which is so many samples."""
+        """Give the shape that x had, which is so many samples."""
         raise NotImplementedError
 
     def stack_gradients(self, grad, x, weights, biases, state):
@@ -66,12 +66,12 @@ class Stack(Op):
         if state is None and len(grad):
             raise self.freed()
         try:
-            of_x, of_parameters = self.stack_gradients(grad, x, parameters[0::2], parameters[1::2], state)
+            grad_x, grad_parameters = self.stack_gradients(grad, x, parameters[0::2], parameters[1::2], state)
         except ValueError as error:
             raise GraphError(
                 f"{self.name}: a value saved for the backward pass was resized in place; clone() it first ({error})"
             ) from None
-        return (of_x, *[g if need else None for g, need in zip(of_parameters, self.needs[1:], strict=True)])
+        return (grad_x, *[g if need else None for g, need in zip(grad_parameters, self.needs[1:], strict=True)])
 
 
 class ConvStack(Stack):
@@ -140,5 +140,5 @@ class DenseStack(Stack):
 
     def stack_gradients(self, grad, x, weights, biases, state):
         rows = x.reshape(len(grad), self.plan.sizes[0])
-        of_x, rest = kernels.dense_stack_gradients(grad, rows, weights, biases, self.plan, state, self.needs[0])
-        return None if of_x is None else of_x.reshape(x.shape), rest
+        grad_x, rest = kernels.dense_stack_gradients(grad, rows, weights, biases, self.plan, state, self.needs[0])
+        return None if grad_x is None else grad_x.reshape(x.shape), rest

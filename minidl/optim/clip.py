@@ -115,7 +115,7 @@ def clip_grad_value_(parameters: TensorBase | Iterable[TensorBase], clip_value: 
 
 
 def _read(op: str, name: str, value: Any, low: float = -inf) -> float:
-    """What PyTorch's `float(value)` makes a number of, but neither NaN nor less than `low`."""
+    """Read what PyTorch's `float(value)` makes a number of, but neither NaN nor less than `low`."""
     try:
         if isinstance(value, bool | np.bool_ | complex | np.complexfloating) or np.ndim(value):
             raise TypeError

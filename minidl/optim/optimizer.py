@@ -1,4 +1,4 @@
-"""What optimisers share: parameter groups, options, state."""
+"""Optimisers share parameter groups, options and state."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from minidl.tensor import Tensor
 
 
 class _Taken(NamedTuple):
-    """Which values of an option that is not minidl's are passed over, and why no others."""
+    """The values of an option that is not minidl's that are passed over, and why no others are."""
 
     values: tuple[Any, ...]
     why: str
 
 
 # Up to here floats, which PyTorch counts in, have every int.
-_MOST_STEPS = 2**53
+_MAX_STEPS = 2**53
 
 _MEANS = _Taken((None, False, True), "it says how steps are computed, and must be True, False or None")
-# What PyTorch's optimisers, up to 2.13, note in their groups and minidl's don't: how steps are computed, which changes
+# PyTorch's optimisers, up to 2.13, note these in their groups and minidl's don't: how steps are computed, which changes
 # results by rounding only; names; and what PyTorch's schedules keep there, where minidl's have a state of their own.
 _FOREIGN: dict[str, _Taken | None] = {
     "foreach": _MEANS,
@@ -61,7 +61,7 @@ class Optimizer:
     # Options that are numbers of at least 0, and those that are booleans. "betas" are known to be two numbers below 1.
     _numbers: tuple[str, ...] = ("lr",)
     _flags: tuple[str, ...] = ()
-    # What is remembered of each parameter: always, and with some options. "step" is counted here, all else are arrays.
+    # Each parameter has these remembered: always, and with some options. "step" is counted here, all else are arrays.
     _remembers: tuple[str, ...] = ()
     _may_remember: tuple[str, ...] = ()
 
@@ -92,14 +92,14 @@ class Optimizer:
             if not isinstance(group["betas"], tuple | list) or len(group["betas"]) != 2:
                 raise ArgumentError(f"{self._name}: betas must be two numbers, got {group['betas']!r}")
             for i, beta in enumerate(group["betas"]):
-                check_number(self._name, f"betas[{i}]", beta, 0, below=1)
+                check_number(self._name, f"betas[{i}]", beta, 0, limit=1)
 
     def _update(self, group: dict[str, Any], parameters: list[Tensor], grads: list[np.ndarray]) -> None:
         """Step these parameters, all of one dtype."""
         raise NotImplementedError
 
     def _recall(self, parameters: list[Tensor], names: Sequence[str], fill: float = 0.0) -> dict[str, list[Any]]:
-        """What is remembered under each name, an entry a parameter; where there is nothing yet, arrays of `fill`."""
+        """Find what is remembered under each name, one a parameter; where nothing is yet, arrays of `fill`."""
         try:
             states = [self.state[p] for p in parameters]
             return {name: [state[name] for state in states] for name in names}
@@ -188,18 +188,18 @@ class Optimizer:
                 loss = closure()
         work: list[tuple[dict[str, Any], list[Tensor], list[np.ndarray]]] = []
         for group in self.param_groups:
-            by_dtype: dict[np.dtype, tuple[list[Tensor], list[np.ndarray]]] = {}
+            lists_by_dtype: dict[np.dtype, tuple[list[Tensor], list[np.ndarray]]] = {}
             for p in group["params"]:
                 grad = p._grad
                 if grad is not None:
                     dtype = p._data.dtype
-                    lists = by_dtype.get(dtype)
+                    lists = lists_by_dtype.get(dtype)
                     if lists is None:
                         if dtype.kind != "f":
                             raise DTypeError(
                                 f"{self._name}: only float32 and float64 parameters take steps, got {dtype}"
                             )
-                        lists = by_dtype[dtype] = ([], [])
+                        lists = lists_by_dtype[dtype] = ([], [])
                         work.append((group, *lists))
                     lists[0].append(p)
                     lists[1].append(grad._data)
@@ -286,7 +286,7 @@ class Optimizer:
                 f"{self._name}: the state dict has groups of {sizes} parameters, "
                 f"the optimiser {[len(g['params']) for g in self.param_groups]}"
             )
-        groups = [self._without_foreign(i, group) for i, group in enumerate(groups)]
+        groups = [self._drop_foreign(i, group) for i, group in enumerate(groups)]
         for i, group in enumerate(groups):
             # A schedule leaves the rate that it began with; it may be on one side only.
             found, own = set(group) - {"initial_lr"}, set(self.param_groups[i]) - {"initial_lr"}
@@ -312,7 +312,7 @@ class Optimizer:
         for mine, group in zip(self.param_groups, options, strict=True):
             mine.update(group)
 
-    def _without_foreign(self, i: int, group: Any) -> dict[str, Any]:
+    def _drop_foreign(self, i: int, group: Any) -> dict[str, Any]:
         """A group without what only PyTorch's optimisers note in it, if that means nothing here."""
         kept = dict(group)
         for name, takes in _FOREIGN.items():
@@ -325,7 +325,7 @@ class Optimizer:
         return kept
 
     def _loaded(self, key: int, p: Tensor, values: Mapping[str, Any]) -> dict[str, Any]:
-        """What a state dict remembers of a parameter, as a copy, if it fits."""
+        """Read what a state dict remembers of a parameter, as a copy, if it fits."""
         values = {name: value for name, value in values.items() if value is not None}
         lacking = set(self._remembers) - set(values)
         unknown = set(values) - set(self._remembers) - set(self._may_remember)
@@ -344,7 +344,7 @@ class Optimizer:
             except (TypeError, ValueError, OverflowError, RuntimeError):
                 raise StateDictError(f"{self._name}: {name} of parameter {key} is {value!r:.80}") from None
             if name == "step":
-                if array.size != 1 or not 0 <= array < _MOST_STEPS or array % 1 != 0:
+                if array.size != 1 or not 0 <= array < _MAX_STEPS or array % 1 != 0:
                     raise StateDictError(f"{self._name}: step of parameter {key} must be an int, got {value!r:.80}")
                 loaded[name] = int(array.item())
                 continue
@@ -380,11 +380,11 @@ def _option(value: Any) -> Any:
     return value
 
 
-def check_number(owner: str, name: str, value: Any, low: float = -inf, below: float = inf, up_to: float = inf) -> None:
-    """Refuse what is no finite number from `low` on, below `below` and up to `up_to`."""
-    if not is_finite_number(value) or not low <= value < below or value > up_to:
+def check_number(owner: str, name: str, value: Any, low: float = -inf, limit: float = inf, up_to: float = inf) -> None:
+    """Refuse what is no finite number from `low` on, below `limit` and up to `up_to`."""
+    if not is_finite_number(value) or not low <= value < limit or value > up_to:
         limits = [f"of at least {low}"] if low > -inf else []
-        limits += [f"below {below}"] if below < inf else []
+        limits += [f"below {limit}"] if limit < inf else []
         limits += [f"up to {up_to}"] if up_to < inf else []
         what = " and ".join(limits)
         raise ArgumentError(f"{owner}: {name} must be a number{' ' * bool(what)}{what}, got {value!r}")

@@ -42,7 +42,7 @@ def relu_gradient(grad: Array, y: Array) -> Array:
     return np.where(y <= 0, y.dtype.type(0), grad)
 
 
-def _in_float64(function: Callable[..., Array]) -> Callable[..., Array]:
+def _computed_in_float64(function: Callable[..., Array]) -> Callable[..., Array]:
     """Compute in float64, whatever comes, and give the result in the dtype of x."""
 
     @wraps(function)
@@ -54,74 +54,74 @@ def _in_float64(function: Callable[..., Array]) -> Callable[..., Array]:
     return wide
 
 
-@_in_float64
+@_computed_in_float64
 def relu6(x: Array) -> Array:
     """min(max(x, 0), 6)."""
     return np.minimum(np.maximum(x, 0), 6)
 
 
-@_in_float64
+@_computed_in_float64
 def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     """x, or negative_slope x for x up to 0."""
     return np.where(x > 0, x, negative_slope * x)
 
 
-@_in_float64
+@_computed_in_float64
 def prelu(x: Array, weight: Array) -> Array:
     """x, or for x up to 0 the slope of its channel (axis 1) times x."""
     slope = weight.reshape(()) if weight.size == 1 else weight.reshape(weight.size, *[1] * (x.ndim - 2))
     return np.where(x > 0, x, slope * x)
 
 
-@_in_float64
+@_computed_in_float64
 def elu(x: Array, alpha: float = 1.0) -> Array:
     """x, or alpha (exp(x) - 1) for x up to 0."""
     return np.where(x > 0, x, alpha * (np.exp(x) - 1))
 
 
-@_in_float64
+@_computed_in_float64
 def selu(x: Array) -> Array:
     """ELU times a scale; the two numbers come from the paper's fixed point."""
     return 1.0507009873554805 * elu(x, alpha=1.6732632423543772)
 
 
-@_in_float64
+@_computed_in_float64
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x))."""
     return 1 / (1 + np.exp(-x))
 
 
-@_in_float64
+@_computed_in_float64
 def logsigmoid(x: Array) -> Array:
     """log(1 / (1 + exp(-x))), with log(exp(0) + exp(-x)) as one function that does not overflow."""
     return -np.logaddexp(0, -x)
 
 
-@_in_float64
+@_computed_in_float64
 def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
     """log(1 + exp(beta x)) / beta, or x where beta x is above the threshold."""
     return np.where(beta * x > threshold, x, np.logaddexp(0, beta * x) / beta)
 
 
-@_in_float64
+@_computed_in_float64
 def silu(x: Array) -> Array:
     """x sigmoid(x)."""
     return x * sigmoid(x)
 
 
-@_in_float64
+@_computed_in_float64
 def mish(x: Array) -> Array:
     """x tanh(log(1 + exp(x)))."""
     return x * np.tanh(np.logaddexp(0, x))
 
 
-@_in_float64
+@_computed_in_float64
 def hardswish(x: Array) -> Array:
     """0 for x up to -3, x from 3 on, and x (x + 3) / 6 between."""
     return np.where(x <= -3, 0, np.where(x >= 3, x, x * (x + 3) / 6))
 
 
-@_in_float64
+@_computed_in_float64
 def gelu(x: Array, approximate: str = "none") -> Array:
     """x (1 + erf(x / sqrt(2))) / 2, or with tanh in place of the error function."""
     if approximate == "tanh":

@@ -21,13 +21,13 @@ Array = np.ndarray
 def _each(function: Callable[[float], float]) -> Callable[..., Array]:
     """A function of Python's module math, number by number; it raises where NumPy has infinities and NaN."""
 
-    def of_number(x: float) -> float:
+    def scalar(x: float) -> float:
         try:
             return function(x)
         except (OverflowError, ValueError):
             return math.nan
 
-    return lambda x, a, b: np.vectorize(of_number, otypes=[float])(x)
+    return lambda x, a, b: np.vectorize(scalar, otypes=[float])(x)
 
 
 def _normal_cdf(x: Array) -> Array:
@@ -163,7 +163,7 @@ def shift(images: Array, down: Array, right: Array) -> Array:
     """Images (N, C, H, W), each moved by so many pixels (N,), zeros entering."""
     moved = np.zeros(images.shape, images.dtype)
     for n, c, h, w in np.ndindex(images.shape):
-        to_h, to_w = h + down[n], w + right[n]
-        if 0 <= to_h < images.shape[2] and 0 <= to_w < images.shape[3]:
-            moved[n, c, to_h, to_w] = images[n, c, h, w]
+        new_h, new_w = h + down[n], w + right[n]
+        if 0 <= new_h < images.shape[2] and 0 <= new_w < images.shape[3]:
+            moved[n, c, new_h, new_w] = images[n, c, h, w]
     return moved

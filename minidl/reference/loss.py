@@ -90,12 +90,12 @@ def _class_losses(
     """Position by position, from log-probabilities (N, C, ...) or (C,)."""
     axis = min(1, log_probability.ndim - 1)
     weight = np.ones(log_probability.shape[axis]) if weight is None else weight
-    by_position = np.moveaxis(log_probability, axis, -1)
+    classes_last = np.moveaxis(log_probability, axis, -1)
     losses, total = np.zeros(target.shape), 0.0
     for position in np.ndindex(target.shape):
         label = int(target[position])
         if label != ignore_index:
-            own = weight * by_position[position]
+            own = weight * classes_last[position]
             losses[position] = -(1 - smoothing) * own[label] - smoothing * own.mean()
             total += weight[label]
     return reduced(losses, reduction, total)
@@ -140,10 +140,10 @@ def binary_cross_entropy_with_logits(
 def kl_div(x: Array, target: Array, reduction: str = "mean", log_target: bool = False) -> Array:
     """t (log(t) - x), 0 where t is 0, or exp(t) (t - x); "batchmean" is the sum over the size of the first axis."""
     losses = np.zeros(x.shape)
-    for at in np.ndindex(x.shape):
-        t = np.exp(target[at]) if log_target else target[at]
+    for index in np.ndindex(x.shape):
+        t = np.exp(target[index]) if log_target else target[index]
         if t > 0:
-            losses[at] = t * (np.log(t) - x[at])
+            losses[index] = t * (np.log(t) - x[index])
     if reduction == "batchmean":
         return reduced(losses, "mean", x.shape[0] if x.ndim else 1)
     return reduced(losses, reduction)

@@ -8,7 +8,7 @@ __all__ = ["normalise", "normalise_gradient"]
 
 Array = np.ndarray
 
-# Of (A, R, G, K, S): what a mean is over, and what weight and bias are the same for.
+# A mean is over these axes of (A, R, G, K, S), and weight and bias are the same along those.
 SHARED = (0, 3, 4)
 REPEATED = (0, 1, 4)
 

@@ -17,7 +17,7 @@ Array = np.ndarray
 
 
 def window_of_phases(window: Window) -> Window:
-    """What sees the phases: as many positions, with stride 1."""
+    """Make the window that sees the phases: as many positions, with stride 1."""
     (OH, OW), (KH, KW), (SH, SW) = window.output_size, window.kernel_size, window.stride
     rows, columns = -(-KH // SH), -(-KW // SW)
     return sliding_window("phases", (OH + rows - 1, OW + columns - 1), (rows, columns))

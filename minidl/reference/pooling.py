@@ -37,14 +37,14 @@ def _largest(plane: Array, rows: Iterable[int], columns: Iterable[int]) -> tuple
 
 def _taps(window: Window, axis: int, position: int) -> list[int]:
     """The rows (axis 0) or columns (1) of the image that a window sees from one of its places."""
-    before = (window.padding.top, window.padding.left)[axis]
-    first = position * window.stride[axis] - before
+    leading = (window.padding.top, window.padding.left)[axis]
+    first = position * window.stride[axis] - leading
     taps = [first + k * window.dilation[axis] for k in range(window.kernel_size[axis])]
     return [tap for tap in taps if 0 <= tap < window.input_size[axis]]
 
 
 def _share(size: int, count: int, i: int) -> range:
-    """What window i of `count` sees of an axis that they share out."""
+    """Give what window i of `count` sees of an axis that they share out."""
     return range(floor(i * size / count), ceil((i + 1) * size / count))
 
 

@@ -19,10 +19,10 @@ def pad(x: Array, widths: list[tuple[int, int]], mode: str = "constant", value: 
 
     Mirrored and repeated positions are those of the whole `x`, wrapped ones those of what cropping leaves.
     """
-    out = np.empty([n + before + after for n, (before, after) in zip(x.shape, widths, strict=True)], x.dtype)
+    out = np.empty([n + leading + trailing for n, (leading, trailing) in zip(x.shape, widths, strict=True)], x.dtype)
     for index in np.ndindex(out.shape):
-        at = tuple(_source(i - w[0], n, w, mode) for i, n, w in zip(index, x.shape, widths, strict=True))
-        out[index] = value if None in at else x[at]
+        place = tuple(_source(i - w[0], n, w, mode) for i, n, w in zip(index, x.shape, widths, strict=True))
+        out[index] = value if None in place else x[place]
     return out
 
 
@@ -51,20 +51,20 @@ def interpolate(
         parts: list[tuple[tuple[int, ...], float]] = [((), 1.0)]
         for j, n, scale in zip(index, x.shape[2:], scales, strict=True):
             parts = [
-                ((*at, position), weight * share)
-                for at, weight in parts
+                ((*place, position), weight * share)
+                for place, weight in parts
                 for position, share in _parts(j, n, mode, scale, align_corners)
             ]
-        for at, weight in parts:
-            out[:, :, i] += weight * positions[:, :, np.ravel_multi_index(at, x.shape[2:])]
+        for place, weight in parts:
+            out[:, :, i] += weight * positions[:, :, np.ravel_multi_index(place, x.shape[2:])]
     return out.reshape(*x.shape[:2], *size).astype(x.dtype)
 
 
 def _parts(i: int, size: int, mode: str, scale: float, align_corners: bool) -> list[tuple[int, float]]:
-    """Where position i of the result falls among `size` ones."""
+    """Find where position i of the result falls among `size` ones."""
     if mode == "nearest":
         return [(min(floor(np.float32(i) * np.float32(scale)), size - 1), 1.0)]
-    at = i * scale if align_corners else (i + 0.5) * scale - 0.5
-    at = min(max(at, 0.0), size - 1.0)
-    left = floor(at)
-    return [(left, 1 - (at - left))] + ([(left + 1, at - left)] if at > left else [])
+    place = i * scale if align_corners else (i + 0.5) * scale - 0.5
+    place = min(max(place, 0.0), size - 1.0)
+    left = floor(place)
+    return [(left, 1 - (place - left))] + ([(left + 1, place - left)] if place > left else [])

@@ -30,10 +30,10 @@ __all__ = [
 Array = np.ndarray
 
 
-def _diagonal(tap: int, size: int, stride: int, before: int, dilation: int, positions: int) -> sparse.csr_array:
+def _diagonal(tap: int, size: int, stride: int, leading: int, dilation: int, positions: int) -> sparse.csr_array:
     """(positions, size): 1 where a tap sees a pixel from a position, along one axis."""
     position = np.arange(positions)
-    pixel = position * stride + tap * dilation - before
+    pixel = position * stride + tap * dilation - leading
     inside = (pixel >= 0) & (pixel < size)
     entries = np.ones(inside.sum()), (position[inside], pixel[inside])
     return sparse.csr_array(entries, shape=(positions, size))
@@ -47,8 +47,8 @@ def _vectors(images: Array) -> Array:
 def toeplitz(weight: Array, window: Window, groups: int) -> sparse.csr_array:
     """The matrix (F OH OW, C H W) that convolves with `weight` (F, C / groups, KH, KW)."""
     filters = weight.astype(np.float64)
-    before = window.padding.top, window.padding.left
-    axes = list(zip(window.input_size, window.stride, before, window.dilation, window.output_size, strict=True))
+    leading = window.padding.top, window.padding.left
+    axes = list(zip(window.input_size, window.stride, leading, window.dilation, window.output_size, strict=True))
     channels = weight.shape[1] * groups
     matrix = sparse.csr_array((weight.shape[0] * window.positions, channels * prod(window.input_size)))
     for tap in np.ndindex(window.kernel_size):

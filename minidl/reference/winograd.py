@@ -73,7 +73,7 @@ def _evaluation(points: Sequence[Fraction], coefficients: int) -> Matrix:
 
 
 def _inverse(matrix: Matrix) -> Matrix:
-    """By Gauss and Jordan, exactly."""
+    """Invert a matrix by Gauss and Jordan, exactly."""
     size = len(matrix)
     rows = [[*row, *(Fraction(i == j) for j in range(size))] for i, row in enumerate(matrix)]
     for i in range(size):
@@ -149,11 +149,13 @@ def winograd_input_gradient(grad: Array, weight: Array, window: Window, m: int) 
     top, left = window.padding.top, window.padding.left
     taps = window.kernel_size[0]
     further = taps - 1
-    # With more padding than that the outermost outputs saw none of the image, and nothing is gathered from them.
+    # The outermost outputs saw none of the image with more padding than that, and nothing is gathered from them.
     dy = grad[:, :, max(top - further, 0) :, max(left - further, 0) :]
-    before = max(further - top, 0), max(further - left, 0)
-    after = (max(size + further - b - n, 0) for size, b, n in zip((height, width), before, dy.shape[2:], strict=True))
-    sides = list(zip(before, after, strict=True))
+    leading = max(further - top, 0), max(further - left, 0)
+    trailing = (
+        max(size + further - b - n, 0) for size, b, n in zip((height, width), leading, dy.shape[2:], strict=True)
+    )
+    sides = list(zip(leading, trailing, strict=True))
     dy = np.pad(dy, [(0, 0), (0, 0), *sides])[:, :, : height + further, : width + further]
     gathering = sliding_window("winograd_input_gradient", dy.shape[2:], taps)
     turned = weight.swapaxes(0, 1)[:, :, ::-1, ::-1]

@@ -1,7 +1,8 @@
 """Checks of gradients that people write themselves: against numeric ones, with a report of what was found."""
 
 from minidl.testing.directions import miss_probability
-from minidl.testing.report import Element, GradcheckReport, InputReport, Problem
+from minidl.testing.findings import Element, InputReport, Problem
+from minidl.testing.report import GradcheckReport
 from minidl.testing.tensors import gradcheck, gradgradcheck
 from minidl.testing.vjp import check_vjp
 

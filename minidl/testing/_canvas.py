@@ -7,20 +7,20 @@ from math import ceil, prod, sqrt
 
 import numpy as np
 
-from minidl.testing.report import VERDICTS
+from minidl.testing.findings import VERDICTS
 
 Array = np.ndarray
 Ticks = tuple[list[float], list[str]]
 
 _LONGEST_STRIP = 40
-# Of cells along a side; a picture has hardly more points to give them.
-_MOST_CELLS = 320
-_MOST_TICKS = 12
+# A side has at most so many cells; a picture has hardly more points to give them.
+_MAX_CELLS = 320
+_MAX_TICKS = 12
 
 
 @dataclass
 class Canvas:
-    """Where the elements of an array stand.
+    """The places of an array's elements.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Canvas:
     blocks: bool = False
     remarks: list[str] = field(default_factory=list)
 
-    # How many elements a cell stands for, down and across.
+    # A cell stands for so many elements, down and across.
     step: tuple[int, int] = (1, 1)
 
     @property
@@ -83,7 +83,7 @@ def lay_out(shape: tuple[int, ...]) -> Canvas:
     else:
         canvas = _blocks(numbers)
     rows, columns = canvas.place.shape
-    canvas.step = (ceil(rows / _MOST_CELLS), ceil(columns / _MOST_CELLS))
+    canvas.step = (ceil(rows / _MAX_CELLS), ceil(columns / _MAX_CELLS))
     if canvas.step != (1, 1):
         down, across = canvas.step
         canvas.remarks.append(f"each cell shows the worst of {down} x {across} elements")
@@ -132,7 +132,7 @@ def _blocks(numbers: Array) -> Canvas:
         order[:total] = np.arange(total)
     else:
         order = np.arange(down * across)
-    gap = 1 if max(down * height, across * width) <= _MOST_CELLS and height * width > 1 else 0
+    gap = 1 if max(down * height, across * width) <= _MAX_CELLS and height * width > 1 else 0
     flat = numbers.reshape(-1, height, width)
     blocks = np.where(order[:, None, None] >= 0, flat[order], -1).reshape(down, across, height, width)
     apart = np.pad(blocks, ((0, 0), (0, 0), (0, gap), (0, gap)), constant_values=-1)
@@ -180,6 +180,6 @@ def _round_step(size: int) -> int:
     for power in range(12):
         for first in (1, 2, 5):
             step = first * 10**power
-            if size / step <= _MOST_TICKS:
+            if size / step <= _MAX_TICKS:
                 return int(step)
     return max(size, 1)

@@ -1,4 +1,4 @@
-"""How well one array of derivatives explains another, and whether chance could do the same."""
+"""The evidence that one array of derivatives explains another, and that chance could not do the same."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 Array = np.ndarray
 
-# What an explanation may leave over, where there is much to explain: kinks, say, behave in their own way.
+# An explanation may leave this share over, where there is much to explain: kinks, say, behave in their own way.
 _LEFT_OVER, _MUCH = 0.02, 50
 # A candidate is first tried on this many of the wrong entries, since most fail at once.
 _TRIED = 64
@@ -59,18 +59,18 @@ class Evidence:
         return self.numeric.shape[self.outputs :]
 
     def axis(self, axis: int) -> str:
-        """What an axis of the Jacobian is called."""
+        """Name an axis of the Jacobian."""
         if axis < self.outputs:
             return f"axis {axis} of the output"
         return f"axis {axis - self.outputs} of the input"
 
     def equal(self, a: Array, b: Array) -> Array:
-        """Where two arrays of derivatives agree."""
+        """Tell where two arrays of derivatives agree."""
         near = np.abs(a - b) <= self.tolerance * np.maximum(np.abs(a), np.abs(b)) + self.floor
         return np.asarray(near)
 
     def informative(self, values: Array) -> int:
-        """How much it says that these values have been met: distinct ones count, round ones (0, 1, 1/2) less."""
+        """Measure how much it says that these values were met: distinct ones count, round ones (0, 1, 1/2) less."""
         sizes = np.abs(values)
         sizes = np.sort(sizes[sizes > 10 * self.floor])
         if not sizes.size:
@@ -85,7 +85,7 @@ class Evidence:
         self,
         candidate: Array,
         need: int,
-        within: tuple[slice, ...] = (),
+        region: tuple[slice, ...] = (),
         base: Array | None = None,
     ) -> str | None:
         """Whether `candidate` is the analytic Jacobian, and not by chance.
@@ -96,7 +96,7 @@ class Evidence:
             What the pattern makes of the numeric Jacobian.
         need : int
             How informative the explained entries must be.
-        within : tuple of slice, optional
+        region : tuple of slice, optional
             Compare only this part.
         base : ndarray, optional
             What the candidate would be without the pattern (a scaled numeric Jacobian, say): only entries in which it
@@ -107,23 +107,23 @@ class Evidence:
         str or None
             None if not; else what is left over, to be added to a sentence: "" if all is explained.
         """
-        if not within:
+        if not region:
             tried = self.equal(self.analytic[self._tried], candidate[self._tried])
             if np.count_nonzero(~tried) > 0.1 * tried.size:
                 return None
-        analytic, wrong, found = self.analytic[within], self.wrong[within], candidate[within]
+        analytic, wrong, found = self.analytic[region], self.wrong[region], candidate[region]
         equal = self.equal(analytic, found)
         left = equal.size - int(np.count_nonzero(equal))
         if left > (_LEFT_OVER * equal.size if equal.size >= _MUCH else 0):
             return None
         explained = wrong & equal
-        # What is left over must be an exception among the wrong entries, not only among all.
+        # Entries that are left over must be exceptions among the wrong ones, not only among all.
         if 10 * left > np.count_nonzero(explained) or 2 * np.count_nonzero(explained) < self.number_wrong:
             return None
         if base is not None:
-            explained &= ~self.equal(found, base[within])
-        # What the entry is and what it should be: both sides of a move count.
-        met = np.concatenate([found[explained], self.numeric[within][explained]])
+            explained &= ~self.equal(found, base[region])
+        # An entry's value and the one that it should have, both sides of a move, count.
+        met = np.concatenate([found[explained], self.numeric[region][explained]])
         if self.informative(met) < need:
             return None
         return "" if not left else f" ({left:,} of {equal.size:,} entries are something else)"

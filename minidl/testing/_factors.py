@@ -134,10 +134,10 @@ def _remark(evidence: Evidence, size: float, others: Mapping[str, tuple[int, ...
     for name, value in _KNOWN.items():
         if means(value):
             return f"that is {name}"
-    for above in range(1, 17):
-        for below in range(2, 17):
-            if above % below and means(above / below):
-                return f"that is {above}/{below}"
+    for numerator in range(1, 17):
+        for denominator in range(2, 17):
+            if numerator % denominator and means(numerator / denominator):
+                return f"that is {numerator}/{denominator}"
     for number in range(2, 1025):
         for kind, value in (("sqrt", sqrt(number)), ("1/sqrt", 1 / sqrt(number))):
             if round(sqrt(number)) ** 2 != number and means(value):
@@ -160,7 +160,7 @@ def _sizes(evidence: Evidence, others: Mapping[str, tuple[int, ...]]) -> Iterato
 
 
 def _named(evidence: Evidence, size: int, others: Mapping[str, tuple[int, ...]]) -> str:
-    """Which axes have this size, at most two ways of saying it; "" if none."""
+    """Name the axes that have this size, at most two ways of saying it; "" if none."""
     names: list[str] = []
     fewest = 0
     for sizes, name in _sizes(evidence, others):

@@ -5,37 +5,37 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from minidl.testing.report import NOTHING_TO_CHECK, Element, GradcheckReport, InputReport, Problem
+from minidl.testing.findings import NOTHING_TO_CHECK, Element, Findings, InputReport, Problem
 
 _WIDTH = 120
 # Beyond these, the rest is counted.
-_MOST_KINKS = 5
-_MOST_PROBLEMS = 20
+_MAX_KINKS = 5
+_MAX_PROBLEMS = 20
 _HEADINGS = ("index", "output", "analytic", "numeric", "+/-", "abs. error", "rel. error", "verdict")
 # Errors line up at their exponents, which is what one compares.
 _SIDES = ("<", "<", "<", "<", ">", ">", ">", "<")
 
 
-def text(report: GradcheckReport) -> str:
+def text(report: Findings) -> str:
     """The whole report."""
     lines = [header(report)]
     for note in report.notes:
         lines += _wrapped("  note: ", note)
-    for problem in report.problems[:_MOST_PROBLEMS]:
-        lines += _wrapped(f"  {problem.kind}: ", _about(problem))
-    if len(report.problems) > _MOST_PROBLEMS:
-        lines.append(f"  and {len(report.problems) - _MOST_PROBLEMS:,} more problems")
+    for problem in report.problems[:_MAX_PROBLEMS]:
+        lines += _wrapped(f"  {problem.kind}: ", _described(problem))
+    if len(report.problems) > _MAX_PROBLEMS:
+        lines.append(f"  and {len(report.problems) - _MAX_PROBLEMS:,} more problems")
     for number, each in enumerate(report.inputs):
         if number == 0 or each.worst or report.inputs[number - 1].worst:
             lines.append("")
-        # Where something is wrong, what is right needs no more than its worst element.
+        # An input that is right needs no more than its worst element where something else is wrong.
         lines += _input(each, _verdict(report, each), len(each.worst) if report or each.wrong else 1)
     if report.kinks:
         lines += ["", *_kinks(report.kinks)]
     return "\n".join(lines)
 
 
-def header(report: GradcheckReport) -> str:
+def header(report: Findings) -> str:
     """Its first line: what was checked, how, and what came of it."""
     evaluations = "1 evaluation" if report.evaluations == 1 else f"{report.evaluations:,} evaluations"
     outcome = "ok" if report else "FAILED"
@@ -47,23 +47,23 @@ def header(report: GradcheckReport) -> str:
     )
 
 
-def _about(problem: Problem) -> str:
+def _described(problem: Problem) -> str:
     where = ""
     if problem.input is not None and problem.input not in problem.message:
         where += f"{problem.input}: "
     if problem.block is not None:
         start, stop = problem.block
-        of = f" of {problem.input}" if problem.input is not None else ""
-        return f"{where}{problem.message} (elements {start:,} to {stop - 1:,}{of}, flat)"
+        owner = f" of {problem.input}" if problem.input is not None else ""
+        return f"{where}{problem.message} (elements {start:,} to {stop - 1:,}{owner}, flat)"
     return where + problem.message
 
 
-def _verdict(report: GradcheckReport, each: InputReport) -> str:
+def _verdict(report: Findings, each: InputReport) -> str:
     if report.mode != "random" or each.compared or 0 in each.shape:
         return each.verdict
     # No elements are compared where the directions agree, which is not the same as no check.
-    about = [problem for problem in report.problems if problem.is_failure and problem.input in (each.name, None)]
-    return "see above" if about else "agrees along random directions"
+    failures = [problem for problem in report.problems if problem.is_failure and problem.input in (each.name, None)]
+    return "see above" if failures else "agrees along random directions"
 
 
 def _input(each: InputReport, verdict: str, most: int) -> list[str]:
@@ -88,7 +88,7 @@ def _table(elements: Sequence[Element]) -> list[str]:
     ]
     columns = [[heading, *cells] for heading, cells in zip(_HEADINGS, columns, strict=True)]
     widths = [max(map(len, column)) for column in columns]
-    # What the numbers leave of a line is shared by the two places, and what the one does not need is the other's.
+    # The two places share what the numbers leave of a line, and one has what the other does not need.
     left = _WIDTH - 2 * len(columns) - sum(widths[2:])
     widths[0] = min(widths[0], max(left // 2, left - widths[1]))
     widths[1] = min(widths[1], left - widths[0])
@@ -100,11 +100,11 @@ def _table(elements: Sequence[Element]) -> list[str]:
         lines.append("  " + "  ".join(cells).rstrip())
     for element in elements:
         if element.one_sided is not None and element.verdict == "wrong at a kink":
-            below, above = element.one_sided
+            left_slope, right_slope = element.one_sided
             lines += _wrapped(
                 "  ",
-                f"at the kink {_place(element)} the derivatives from below and from above are {_value(below)} and "
-                f"{_value(above)}: {_value(element.analytic)} is not between them",
+                f"at the kink {_place(element)} the derivatives from below and from above are {_value(left_slope)} and "
+                f"{_value(right_slope)}: {_value(element.analytic)} is not between them",
             )
     return lines
 
@@ -127,15 +127,15 @@ def _place(element: Element) -> str:
 def _kinks(kinks: Sequence[Element]) -> list[str]:
     number = "1 kink" if len(kinks) == 1 else f"{len(kinks):,} kinks"
     lines = [f"{number} (the derivatives from below and from above differ):"]
-    for element in kinks[:_MOST_KINKS]:
-        between = ""
+    for element in kinks[:_MAX_KINKS]:
+        sides = ""
         if element.one_sided is not None:
-            below, above = element.one_sided
-            between = f": {_value(below)} and {_value(above)}, the gradient is {_value(element.analytic)}"
+            left_slope, right_slope = element.one_sided
+            sides = f": {_value(left_slope)} and {_value(right_slope)}, the gradient is {_value(element.analytic)}"
         remark = {"skipped": " (not judged)", "wrong at a kink": " (wrong)"}.get(element.verdict, "")
-        lines += _wrapped("  ", _place(element) + between + remark)
-    if len(kinks) > _MOST_KINKS:
-        lines.append(f"  and {len(kinks) - _MOST_KINKS:,} more")
+        lines += _wrapped("  ", _place(element) + sides + remark)
+    if len(kinks) > _MAX_KINKS:
+        lines.append(f"  and {len(kinks) - _MAX_KINKS:,} more")
     return lines
 
 

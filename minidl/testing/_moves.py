@@ -16,19 +16,19 @@ _NEED = 3
 _NEED_TURNED = 5
 _FARTHEST = 9
 # All orders of up to four axes; of more, only two axes are swapped.
-_MOST_AXES = 4
+_MAX_AXES = 4
 
 
-def moves(evidence: Evidence, with_factor: bool = False) -> Iterator[tuple[str, str]]:
+def moves(evidence: Evidence, allows_factor: bool = False) -> Iterator[tuple[str, str]]:
     """The moves that explain the gradient, as (family, sentence), the simplest first.
 
     With a factor, the numeric Jacobian is also scaled to the analytic one's size: two mistakes at once.
     """
-    for sign, words in _scales(evidence) if with_factor else [(1.0, "")]:
+    for sign, words in _scales(evidence) if allows_factor else [(1.0, "")]:
         numeric = sign * evidence.numeric
         if abs(_norm(evidence.analytic) / max(_norm(numeric), 1e-300) - 1) < 10 * evidence.tolerance:
             yield from _bijections(evidence, numeric, words)
-        if not with_factor:
+        if not allows_factor:
             yield from _shifts(evidence, numeric)
 
 
@@ -56,10 +56,10 @@ def _bijections(evidence: Evidence, numeric: Array, words: str) -> Iterator[tupl
                 yield "transposed", sentence + words + rest
                 break
     for pairs in _exchanges(evidence):
-        turned = numeric
+        transposed = numeric
         for a, b in pairs:
-            turned = turned.swapaxes(a, b)
-        if (rest := evidence.fits(turned, _NEED, base=numeric)) is not None:
+            transposed = transposed.swapaxes(a, b)
+        if (rest := evidence.fits(transposed, _NEED, base=numeric)) is not None:
             which = " and ".join(str(a) for a, _ in pairs)
             own = " and ".join(str(b - evidence.outputs) for _, b in pairs)
             kind = "axes" if len(pairs) > 1 else "axis"
@@ -77,8 +77,8 @@ def _bijections(evidence: Evidence, numeric: Array, words: str) -> Iterator[tupl
             if (rest := evidence.fits(np.flip(numeric, some), _NEED, base=numeric)) is not None:
                 where = _listed(evidence, some)
                 kernel = len(some) == 2 and some == (numeric.ndim - 2, numeric.ndim - 1) and numeric.shape[-1] < 12
-                about = " (convolution in place of correlation?)" if kernel and len(axes) > 2 else ""
-                yield "flipped", f"the gradient is the numeric one flipped along {where}{about}{words}{rest}"
+                guess = " (convolution in place of correlation?)" if kernel and len(axes) > 2 else ""
+                yield "flipped", f"the gradient is the numeric one flipped along {where}{guess}{words}{rest}"
                 break
     shape, outputs = numeric.shape, evidence.outputs
     for number in range(1, min(outputs, numeric.ndim - outputs) + 1):
@@ -101,7 +101,7 @@ def _transposes(evidence: Evidence, numeric: Array, axes: range) -> Iterator[tup
     """The Jacobian with some axes in another order, those of two swapped axes first."""
     fixed = [axis for axis in range(numeric.ndim) if axis not in axes]
     orders = []
-    if len(axes) <= _MOST_AXES:
+    if len(axes) <= _MAX_AXES:
         orders = [order for order in permutations(axes) if order != tuple(axes)]
     else:
         for a, b in combinations(axes, 2):
@@ -112,23 +112,23 @@ def _transposes(evidence: Evidence, numeric: Array, axes: range) -> Iterator[tup
     is_input = axes.start == evidence.outputs
     for order in orders:
         whole = fixed + list(order) if axes.start else list(order) + fixed
-        turned = numeric.transpose(whole)
+        transposed = numeric.transpose(whole)
         own = tuple(axis - axes.start for axis in order)
         moved = [place for place, axis in enumerate(own) if place != axis]
         two = len(moved) == 2 and len(axes) == 2
         how = "transposed" if two else _ordered(moved, own)
         read = "its data lie in the order of the transpose, in the input's shape"
-        if turned.shape == numeric.shape:
-            of = "the transpose of the numeric one" if two else f"the numeric one {how}"
-            yield turned, f"the gradient is {of}" if is_input else f"the upstream gradient is used {how}"
+        if transposed.shape == numeric.shape:
+            image = "the transpose of the numeric one" if two else f"the numeric one {how}"
+            yield transposed, f"the gradient is {image}" if is_input else f"the upstream gradient is used {how}"
         else:
             sentence = (
                 f"the gradient is the numeric one {how}: {read}"
                 if is_input
                 else f"the upstream gradient is used {how}: its data are read in the order of the transpose"
             )
-            yield turned.reshape(numeric.shape), sentence
-            yield numeric.reshape(turned.shape).transpose(np.argsort(whole)), sentence
+            yield transposed.reshape(numeric.shape), sentence
+            yield numeric.reshape(transposed.shape).transpose(np.argsort(whole)), sentence
 
 
 def _exchanges(evidence: Evidence) -> Iterator[tuple[tuple[int, int], ...]]:
@@ -154,7 +154,7 @@ def _shifts(evidence: Evidence, numeric: Array) -> Iterator[tuple[str, str]]:
     inputs = [axis for axis in range(evidence.outputs, numeric.ndim) if numeric.shape[axis] > 1]
     outputs = [axis for axis in range(evidence.outputs) if numeric.shape[axis] > 1]
     for axes in (inputs, outputs):
-        steps: list[tuple[tuple[int, int], ...]] = [((axis, by),) for axis in axes for by in (1, -1)]
+        steps: list[tuple[tuple[int, int], ...]] = [((axis, distance),) for axis in axes for distance in (1, -1)]
         steps += [((a, i), (b, j)) for a, b in combinations(axes, 2) for i, j in product((1, -1), repeat=2)]
         for step in steps:
             if (sentence := _shift(evidence, numeric, step)) is not None:
@@ -165,8 +165,8 @@ def _shifts(evidence: Evidence, numeric: Array) -> Iterator[tuple[str, str]]:
 def wide_shift(evidence: Evidence) -> str | None:
     """A shift by more than one along one axis, as when a slice begins at the wrong place."""
     for axis in [*range(evidence.outputs, evidence.numeric.ndim), *range(evidence.outputs)]:
-        for by in range(2, min(evidence.numeric.shape[axis], _FARTHEST)):
-            for way in (by, -by):
+        for distance in range(2, min(evidence.numeric.shape[axis], _FARTHEST)):
+            for way in (distance, -distance):
                 if (sentence := _shift(evidence, evidence.numeric, ((axis, way),))) is not None:
                     return sentence
     return None
@@ -174,31 +174,31 @@ def wide_shift(evidence: Evidence) -> str | None:
 
 def _shift(evidence: Evidence, numeric: Array, step: tuple[tuple[int, int], ...]) -> str | None:
     axes = tuple(axis for axis, _ in step)
-    rolled = np.roll(numeric, tuple(by for _, by in step), axes)
-    where = " and ".join(f"{by:+} along {evidence.axis(axis)}" for axis, by in step)
+    rolled = np.roll(numeric, tuple(distance for _, distance in step), axes)
+    where = " and ".join(f"{distance:+} along {evidence.axis(axis)}" for axis, distance in step)
     what = f"the gradient is the numeric one shifted by {where}"
     if (rest := evidence.fits(rolled, _NEED)) is not None:
         return f"{what}, wrapped around at the edge{rest}"
-    if any(numeric.shape[axis] < 2 * abs(by) + 1 for axis, by in step):
-        return _to_the_edge(evidence, rolled, step, what)
+    if any(numeric.shape[axis] < 2 * abs(distance) + 1 for axis, distance in step):
+        return _edge_shift(evidence, rolled, step, what)
     inside = [slice(None)] * numeric.ndim
-    for axis, by in step:
-        inside[axis] = slice(by, None) if by > 0 else slice(None, by)
-    within = tuple(inside)
-    rest = evidence.fits(rolled, _NEED + 1, within)
+    for axis, distance in step:
+        inside[axis] = slice(distance, None) if distance > 0 else slice(None, distance)
+    region = tuple(inside)
+    rest = evidence.fits(rolled, _NEED + 1, region)
     if rest is None:
         return None
     edge = np.ones(numeric.shape, dtype=bool)
-    edge[within] = False
+    edge[region] = False
     empty = evidence.equal(evidence.analytic[edge], np.zeros(1)).all()
     return f"{what}{', with zeros at the edge' if empty else ' (the edge is something else)'}{rest}"
 
 
-def _to_the_edge(evidence: Evidence, rolled: Array, step: tuple[tuple[int, int], ...], what: str) -> str | None:
+def _edge_shift(evidence: Evidence, rolled: Array, step: tuple[tuple[int, int], ...], what: str) -> str | None:
     """A shift so wide that what is left is little: it only counts if zeros come in."""
     shifted = rolled.copy()
-    for axis, by in step:
-        shifted[(slice(None),) * axis + (slice(by) if by > 0 else slice(by, None),)] = 0
+    for axis, distance in step:
+        shifted[(slice(None),) * axis + (slice(distance) if distance > 0 else slice(distance, None),)] = 0
     rest = evidence.fits(shifted, _NEED)
     return None if rest is None else f"{what}, with zeros at the edge{rest}"
 

@@ -12,11 +12,11 @@ Array = np.ndarray
 
 
 def one_use(evidence: Evidence) -> str | None:
-    """Of several outputs that use an element of the input, only the last (or first) one counts."""
+    """Tell whether only the last (or first) of several outputs that use an element of the input counts."""
     if not evidence.outputs:
         return None
     used = np.abs(evidence.numeric) > evidence.floor
-    # What is not kept must be 0, which is quickly seen.
+    # Entries that are not kept must be 0, which is quickly seen.
     gone = evidence.wrong & used
     if not gone.any() or evidence.equal(evidence.analytic[gone], np.zeros(1)).mean() < 0.9:
         return None
@@ -24,11 +24,11 @@ def one_use(evidence: Evidence) -> str | None:
         count = int(np.prod([evidence.output_shape[axis] for axis in axes]))
         rest = [axis for axis in range(evidence.outputs) if axis not in axes]
         order = [*axes, *rest, *range(evidence.outputs, evidence.numeric.ndim)]
-        turned = used.transpose(order).reshape(count, -1, *evidence.input_shape)
-        by_step: Array = np.asarray(turned.any(axis=1))
-        if not (by_step.sum(axis=0) > 1).any():
+        flattened = used.transpose(order).reshape(count, -1, *evidence.input_shape)
+        used_at: Array = np.asarray(flattened.any(axis=1))
+        if not (used_at.sum(axis=0) > 1).any():
             continue
-        kept = {"last": count - 1 - np.argmax(by_step[::-1], axis=0), "first": np.argmax(by_step, axis=0)}
+        kept = {"last": count - 1 - np.argmax(used_at[::-1], axis=0), "first": np.argmax(used_at, axis=0)}
         number = np.arange(count).reshape(
             [evidence.output_shape[a] if a in axes else 1 for a in range(evidence.outputs)]
         )
@@ -61,10 +61,10 @@ def one_short(evidence: Evidence) -> str | None:
         if size < 3:
             continue
         for index, name in ((size - 1, "last"), (0, "first")):
-            without = evidence.numeric.copy()
+            reduced_numeric = evidence.numeric.copy()
             where = (slice(None),) * axis + (index,)
-            without[where] = 0
-            left = evidence.fits(without, 3)
+            reduced_numeric[where] = 0
+            left = evidence.fits(reduced_numeric, 3)
             if left is not None:
                 return (
                     f"the gradient is right but for the {name} index of {evidence.axis(axis)}, where it is 0 "

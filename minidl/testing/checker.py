@@ -8,30 +8,31 @@ import numpy as np
 
 from minidl.errors import ArgumentError
 from minidl.testing import kinks
+from minidl.testing.findings import VERDICTS, Element, relative_error
 from minidl.testing.numeric import RATIO, Ladder, complex_step, power_of_two, spread_of
-from minidl.testing.report import VERDICTS, Element, GradcheckReport, relative_error
+from minidl.testing.report import GradcheckReport
 from minidl.testing.rounding import backward_rounding, measure, rounded
 from minidl.testing.scales import Scales, all_steps
 from minidl.testing.subject import Options, Subject
 
 Array = np.ndarray
 
-# What right gradients may differ by for other reasons than the numeric side's error: their own rounding.
+# Right gradients may differ by so much for other reasons than the numeric side's error: their own rounding.
 RTOL = 1e-6
 # An entry is resolved when the numeric side leaves no more than this of it open: the first is aimed at; with the
 # second, for want of more, 1e-4 can't hide.
 FINE = 3e-6
 RESOLUTION = 3e-5
-# What the numeric side may leave open where 0 is right, of the sensitivity to other elements: at first, and at last.
+# The numeric side may leave so much open where 0 is right, of the sensitivity to other elements: at first, and last.
 _NEGLIGIBLE = 1e-8
 _NEGLIGIBLE_AT_LAST = 1e-5
 # The first step, of the element's scale: an error of h^2 = 1.5e-8, and little noise.
 _FIRST = 2.0**-13
 _WORST = 5
-# What an element may change an output by without showing, in units of its noise.
+# An element may change an output by so much without showing, in units of its noise.
 _HIDDEN = 20
 # Entries that seem wrong are looked at with all steps, until so many were.
-_MOST_CONFIRMED = 200
+_MAX_CONFIRMED = 200
 
 OK, UNRESOLVED, SKIPPED, KINK, WRONG_KINK, WRONG = range(1, len(VERDICTS))
 
@@ -59,12 +60,12 @@ class Checker:
         self.centre = subject.values()
         self.noise = rounded(self.centre)
         self._is_measured = False
-        # What agreed before the noise was measured: input, element and step.
+        # These agreed before the noise was measured: input, element and step.
         self._unmeasured: list[tuple[int, int, float]] = []
-        # Of each input's elements, the largest error and the worst verdict.
+        # Each input's elements have a largest error and a worst verdict.
         self._error = [np.full(each.array.size, np.nan) for each in subject.inputs]
         self._state = [np.zeros(each.array.size, np.int8) for each in subject.inputs]
-        # Of each input, the worst entries, with what they are sorted by.
+        # Each input has its worst entries, with what they are sorted by.
         self._worst: list[list[tuple[tuple[float, ...], Element]]] = [[] for _ in subject.inputs]
         self.rows = np.arange(len(self.centre))
         self.jacobian = [rows.reshape(len(self.rows), -1) for rows in jacobian]
@@ -73,10 +74,10 @@ class Checker:
         self.complex_values = complex_values
         self.wrong = 0
         self._backward_rounding: list[Array] | None = None
-        # Of the current element, the largest differences of each output at any step.
+        # The current element has made these largest differences of each output at any step.
         self.steepest = np.zeros(len(self.rows))
-        # For each output's row, the elements (input, element) at whose kinks it is.
-        self.at_kinks: dict[int, list[tuple[int, int]]] = {}
+        # Each output's row may be at the kinks of elements (input, element).
+        self.kink_elements: dict[int, list[tuple[int, int]]] = {}
 
     def measure_noise(self) -> None:
         """Measure the outputs' noise, once.
@@ -155,7 +156,7 @@ class Checker:
 
         for row in listed:
             self.report.kinks.append(element(row))
-            self.at_kinks.setdefault(row, []).append((number, j))
+            self.kink_elements.setdefault(row, []).append((number, j))
         for row in order.tolist():
             key = (float(verdict[row]), *(float(each[row]) for each in keys))
             if len(worst) < _WORST or key > worst[-1][0]:
@@ -256,13 +257,13 @@ class Checker:
             self.steepest[rows] = part.steepest(broad / 64)
             analytic = self.jacobian[number][rows, j]
             found = self._judge(number, j, analytic, numeric[rows], estimate[rows], rows, last=stage == 2)
-            # What bends like a kink is looked at from both sides, whatever their mean is.
+            # Outputs that bend like a kink are looked at from both sides, whatever their mean is.
             found[(found == OK) & kinks.seems_kinked(part)] = WRONG
             verdict[rows] = found
             clear = (found == WRONG) & (estimate[rows] <= RESOLUTION * np.abs(numeric[rows]))
             if stage == 2:
                 self.wrong += int(clear.sum())
-            elif self.wrong > _MOST_CONFIRMED and clear.all():
+            elif self.wrong > _MAX_CONFIRMED and clear.all():
                 # Many were looked at closely and are as wrong as they seemed.
                 return
 
@@ -292,7 +293,7 @@ class Checker:
             is_zero = (np.abs(analytic) <= left_over) & (np.abs(numeric) <= open_part) & (error <= little)
             resolved = (open_part <= (RESOLUTION if last else FINE) * size) | is_zero
             found[~resolved] = UNRESOLVED
-            # What has no numeric value at all can't be told either.
+            # Entries that have no numeric value at all can't be told either.
             found[(distance > open_part + RTOL * size) & np.isfinite(numeric) & ~is_zero] = WRONG
             if last:
                 # A function may be flat far from a small element and have all its slope near it, where noise hides it.
@@ -307,13 +308,13 @@ class Checker:
 
     @property
     def backward_rounding(self) -> list[Array]:
-        """What rounding leaves in the analytic Jacobians."""
+        """Measure what rounding leaves in the analytic Jacobians."""
         if self._backward_rounding is None:
             self._backward_rounding = backward_rounding(self.subject, self.jacobian)
         return self._backward_rounding
 
     def _complex(self, number: int, j: int, analytic: Array) -> tuple[Array, Array, Array, dict]:
-        """By the complex step, which has rounding as its only error."""
+        """Differentiate by the complex step, which has rounding as its only error."""
         values = self.complex_values
         if values is None:
             raise ArgumentError("method='complex' needs a function of plain arrays")

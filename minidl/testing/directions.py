@@ -24,8 +24,9 @@ import numpy as np
 from minidl.arguments import read_int, read_number
 from minidl.errors import ArgumentError
 from minidl.testing.checker import Checker
+from minidl.testing.findings import Problem
 from minidl.testing.numeric import RATIO, Ladder, typical_scale
-from minidl.testing.report import GradcheckReport, Problem
+from minidl.testing.report import GradcheckReport
 from minidl.testing.rounding import backward_rounding, noise_along, rounded
 from minidl.testing.subject import Found, Options, Subject
 
@@ -35,12 +36,12 @@ Array = np.ndarray
 _WRONG_BY = 1e-3
 _MISSED = 1e-6
 _FEWEST, _MOST = 3, 64
-# What right gradients may differ by, of the norm.
+# Right gradients may differ by so much of the norm.
 _TOLERANCE = 1e-6
 _APART = 1e3
 # A numeric side that leaves more of the norm open than this is worth another try.
 _USELESS = 1e-4
-# Which of the steps are tried first, from the largest.
+# These of the steps are tried first, from the largest.
 _FEW_STEPS = range(2, 9)
 # Elements that bisection leaves, which are then compared one by one.
 _BLOCK = 16
@@ -98,7 +99,7 @@ class _Sum(Subject):
         self.output_shapes = [subject.output_shapes[0] if self.is_one else ()]
 
     def rounding(self, gradients: list[Array]) -> list[Array]:
-        """What rounding may have left in the gradients."""
+        """Estimate what rounding may have left in the gradients."""
         if self._rounding is None:
             self._rounding = backward_rounding(self, gradients)
         return self._rounding
@@ -112,7 +113,7 @@ class _Sum(Subject):
         return self._subject.pull_back(list(self._subject.split(factor * self._weights)))
 
 
-class _Along:
+class _Derivative:
     """An analytic and a numeric derivative along one direction.
 
     `norm` is the gradient's, in the directions' measure, in relation to which the two may differ.
@@ -139,7 +140,7 @@ class _Along:
             self._look(ladder, size, [step * RATIO**-k for k in range(8)])
             return
         self._look(ladder, size, [step * RATIO**-k for k in _FEW_STEPS])
-        # What agrees closely with less noise in mind does so with more, and has been held to less.
+        # A direction that agrees closely with less noise in mind does so with more, and has been held to less.
         room = _TOLERANCE * (size if norm is None else norm)
         agree = abs(self.analytic - self.numeric) <= self.error + room
         if not agree or self.error > room > 0:
@@ -165,7 +166,7 @@ class _Along:
         )
 
     def excess(self, norm: float, options: Options) -> float:
-        """By how much the two differ, in units of what they may differ by."""
+        """Give how much the two differ, in units of what they may differ by."""
         distance = abs(self.analytic - self.numeric)
         if options.has_tolerances:
             allowed = float(options.allowed(np.asarray(self.numeric)))
@@ -173,9 +174,9 @@ class _Along:
         if not math.isfinite(self.error):
             return 0.0
         room = self.error + _TOLERANCE * norm
-        between = self.sides[0] - self.sides_error - room <= self.analytic <= self.sides[1] + self.sides_error + room
+        is_between = self.sides[0] - self.sides_error - room <= self.analytic <= self.sides[1] + self.sides_error + room
         differ = self.sides[1] - self.sides[0] > 2 * self.sides_error + 1e-5 * max(map(abs, self.sides))
-        if between and differ:
+        if is_between and differ:
             return 0.0
         if distance > room:
             room += self._backward_rounding()
@@ -185,14 +186,14 @@ class _Along:
 class _Group:
     """Inputs whose gradients are of one order of magnitude, and how far their directions reach.
 
-    With `by_element`, each element moves in proportion to its own size: where sizes differ by orders of magnitude, a
+    With `scaled`, each element moves in proportion to its own size: where sizes differ by orders of magnitude, a
     step that is little for the large ones may be far for the small.
     """
 
-    def __init__(self, subject: Subject, gradients: list[Array], members: list[int], by_element: bool = False) -> None:
-        self.members, self.by_element = members, by_element
+    def __init__(self, subject: Subject, gradients: list[Array], members: list[int], scaled: bool = False) -> None:
+        self.members, self.scaled = members, scaled
         self.weights: dict[int, Array | float] = dict.fromkeys(members, 1.0)
-        if by_element:
+        if scaled:
             for i in members:
                 size, scale = np.abs(subject.start[i]), typical_scale(subject.start[i])
                 self.weights[i] = np.where(size > 0, size, scale) / scale
@@ -226,8 +227,8 @@ def check_random(subject: Subject, options: Options, report: GradcheckReport) ->
     for each, g in zip(subject.inputs, came, strict=True):
         gradients.append(np.zeros(each.array.shape) if g is None else g.astype(np.float64))
         if not np.isfinite(gradients[-1]).all():
-            at = np.unravel_index(int(np.argmax(~np.isfinite(gradients[-1]))), each.array.shape)
-            where = f"[{', '.join(str(int(a)) for a in at)}]" if at else ""
+            position = np.unravel_index(int(np.argmax(~np.isfinite(gradients[-1]))), each.array.shape)
+            where = f"[{', '.join(str(int(a)) for a in position)}]" if position else ""
             message = f"the gradient of {total.output_names[0]} with respect to {each.name}{where} is not finite"
             raise Found(Problem("nan gradient", message, each.name))
     _check_factor(total, gradients, report)
@@ -236,7 +237,7 @@ def check_random(subject: Subject, options: Options, report: GradcheckReport) ->
         summaries.append(_check_group(total, group, gradients, came, options, report))
     subject.look_for_changes()
     passed = [summary for summary in summaries if summary is not None]
-    # What a failed check would have missed is of no interest.
+    # Nobody asks what a failed check would have missed.
     if passed and report:
         _note(passed, len(passed) < len(summaries), report)
 
@@ -281,22 +282,22 @@ def _check_group(
     options: Options,
     report: GradcheckReport,
 ) -> tuple[int, float] | None:
-    """How many directions were compared, and the largest tolerance relative to the norm; None if one failed."""
+    """Compare a group's directions; give how many, and the largest tolerance, of the norm; None if one failed."""
     worst, done = 0.0, 0
     while True:
         direction = group.draw(total, options.random)
-        along = _Along(total, gradients, direction, group.step, options, group.norm)
-        if not options.has_tolerances and not group.by_element and done == 0 and along.error > _USELESS * group.norm:
-            other = _Group(total, gradients, group.members, by_element=True)
+        derivative = _Derivative(total, gradients, direction, group.step, options, group.norm)
+        if not options.has_tolerances and not group.scaled and done == 0 and derivative.error > _USELESS * group.norm:
+            other = _Group(total, gradients, group.members, scaled=True)
             instead = other.draw(total, options.random)
-            again = _Along(total, gradients, instead, other.step, options, other.norm)
-            if again.error * group.norm < along.error * other.norm:
-                group, direction, along = other, instead, again
+            again = _Derivative(total, gradients, instead, other.step, options, other.norm)
+            if again.error * group.norm < derivative.error * other.norm:
+                group, direction, derivative = other, instead, again
         done += 1
-        if along.excess(group.norm, options) > 1:
-            _find_place(total, group, gradients, came, direction, along, options, report)
+        if derivative.excess(group.norm, options) > 1:
+            _find_place(total, group, gradients, came, direction, derivative, options, report)
             return None
-        allowed = float(options.allowed(np.asarray(along.numeric))) if options.has_tolerances else along.error
+        allowed = float(options.allowed(np.asarray(derivative.numeric))) if options.has_tolerances else derivative.error
         worst = max(worst, allowed / group.norm if group.norm else 0.0)
         if options.directions is not None:
             if done >= options.directions:
@@ -312,7 +313,7 @@ def _find_place(
     gradients: list[Array],
     came: list[Array | None],
     direction: list[Array | None],
-    along: _Along,
+    derivative: _Derivative,
     options: Options,
     report: GradcheckReport,
 ) -> None:
@@ -322,13 +323,13 @@ def _find_place(
     for i in numbers:
         only = [v if k == i else None for k, v in enumerate(direction)]
         norm = group.factors[i] * _norm(gradients[i])
-        part = _Along(total, gradients, only, group.step, options, norm) if len(numbers) > 1 else along
+        part = _Derivative(total, gradients, only, group.step, options, norm) if len(numbers) > 1 else derivative
         if part.excess(norm, options) > 1:
             wrong.append((i, only, part))
     if not wrong:
         message = (
-            f"along a random direction, the derivative of {total.output_names[0]} is {along.numeric:.9g} "
-            f"+- {along.error:.1e}, by the gradient it is {along.analytic:.9g}; no input alone shows it"
+            f"along a random direction, the derivative of {total.output_names[0]} is {derivative.numeric:.9g} "
+            f"+- {derivative.error:.1e}, by the gradient it is {derivative.analytic:.9g}; no input alone shows it"
         )
         report.problems.append(Problem("direction", message))
     for i, only, part in wrong:
@@ -354,10 +355,10 @@ def _find_place(
 
 def _is_wrong_at_own_scale(total: _Sum, gradients: list[Array], number: int, options: Options) -> bool:
     """Whether directions fail that move each element in proportion to its own size, too."""
-    group = _Group(total, gradients, [number], by_element=True)
+    group = _Group(total, gradients, [number], scaled=True)
     for _ in range(_FEWEST):
-        along = _Along(total, gradients, group.draw(total, options.random), group.step, options, group.norm)
-        if along.excess(group.norm, options) > 1:
+        derivative = _Derivative(total, gradients, group.draw(total, options.random), group.step, options, group.norm)
+        if derivative.excess(group.norm, options) > 1:
             return True
     return False
 
@@ -377,8 +378,8 @@ def _bisect(
             part[first:last] = whole.reshape(-1)[first:last]
             only: list[Array | None] = [None] * len(direction)
             only[number] = part.reshape(whole.shape)
-            along = _Along(total, gradients, only, group.step, options)
-            errors.append(abs(along.analytic - along.numeric) - along.error)
+            derivative = _Derivative(total, gradients, only, group.step, options)
+            errors.append(abs(derivative.analytic - derivative.numeric) - derivative.error)
         start, stop = (start, middle) if not errors[1] > errors[0] else (middle, stop)
     return start, stop
 

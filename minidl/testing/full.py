@@ -8,7 +8,8 @@ import numpy as np
 
 from minidl.testing import kinks
 from minidl.testing.checker import Checker
-from minidl.testing.report import GradcheckReport, Problem
+from minidl.testing.findings import Problem
+from minidl.testing.report import GradcheckReport
 from minidl.testing.rounding import upstream_rounding
 from minidl.testing.subject import Options, Subject
 
@@ -35,9 +36,9 @@ def check_full(
         subject.look_for_changes()
     checker.check_again()
     note_missing(checker, came)
-    if checker.at_kinks:
+    if checker.kink_elements:
         checker.measure_noise()
-    kinks.check_joint(subject, options, report, centre, jacobian, checker.noise, checker.at_kinks)
+    kinks.check_joint(subject, options, report, centre, jacobian, checker.noise, checker.kink_elements)
     if hint is not None:
         checker.add_hints(hint)
 

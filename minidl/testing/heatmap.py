@@ -14,7 +14,7 @@ import numpy as np
 from minidl.errors import ArgumentError, import_extra
 from minidl.files import checked_target
 from minidl.testing._canvas import Canvas, lay_out
-from minidl.testing.report import VERDICTS, InputReport
+from minidl.testing.findings import VERDICTS, InputReport
 
 Array = np.ndarray
 StrPath = str | os.PathLike[str]
@@ -32,8 +32,8 @@ _COLOURS = [
 ]
 _NAN, _NOT_COMPARED = "#7b3fa0", "#ffffff"
 _TEXT, _FAINT, _OUTLINE = "#222222", "#666666", "#000000"
-_MOST_MARKS = 400
-_MOST_NUMBERS = 40
+_MAX_MARKS = 400
+_MAX_NUMBERS = 40
 
 
 def heatmap(each: InputReport, path: StrPath | None = None) -> Any:
@@ -127,7 +127,7 @@ def _is_low(canvas: Canvas) -> bool:
 
 
 def _remarks(each: InputReport, canvas: Canvas, width: int) -> list[str]:
-    """What stands below the title: the hint, the worst element, how the array was folded."""
+    """Write what stands below the title: the hint, the worst element, how the array was folded."""
     remarks = []
     if each.hint:
         remarks += textwrap.wrap(f"hint: {each.hint}", width)
@@ -164,7 +164,7 @@ def _draw(figure: Any, axes: Any, canvas: Canvas, error: Array, state: Array) ->
     _grid(axes, canvas)
     is_low = _is_low(canvas)
     _legend(axes, _marks(axes, states, broken), is_low)
-    if np.count_nonzero(canvas.place >= 0) <= _MOST_NUMBERS and columns <= 13:
+    if np.count_nonzero(canvas.place >= 0) <= _MAX_NUMBERS and columns <= 13:
         _numbers(axes, shown, compared)
     _bar(figure, axes, image, is_low)
 
@@ -225,7 +225,7 @@ def _marks(axes: Any, states: Array, broken: Array) -> list[tuple[Any, str]]:
         if not len(places):
             continue
         size = 36 if max(states.shape) <= 24 else 14 if max(states.shape) <= 80 else 5
-        few = places[:: max(1, -(-len(places) // _MOST_MARKS))]
+        few = places[:: max(1, -(-len(places) // _MAX_MARKS))]
         axes.scatter(few[:, 1], few[:, 0], s=size, marker=sign, color=_TEXT, linewidths=0, zorder=5)
         handle = lines.Line2D([], [], marker=sign, color=_TEXT, linestyle="", markersize=6)
         legend.append((handle, name))

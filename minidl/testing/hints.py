@@ -1,4 +1,4 @@
-"""What a wrong gradient looks like: known patterns of mistakes, told from the analytic and the numeric Jacobian.
+"""Hints name known patterns of mistakes, told from the analytic and the numeric Jacobian.
 
 A pattern is only named when it explains the entries, all of them or all but a few (which is then said), and when there
 are enough different values among them that chance can be left out. Where two explanations fit, both are told.
@@ -178,7 +178,7 @@ def other_input(analytic: Array, numeric: Mapping[str, Array], own: str, toleran
 
 
 def _explanations(evidence: Evidence, others: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, str]]:
-    """What fits, as (family, sentence), the simplest first; a factor or a zero gradient ends the search."""
+    """Yield what fits, as (family, sentence), the simplest first; a factor or a zero gradient ends the search."""
     sentence = _factors.factor(evidence, others)
     if sentence is not None:
         yield "factor", sentence
@@ -195,7 +195,7 @@ def _explanations(evidence: Evidence, others: Mapping[str, tuple[int, ...]]) -> 
             yield "other", sentence
             return
     scaled = False
-    for family, sentence in _moves.moves(evidence, with_factor=True):
+    for family, sentence in _moves.moves(evidence, allows_factor=True):
         scaled = True
         yield family, sentence
     if not scaled and (sentence := _uses.left_out(evidence)) is not None:

@@ -18,48 +18,49 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from minidl.testing.findings import VERDICTS, Problem
 from minidl.testing.numeric import RATIO, Ladder, power_of_two, typical_scale
-from minidl.testing.report import VERDICTS, GradcheckReport, Problem
+from minidl.testing.report import GradcheckReport
 from minidl.testing.subject import Options, Subject
 
 Array = np.ndarray
 
 _KINK, _SKIPPED, _WRONG_KINK, _WRONG = (VERDICTS.index(v) for v in ("kink", "skipped", "wrong at a kink", "wrong"))
 _OK = VERDICTS.index("ok")
-# What one-sided derivatives must differ by, of the larger one, beyond their errors.
+# One-sided derivatives must differ by this share of the larger one, beyond their errors.
 _CLEAR = 1e-5
 # Joint directions: of random signs; and pairs, of as many elements as this.
 _SIGNS = 8
-_MOST_PAIRED = 6
+_MAX_PAIRED = 6
 # Outputs whose joint directions are looked at again nearby.
-_MOST_LOOKED_AT = 20
+_MAX_LOOKED_AT = 20
 _NEARBY = 2.0**-20
 _LOOSE = 2e-5
-# By how much a slope may change on half the way; more is another kink.
+# A slope may change by so much on half the way; more is another kink.
 _BENT = 1e-3
 
 
 def _sides(ladder: Ladder) -> tuple[Array, Array, Array, Array, Array]:
     """Derivatives and errors from below and above, and whether the function jumps at the point."""
-    (below, below_error), (above, above_error) = ladder.one_sided()
+    (left, left_error), (right, right_error) = ladder.one_sided()
     jumps = np.logical_or(*ladder.jumps())
     if jumps.any():
-        (b, b_error), (a, a_error) = ladder.beside_jump()
-        below, below_error = np.where(jumps, b, below), np.where(jumps, b_error, below_error)
-        above, above_error = np.where(jumps, a, above), np.where(jumps, a_error, above_error)
-    return below, below_error, above, above_error, jumps
+        (b, b_error), (a, a_error) = ladder.jump_sides()
+        left, left_error = np.where(jumps, b, left), np.where(jumps, b_error, left_error)
+        right, right_error = np.where(jumps, a, right), np.where(jumps, a_error, right_error)
+    return left, left_error, right, right_error, jumps
 
 
-def _differ(below: Array, below_error: Array, above: Array, above_error: Array) -> Array:
+def _differ(left: Array, left_error: Array, right: Array, right_error: Array) -> Array:
     with np.errstate(all="ignore"):
-        larger = np.maximum(np.abs(below), np.abs(above))
-        return np.abs(above - below) > 3 * (below_error + above_error) + _CLEAR * larger
+        larger = np.maximum(np.abs(left), np.abs(right))
+        return np.abs(right - left) > 3 * (left_error + right_error) + _CLEAR * larger
 
 
 def seems_kinked(ladder: Ladder) -> Array:
     """Whether the one-sided derivatives of each output differ, as far as these steps show."""
-    below, below_error, above, above_error, jumps = _sides(ladder)
-    return _differ(below, below_error, above, above_error) | jumps
+    left, left_error, right, right_error, jumps = _sides(ladder)
+    return _differ(left, left_error, right, right_error) | jumps
 
 
 def judge_element(
@@ -91,27 +92,27 @@ def judge_element(
         The one-sided derivatives of the rows at kinks.
     """
     rows = ladder.rows
-    below, below_error, above, above_error, jumps = _sides(ladder)
-    has_below, has_above = np.isfinite(below_error), np.isfinite(above_error)
+    left, left_error, right, right_error, jumps = _sides(ladder)
+    has_below, has_above = np.isfinite(left_error), np.isfinite(right_error)
     # At the edge of a domain there is one side alone, and its derivative is the derivative.
     edge = has_below != has_above
     if edge.any():
-        at = rows[edge]
-        numeric[at] = np.where(has_below, below, above)[edge]
-        estimate[at] = np.where(has_below, below_error, above_error)[edge]
-        verdict[at] = judge(analytic[at], numeric[at], estimate[at], at)
+        offset = rows[edge]
+        numeric[offset] = np.where(has_below, left, right)[edge]
+        estimate[offset] = np.where(has_below, left_error, right_error)[edge]
+        verdict[offset] = judge(analytic[offset], numeric[offset], estimate[offset], offset)
         verdict[rows[edge & ladder.diverges()]] = _WRONG
-    at_kink = (_differ(below, below_error, above, above_error) | jumps) & has_below & has_above
-    smooth = rows[~at_kink & ~edge]
+    is_kinked = (_differ(left, left_error, right, right_error) | jumps) & has_below & has_above
+    smooth = rows[~is_kinked & ~edge]
     verdict[smooth] = judge(analytic[smooth], numeric[smooth], estimate[smooth], smooth)
     sides = {}
     with np.errstate(all="ignore"):
-        low, high = np.minimum(below, above), np.maximum(below, above)
-        margin = below_error + above_error + 1e-6 * np.maximum(np.abs(low), np.abs(high)) + tolerance[rows]
+        low, high = np.minimum(left, right), np.maximum(left, right)
+        margin = left_error + right_error + 1e-6 * np.maximum(np.abs(low), np.abs(high)) + tolerance[rows]
         inside = (analytic[rows] >= low - margin) & (analytic[rows] <= high + margin)
-    for place in np.nonzero(at_kink)[0].tolist():
+    for place in np.nonzero(is_kinked)[0].tolist():
         row = int(rows[place])
-        sides[row] = float(below[place]), float(above[place])
+        sides[row] = float(left[place]), float(right[place])
         numeric[row] = np.clip(analytic[row], low[place], high[place])
         estimate[row] = margin[place]
         verdict[row] = _KINK if inside[place] else _WRONG_KINK
@@ -127,13 +128,13 @@ def check_joint(
     centre: Array,
     jacobian: list[Array],
     noise: Array,
-    at_kinks: dict[int, list[tuple[int, int]]],
+    kink_elements: dict[int, list[tuple[int, int]]],
 ) -> None:
     """Compare directional derivatives over all elements at whose kinks an output is, and note what fails."""
-    if not at_kinks or options.kinks != "detect":
+    if not kink_elements or options.kinks != "detect":
         return
-    places = sorted({place for elements in at_kinks.values() for place in elements})
-    rows = np.array(sorted(at_kinks))
+    places = sorted({place for elements in kink_elements.values() for place in elements})
+    rows = np.array(sorted(kink_elements))
     # Each moves by its own scale: a step that is little for one may be far beyond the kinks of another.
     typical = [typical_scale(x) for x in subject.start]
     scales = np.array([power_of_two(abs(float(subject.start[i].reshape(-1)[j])) or typical[i]) for i, j in places])
@@ -143,16 +144,16 @@ def check_joint(
         line = subject.line(_arrays(subject, places, signs * scales))
         ladder = Ladder(line, centre, noise, rows)
         ladder.add([RATIO**k for k in range(-15, -1)])
-        below, below_error, above, above_error, _ = _sides(ladder)
+        left, left_error, right, right_error, _ = _sides(ladder)
         expected = (matrix * signs).sum(axis=1)
         with np.errstate(all="ignore"):
-            low, high = np.minimum(below, above), np.maximum(below, above)
+            low, high = np.minimum(left, right), np.maximum(left, right)
             size = np.maximum(np.maximum(np.abs(low), np.abs(high)), (np.abs(matrix) * np.abs(signs)).sum(axis=1))
-            margin = below_error + above_error + 1e-5 * size
+            margin = left_error + right_error + 1e-5 * size
             outside = (expected < low - margin) | (expected > high + margin)
         for place in np.nonzero(outside)[0].tolist():
             row = int(rows[place])
-            if row in failed or len(failed) >= _MOST_LOOKED_AT:
+            if row in failed or len(failed) >= _MAX_LOOKED_AT:
                 continue
             near = _slopes_nearby(subject, places, signs, row, scales, report, options.random)
             lowest, highest = min([*near, low[place]]), max([*near, high[place]])
@@ -161,14 +162,14 @@ def check_joint(
                 continue
             failed.add(row)
             slopes = expected[place], low[place], high[place]
-            message = _message(subject, places, signs, scales, at_kinks[row], row, slopes)
-            report.problems.append(Problem("direction", message, subject.inputs[at_kinks[row][0][0]].name))
+            message = _message(subject, places, signs, scales, kink_elements[row], row, slopes)
+            report.problems.append(Problem("direction", message, subject.inputs[kink_elements[row][0][0]].name))
 
 
 def _directions(count: int, random: np.random.Generator) -> Iterator[Array]:
     """Signs of the elements of joint directions; 0 leaves one out."""
     yield np.ones(count)
-    if count <= _MOST_PAIRED:
+    if count <= _MAX_PAIRED:
         for one, other in itertools.combinations(range(count), 2):
             for sign in (1.0, -1.0):
                 signs = np.zeros(count)
@@ -209,8 +210,8 @@ def _slopes_nearby(
     for i, j in places:
         shape = subject.inputs[i].array.shape
         index = tuple(int(a) for a in np.unravel_index(j, shape)) if shape else ()
-        below, above = sides.get((subject.inputs[i].name, index), (0.0, 0.0))
-        steeper.append(np.sign(above - below) or 1.0)
+        left, right = sides.get((subject.inputs[i].name, index), (0.0, 0.0))
+        steeper.append(np.sign(right - left) or 1.0)
     moves = np.sign(signs) * np.array(steeper)
     choices = [moves, -moves, signs, -signs, *(np.where(random.random(len(places)) < 0.5, -1.0, 1.0) for _ in range(8))]
     slopes = []
@@ -231,11 +232,11 @@ def _slopes_nearby(
 
 
 def _row(subject: Subject, element: object) -> int:
-    at = 0
+    offset = 0
     for name, shape in zip(subject.output_names, subject.output_shapes, strict=True):
         if name == element.output:  # type: ignore[attr-defined]
-            return at + (int(np.ravel_multi_index(element.output_index, shape)) if shape else 0)  # type: ignore[attr-defined]
-        at += int(np.prod(shape))
+            return offset + (int(np.ravel_multi_index(element.output_index, shape)) if shape else 0)  # type: ignore[attr-defined]
+        offset += int(np.prod(shape))
     return -1
 
 
@@ -255,8 +256,8 @@ def _message(
         if sign and (i, j) in own:
             moved.add(scale)
             shape = subject.inputs[i].array.shape
-            at = ", ".join(str(int(a)) for a in np.unravel_index(j, shape)) if shape else ""
-            parts.append(f"{'+' if sign > 0 else '-'} {subject.inputs[i].name}" + (f"[{at}]" if shape else ""))
+            offset = ", ".join(str(int(a)) for a in np.unravel_index(j, shape)) if shape else ""
+            parts.append(f"{'+' if sign > 0 else '-'} {subject.inputs[i].name}" + (f"[{offset}]" if shape else ""))
     shown = " ".join(parts[:6]) + (" ..." if len(parts) > 6 else "")
     expected, low, high = (slope / max(moved, default=1.0) for slope in slopes)
     if len(moved) > 1:

@@ -28,9 +28,9 @@ Line = Callable[[float], tuple[float, Array]]
 
 # Neighbouring steps of a ladder.
 RATIO = 4.0
-# By how much more than its last move an extrapolated value may be off.
+# An extrapolated value may be off by so many times its last move.
 _CAUTION = 3.0
-# How many standard deviations of the noise an error estimate holds.
+# An error estimate holds so many standard deviations of the noise.
 _DEVIATIONS = 5.0
 # Points of the table that noise is read from.
 _POINTS = 14
@@ -38,11 +38,11 @@ _POINTS = 14
 _MUCH = 2e-5
 # Less than this is left of results that are computed from many rounded ones.
 _ROUNDED = 2.0**-44
-# By how much points are closer together where kinks are told from noise.
+# Points are so many times closer together where kinks are told from noise.
 _CLOSER = 4
-# Of that many numbers from a standard normal distribution, the size of the 4th, 5th and 6th largest entry of a level.
+# That many numbers from a standard normal distribution have a 4th, 5th and 6th largest entry of this size.
 _EXPECTED = {3: 0.9, 4: 0.67, 5: 0.45}
-# Of the scale: steps between the points. The finest show rounding in float64, the coarsest in float32.
+# Points are these shares of the scale apart. The finest show rounding in float64, the coarsest in float32.
 _SPACINGS = {8: (2.0**-44, 2.0**-36, 2.0**-29, 2.0**-22, 2.0**-16, 2.0**-10), 4: (2.0**-20, 2.0**-17, 2.0**-14)}
 
 
@@ -61,7 +61,7 @@ def power_of_two(x: float) -> float:
 
 
 def spread_of(noise: Array, width: Array | float) -> Array:
-    """What noise may do to a difference over a width."""
+    """Estimate what noise may do to a difference over a width."""
     return _DEVIATIONS * 2**0.5 * noise / width
 
 
@@ -102,9 +102,9 @@ def noise_of(values: Callable[[float, int], Array], itemsize: int) -> Array:
         if suspect.any():
             closer = _table(values, _SPACINGS[itemsize][k] / _CLOSER)
             still = (closer[1:] == closer[:-1]).sum(axis=0) >= _POINTS // 3
-            highest, before = (np.abs(np.diff(table, 3, axis=0)).max(axis=0) for table in (closer, tables[k]))
-            noise[k][suspect & ~still & (highest < 0.6 * before)] = 0
-    # What waves within the points looks like much noise at their spacing; real noise that is so large is everywhere.
+            highest, previous = (np.abs(np.diff(table, 3, axis=0)).max(axis=0) for table in (closer, tables[k]))
+            noise[k][suspect & ~still & (highest < 0.6 * previous)] = 0
+    # A wave within the points looks like much noise at their spacing; real noise that is so large is everywhere.
     waves = (noise > _MUCH * sizes) & ((noise > 0.1 * noise.max(axis=0)).sum(axis=0) < 3)
     return np.where(waves, 0, noise).max(axis=0)
 
@@ -115,7 +115,7 @@ def _table(values: Callable[[float, int], Array], spacing: float) -> Array:
 
 
 def _noise_in(table: Array) -> Array:
-    """What a table of values says of the noise of each output."""
+    """Estimate the noise of each output from a table of values."""
     found = []
     for level in range(1, 6):
         table = table[1:] - table[:-1]
@@ -143,24 +143,24 @@ class Ladder:
         """Take the values at more steps."""
         for step in steps:
             if step not in self._found and 0 < step < math.inf:
-                above, high = self._line(step)
-                below, low = self._line(-step)
-                if above > 0 > below:
-                    self._found[step] = above, high[self.rows], -below, low[self.rows]
+                upper, high = self._line(step)
+                lower, low = self._line(-step)
+                if upper > 0 > lower:
+                    self._found[step] = upper, high[self.rows], -lower, low[self.rows]
         self._steps = sorted(self._found)
 
     def pair(self, step: float) -> tuple[Array, Array, Array] | None:
         """At one step: the central difference, how much the sides differ, and what noise may do to it."""
         if step not in self._found:
             return None
-        above, high, below, low = self._found[step]
+        upper, high, lower, low = self._found[step]
         with np.errstate(all="ignore"):
-            slope = (high - low) / (above + below)
-            bend = np.abs((high - self.centre) / above - (self.centre - low) / below)
-            return slope, bend, spread_of(self.noise, above + below)
+            slope = (high - low) / (upper + lower)
+            bend = np.abs((high - self.centre) / upper - (self.centre - low) / lower)
+            return slope, bend, spread_of(self.noise, upper + lower)
 
     def keep(self, chosen: Array) -> Ladder:
-        """The same for some of the outputs alone."""
+        """Restrict the ladder to some of the outputs."""
         part = Ladder(self._line, self.centre, self.noise, chosen)
         part.rows = self.rows[chosen]
         part._found = {step: (a, high[chosen], b, low[chosen]) for step, (a, high, b, low) in self._found.items()}
@@ -170,9 +170,9 @@ class Ladder:
     def _arrays(self) -> tuple[Array, Array, Array, Array]:
         """Distances above and below [step], and values there [step, output]."""
         found = [self._found[step] for step in self._steps]
-        above, below = (np.array([each[i] for each in found]) for i in (0, 2))
+        upper, lower = (np.array([each[i] for each in found]) for i in (0, 2))
         high, low = (np.stack([each[i] for each in found]) for i in (1, 3))
-        return above, high, below, low
+        return upper, high, lower, low
 
     def measure_noise(self, scale: float) -> None:
         """Raise the noise to what the smallest steps show, where that is more than was known.
@@ -183,10 +183,10 @@ class Ladder:
         """
         if len(self._steps) < 3:
             return
-        above, high, below, low = self._arrays()
+        upper, high, lower, low = self._arrays()
         up, down = high - self.centre, low - self.centre
         with np.errstate(all="ignore"):
-            bend = np.abs(up[:3] + down[:3] * (above / below)[:3, None])
+            bend = np.abs(up[:3] + down[:3] * (upper / lower)[:3, None])
         grows = (bend[1] >= 2 * bend[0]) & (bend[2] >= 2 * bend[1])
         seen = np.median(bend, axis=0) / 2.5
         more = np.isfinite(seen) & ~grows & (seen > self.noise)
@@ -209,7 +209,7 @@ class Ladder:
         """
         if len(self._steps) < 3:
             return
-        above, high, below, low = self._arrays()
+        upper, high, lower, low = self._arrays()
         sides = [(1.0, high - self.centre), (-1.0, low - self.centre)]
         for (sign, moved), (_, other) in (sides, sides[::-1]):
             first = np.argmax(moved != 0, axis=0)
@@ -223,8 +223,8 @@ class Ladder:
 
     def central(self) -> tuple[Array, Array]:
         """Derivatives from both sides, and their errors."""
-        above, high, below, low = self._arrays()
-        width = (above + below)[:, None]
+        upper, high, lower, low = self._arrays()
+        width = (upper + lower)[:, None]
         with np.errstate(all="ignore"):
             slopes = (high - low) / width
             noise = spread_of(self.noise, width)
@@ -232,9 +232,9 @@ class Ladder:
 
     def steepest(self, smallest: float) -> Array:
         """The largest one-sided difference in size, of the steps from `smallest` on."""
-        above, high, below, low = self._arrays()
+        upper, high, lower, low = self._arrays()
         largest = np.zeros(len(self.rows))
-        for distance, values in ((above, high), (below, low)):
+        for distance, values in ((upper, high), (lower, low)):
             with np.errstate(all="ignore"):
                 slopes = np.abs((values - self.centre) / distance[:, None])
             slopes[~np.isfinite(slopes) | (distance < smallest)[:, None]] = 0
@@ -243,20 +243,20 @@ class Ladder:
 
     def one_sided(self) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         """Derivatives from below and from above, each with its error."""
-        above, high, below, low = self._arrays()
+        upper, high, lower, low = self._arrays()
         sides = []
-        for distance, values in ((-below, low), (above, high)):
+        for distance, values in ((-lower, low), (upper, high)):
             with np.errstate(all="ignore"):
                 slopes = (values - self.centre) / distance[:, None]
                 noise = spread_of(self.noise, np.abs(distance)[:, None])
             sides.append(extrapolate(np.abs(distance), slopes, noise, 1))
         return sides[0], sides[1]
 
-    def beside_jump(self) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        """What `one_sided` gives, without the value at the point itself, which may be on neither side's curve."""
-        above, high, below, low = self._arrays()
+    def jump_sides(self) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        """Give what `one_sided` does, without the value at the point itself, which may be on neither side's curve."""
+        upper, high, lower, low = self._arrays()
         sides = []
-        for distance, values in ((-below, low), (above, high)):
+        for distance, values in ((-lower, low), (upper, high)):
             width = np.diff(distance)[:, None]
             with np.errstate(all="ignore"):
                 slopes = np.diff(values, axis=0) / width
@@ -266,7 +266,7 @@ class Ladder:
 
     def jumps(self) -> tuple[Array, Array]:
         """Whether the function jumps below the point, and above it."""
-        above, high, below, low = self._arrays()
+        upper, high, lower, low = self._arrays()
         found = []
         for values in (low, high):
             with np.errstate(all="ignore"):
@@ -280,9 +280,9 @@ class Ladder:
 
     def diverges(self) -> Array:
         """Whether the one side on which there are values gets steeper and steeper."""
-        above, high, below, low = self._arrays()
+        upper, high, lower, low = self._arrays()
         result = np.zeros(len(self.rows), bool)
-        for distance, values in ((below, low), (above, high)):
+        for distance, values in ((lower, low), (upper, high)):
             with np.errstate(all="ignore"):
                 steep = np.abs(values - self.centre)[:6] / distance[:6, None]
                 noise = self.noise / distance[:6, None]
@@ -316,17 +316,17 @@ def extrapolate(steps: Array, slopes: Array, noise: Array, power: int, levels: i
         # Without a neighbour to combine with, the difference from one says enough.
         change = np.full(slopes.shape, np.inf)
         if count > 1:
-            between = np.abs(slopes[1:] - slopes[:-1])
-            change[:-1] = between
-            change[1:] = np.where(np.isfinite(change[1:]), change[1:], between)
-            change[-1] = between[-1]
+            differences = np.abs(slopes[1:] - slopes[:-1])
+            change[:-1] = differences
+            change[1:] = np.where(np.isfinite(change[1:]), change[1:], differences)
+            change[-1] = differences[-1]
         elif count:
             change[0] = np.abs(slopes[0])
         errors = [change + noise]
         if count > 1:
             # A difference of values that rounding explains says nothing of convergence.
-            quiet = between <= 0.5 * (noise[1:] + noise[:-1])
-            doubt = _doubt(between, quiet, power)
+            quiet = differences <= 0.5 * (noise[1:] + noise[:-1])
+            doubt = _doubt(differences, quiet, power)
             left = change[:-1] * doubt
             errors[0][:-1] = left + noise[:-1]
         for level in range(1, min(levels, count - 1) + 1):
@@ -338,17 +338,17 @@ def extrapolate(steps: Array, slopes: Array, noise: Array, power: int, levels: i
             values.append(fine + move)
             spreads.append(spread)
             own = _doubt(np.abs(move), quiet, power * level)
-            # What is combined from doubtful values is doubtful.
+            # A combination of doubtful values is doubtful.
             doubt = own if level == 1 else np.maximum(own, np.maximum(doubt[:-1], doubt[1:]))
             size = _CAUTION * np.abs(move) * np.where(quiet, 1.0, doubt)
-            # Where the steps' powers are not those of a smooth function, combining more values gains nothing.
+            # Combining more values gains nothing where the steps' powers are not those of a smooth function.
             left = np.where((doubt > 1) & ~quiet, np.maximum(size, left[: len(size)]), size)
             errors.append(left + spread)
         best = np.full(slopes.shape[1], np.nan)
         error = np.full(slopes.shape[1], np.inf)
         blocked = np.zeros(slopes.shape[1], bool)
-        # Where a larger step changes the value clearly less than a smaller one did, slopes say how wide the function
-        # is, not how steep.
+        # Slopes say how wide the function is, not how steep, where a larger step changes the value clearly less than a
+        # smaller one did.
         moved = np.abs(slopes) * steps[:, None]
         most = np.fmax.accumulate(np.where(np.isfinite(moved), moved, 0), axis=0)
         narrower = (moved < 0.5 * most) & (most > 4 * noise * steps[:, None])
@@ -370,7 +370,7 @@ def extrapolate(steps: Array, slopes: Array, noise: Array, power: int, levels: i
 
 
 def _doubt(move: Array, quiet: Array, power: int) -> Array:
-    """What an estimated error is to be multiplied by, because moves don't shrink with the step as they should.
+    """Give what an estimated error is to be multiplied by, because moves don't shrink with the step as they should.
 
     For a smooth function each is the one at the next larger step, divided by the ratio of the steps to this power. If
     they shrink less, what is left is a geometric series; if they hardly shrink, there is no telling. That holds no

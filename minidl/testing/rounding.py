@@ -1,4 +1,4 @@
-"""What rounding does to a function at a point, and to its gradient."""
+"""Estimates of what rounding does to a function at a point, and to its gradient."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = np.ndarray
 _REDUCED = 1e-10
 # Upstream gradients of these sizes show what rounding leaves in a gradient: no powers of two, which change no digit.
 _SIZES = (0.7, 1.9, 0.3)
-# How many times as much as they show there may be.
+# There may be so many times as much as they show.
 _ROUNDED = 100
 _EQUAL = 1e-6
 
@@ -39,7 +39,7 @@ def measure(subject: Subject, centre: Array) -> Array:
         scale = np.where(x != 0, np.abs(x), typical_scale(x)).astype(x.dtype)
         # From 1, since a power of two times the scale meets no rounding to float32.
         number = np.arange(1, x.size + 1).reshape(x.shape)
-        # Of the golden ratio's multiples, so that no two elements move alike.
+        # Multiples of the golden ratio have no two elements move alike.
         count = spacing / np.finfo(x.dtype).eps * (0.5 + 0.5 * (number * 0.6180339887498949 % 1))
         odd = 2 * np.floor(count / 2) + 1
         return (np.where(number % 3 == 1, -1, 1) * odd * np.spacing(scale)).astype(x.dtype)
@@ -68,26 +68,26 @@ def _levelled(noise: Array, size: Array) -> Array:
 
 
 def backward_rounding(subject: Subject, jacobian: list[Array]) -> list[Array]:
-    """What rounding leaves in analytic Jacobians, as far as it shows with upstream gradients of other sizes.
+    """Measure what rounding leaves in analytic Jacobians, as far as it shows with upstream gradients of other sizes.
 
     Where terms cancel in the backward pass, what is left has nothing to do with the function's own rounding, and no
     step shows it. A size of -2 rounds nothing: what differs there is no rounding, and counts as none here.
     """
-    return _of_other_sizes(jacobian, lambda size: subject.jacobian(size)[0])
+    return _resized_rounding(jacobian, lambda size: subject.jacobian(size)[0])
 
 
 def upstream_rounding(subject: Subject, gradients: list[Array | None], upstream: Array) -> list[Array]:
-    """The same of the gradients of one upstream gradient, in which other terms cancel than in those of its parts."""
+    """Measure it in the gradients of one upstream gradient, in which other terms cancel than in those of its parts."""
 
     def filled(found: list[Array | None]) -> list[Array]:
         return [np.zeros(x.shape) if g is None else g for x, g in zip(subject.start, found, strict=True)]
 
-    return _of_other_sizes(
+    return _resized_rounding(
         filled(gradients), lambda size: filled(subject.pull_back(list(subject.split(size * upstream))))
     )
 
 
-def _of_other_sizes(gradients: list[Array], pulled_back: Callable[[float], list[Array]]) -> list[Array]:
+def _resized_rounding(gradients: list[Array], pulled_back: Callable[[float], list[Array]]) -> list[Array]:
     found = [np.zeros(rows.shape) for rows in gradients]
     for size in _SIZES:
         for most, rows, other in zip(found, gradients, pulled_back(size), strict=True):

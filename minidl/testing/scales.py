@@ -1,4 +1,4 @@
-"""How far elements are stepped, and what rounding leaves at their scale."""
+"""The scales of elements: how far they are stepped, and what rounding leaves there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Array = np.ndarray
 
 
 class Scales:
-    """How large the steps of an input's elements are, and what rounding leaves in gradients."""
+    """The sizes of the steps of an input's elements, and what rounding leaves in gradients."""
 
     def __init__(self, subject: Subject, jacobian: list[Array], centre: Array) -> None:
         self.typical = [typical_scale(x) for x in subject.start]
@@ -24,23 +24,23 @@ class Scales:
             self.broad.append(np.maximum(size, scale / 8))
             if rows.size:
                 np.maximum(sensitivity, (np.abs(rows) * self.own[-1]).max(axis=1), out=sensitivity)
-        # By how much an output changes when the element that it depends on most is doubled.
+        # An output changes by so much when the element that it depends on most is doubled.
         self.sensitivity = sensitivity
         epsilon = max((np.finfo(x.dtype).eps for x in subject.start), default=0.0)
-        # Where terms cancel, what is left may be as large as the rounding of any other output's gradient.
+        # Terms may cancel, and what is left may be as large as the rounding of any other output's gradient.
         self.left_over = 64 * epsilon * sensitivity.max(initial=0)
         self._least_rounding = 8 * epsilon * np.maximum(sensitivity, np.abs(centre))
 
     def rounding(self, noise: Array) -> Array:
-        """What rounding leaves in gradients, times their elements' scale."""
+        """Give what rounding leaves in gradients, times their elements' scale."""
         return self._least_rounding + 20 * noise
 
 
-def all_steps(first: float, own: float, broad: float, single: bool, beyond: bool = False) -> list[float]:
+def all_steps(first: float, own: float, broad: float, single: bool, is_wide: bool = False) -> list[float]:
     """Steps over all scales that an element may have: its own, or that of its array."""
-    smallest = (2.0**-18 if single else 2.0**-46 if beyond else 2.0**-34) * min(own, broad)
-    largest = max(8 * broad, own) * (64 if beyond else 0.5)
-    # By their logarithms, since their quotient may be more than a number holds.
+    smallest = (2.0**-18 if single else 2.0**-46 if is_wide else 2.0**-34) * min(own, broad)
+    largest = max(8 * broad, own) * (64 if is_wide else 0.5)
+    # Logarithms are compared, since their quotient may be more than a number holds.
     down = int(np.ceil((np.log(first) - np.log(max(smallest, 1e-307))) / np.log(RATIO)))
     up = int(np.floor((np.log(largest) - np.log(first)) / np.log(RATIO)))
     return [first * RATIO**k for k in range(-down, up + 1)]

@@ -1,4 +1,4 @@
-"""What is checked: a function of flat arrays with a gradient, whatever it was translated from."""
+"""The subject of a check: a function of flat arrays with a gradient, whatever it was translated from."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ import numpy as np
 from minidl.arguments import check_choice
 from minidl.dtypes import to_dtype
 from minidl.errors import ArgumentError, DTypeError, GradcheckError, MinidlError
-from minidl.testing.report import NOTHING_TO_CHECK, GradcheckReport, InputReport, Problem
+from minidl.testing.findings import NOTHING_TO_CHECK, InputReport, Problem
+from minidl.testing.report import GradcheckReport
 
 Array = np.ndarray
 
 METHODS = ("auto", "central", "richardson")
 # A Jacobian and its numeric twin are held whole.
-_MOST_ENTRIES = 2**27
+_MAX_ENTRIES = 2**27
 
 
 @dataclass
 class Options:
-    """How to check; see `minidl.gradcheck`."""
+    """The options of a check; see `minidl.gradcheck`."""
 
     method: str = "auto"
     mode: str = "full"
@@ -57,7 +58,7 @@ class Options:
 
     @property
     def random(self) -> np.random.Generator:
-        """Where random directions come from: never the global generators."""
+        """The generator of random directions: never a global one."""
         if self.generator is None:
             self.generator = np.random.default_rng(0)
         return self.generator
@@ -68,7 +69,7 @@ class Options:
         return self.atol is not None or self.rtol is not None
 
     def allowed(self, numeric: Array) -> Array:
-        """By how much an analytic value may be off, with the user's tolerances."""
+        """Give how much an analytic value may be off, with the user's tolerances."""
         return (self.atol or 0.0) + (self.rtol or 0.0) * np.abs(numeric)
 
 
@@ -88,7 +89,7 @@ def _is_float64(dtype: str | type | np.dtype) -> bool:
 
 
 def working_dtype(name: str, own: np.dtype, wanted: object) -> np.dtype:
-    """What an array of a dtype is checked in."""
+    """Choose the dtype that an array is checked in."""
     if wanted is not None and (not isinstance(wanted, str | type | np.dtype) or not _is_float64(wanted)):
         raise ArgumentError(f"{name}: dtype must be 'float64' or None, got {wanted!r}")
     if own.kind != "f":
@@ -165,20 +166,21 @@ class Subject:
             # Written so that NaN in one of them alone is a difference.
             differs = ~((np.abs(one - other) <= nondet_tol) | (one == other) | (np.isnan(one) & np.isnan(other)))
             if differs.any():
-                at = np.unravel_index(int(np.argmax(differs)), one.shape)
+                entry = np.unravel_index(int(np.argmax(differs)), one.shape)
                 raise Found(
                     Problem(
                         "nondeterministic",
-                        f"fn gives {_place(name, at)} = {one[at]:.9g} in one call and {other[at]:.9g} in the next, at "
-                        "the same inputs: something random is in it, such as dropout without a generator of a fixed "
+                        f"fn gives {_place(name, entry)} = {one[entry]:.9g} in one call and {other[entry]:.9g} in "
+                        "the next, at the same inputs: something random is in it, such as dropout without a generator "
+                        "of a fixed "
                         "state (make the generator anew in each call, or put the layer in eval mode)",
                     )
                 )
         for name, value in found:
             if not np.isfinite(value).all():
-                at = np.unravel_index(int(np.argmax(~np.isfinite(value))), value.shape)
+                entry = np.unravel_index(int(np.argmax(~np.isfinite(value))), value.shape)
                 raise Found(
-                    Problem("nan output", f"{_place(name, at)} is {value[at]}: there is no slope to compare with")
+                    Problem("nan output", f"{_place(name, entry)} is {value[entry]}: there is no slope to compare with")
                 )
         return _flat(found)
 
@@ -198,25 +200,26 @@ class Subject:
         elif all(sizes):
             reason = f"{' and '.join(self.output_names)} {'is' if len(self.output_names) == 1 else 'are'} empty"
         else:
-            report.problems += self._of_nothing()
+            report.problems += self._empty_outputs()
             return False
         report.problems.append(Problem(NOTHING_TO_CHECK, reason))
         return False
 
-    def _of_nothing(self) -> Iterator[Problem]:
+    def _empty_outputs(self) -> Iterator[Problem]:
         found = self.pull_back([np.zeros(shape) for shape in self.output_shapes])
         for each, g in zip(self.inputs, found, strict=True):
             if g is not None and not (g == 0).all():
-                at = np.unravel_index(int(np.argmax(~(g == 0))), g.shape)
-                wrong = f"the gradient of {_place(each.name, at)} is {g[at]:.9g}"
+                entry = np.unravel_index(int(np.argmax(~(g == 0))), g.shape)
+                wrong = f"the gradient of {_place(each.name, entry)} is {g[entry]:.9g}"
                 yield Problem("upstream", f"{wrong}, of outputs that are empty; it must be 0", each.name)
 
     def look_for_changes(self) -> None:
         """Whether the function left its inputs as they were."""
         for each, start in zip(self.inputs, self.start, strict=True):
             if not np.array_equal(each.array, start, equal_nan=True):
-                at = np.unravel_index(int(np.argmax(~(each.array == start))), start.shape)
-                message = f"fn changes {_place(each.name, at)} in place, from {start[at]:.9g} to {each.array[at]:.9g}"
+                entry = np.unravel_index(int(np.argmax(~(each.array == start))), start.shape)
+                change = f"from {start[entry]:.9g} to {each.array[entry]:.9g}"
+                message = f"fn changes {_place(each.name, entry)} in place, {change}"
                 each.array[...] = start
                 raise Found(Problem("modified input", message, each.name))
 
@@ -235,14 +238,14 @@ class Subject:
     def element_line(self, number: int, element: int) -> Callable[[float], tuple[float, Array]]:
         """The values along one element of one input."""
         flat = self.inputs[number].array.reshape(-1)
-        before = flat[element]
+        previous = flat[element]
 
         def line(t: float) -> tuple[float, Array]:
-            flat[element] = before + t
+            flat[element] = previous + t
             try:
-                return float(flat[element]) - float(before), self.values()
+                return float(flat[element]) - float(previous), self.values()
             finally:
-                flat[element] = before
+                flat[element] = previous
 
         return line
 
@@ -266,8 +269,8 @@ class Subject:
         """Gradients of the inputs, each of its input's shape; what else comes is a problem."""
         kept = [None if u is None else u.copy() for u in upstream]
         found = self._pull_back(upstream)
-        for name, before, now in zip(self.output_names, kept, upstream, strict=True):
-            if before is not None and now is not None and not np.array_equal(before, now):
+        for name, previous, now in zip(self.output_names, kept, upstream, strict=True):
+            if previous is not None and now is not None and not np.array_equal(previous, now):
                 raise Found(Problem("modified input", f"backward changes the upstream gradient of {name} in place"))
         for each, start in zip(self.inputs, self.start, strict=True):
             if not np.array_equal(each.array, start, equal_nan=True):
@@ -291,13 +294,13 @@ class Subject:
         """
         entries = sum(int(np.prod(s)) for s in self.output_shapes)
         total = entries * sum(each.array.size for each in self.inputs)
-        if total > _MOST_ENTRIES:
+        if total > _MAX_ENTRIES:
             raise ArgumentError(
                 f"mode='full' would hold a Jacobian of {total:,} entries; sum the outputs, or use mode='random'"
             )
         rows = [np.zeros((entries, each.array.size)) for each in self.inputs]
         came = [False] * len(rows)
-        at = 0
+        entry = 0
         for k, shape in enumerate(self.output_shapes):
             for o in range(int(np.prod(shape))):
                 unit = np.zeros(int(np.prod(shape)))
@@ -308,27 +311,27 @@ class Subject:
                     if g is None:
                         continue
                     came[i] = True
-                    rows[i][at] = g.reshape(-1)
-                    if not np.isfinite(rows[i][at]).all():
-                        j = int(np.argmax(~np.isfinite(rows[i][at])))
+                    rows[i][entry] = g.reshape(-1)
+                    if not np.isfinite(rows[i][entry]).all():
+                        j = int(np.argmax(~np.isfinite(rows[i][entry])))
                         place = _place(self.inputs[i].name, np.unravel_index(j, g.shape))
                         y = _place(self.output_names[k], np.unravel_index(o, shape))
-                        message = f"the gradient of {y} with respect to {place} is {rows[i][at][j]}"
+                        message = f"the gradient of {y} with respect to {place} is {rows[i][entry][j]}"
                         raise Found(Problem("nan gradient", message, self.inputs[i].name))
-                at += 1
+                entry += 1
         return rows, came
 
     def split(self, flat: Array) -> list[Array]:
         """A flat vector over all outputs as one array an output."""
-        parts, at = [], 0
+        parts, entry = [], 0
         for shape in self.output_shapes:
             size = int(np.prod(shape))
-            parts.append(flat[at : at + size].reshape(shape))
-            at += size
+            parts.append(flat[entry : entry + size].reshape(shape))
+            entry += size
         return parts
 
     def output_place(self, row: int) -> tuple[int, tuple[int, ...]]:
-        """Which output a row of the Jacobian belongs to, and the index in it."""
+        """Find the output that a row of the Jacobian belongs to, and the index in it."""
         for k, shape in enumerate(self.output_shapes):
             size = int(np.prod(shape))
             if row < size:

@@ -14,7 +14,8 @@ from minidl.errors import ArgumentError, GraphError
 from minidl.grad_mode import enable_grad, no_grad
 from minidl.nn import Module
 from minidl.tensor import Tensor
-from minidl.testing.report import NOTHING_TO_CHECK, GradcheckReport, Problem
+from minidl.testing.findings import NOTHING_TO_CHECK, Problem
+from minidl.testing.report import GradcheckReport
 from minidl.testing.run import finished, run_check
 from minidl.testing.subject import Found, Input, Options, Subject, working_dtype
 
@@ -189,7 +190,7 @@ def _leaves(value: Any, name: str, depth: int = 0) -> Iterator[tuple[str, Tensor
 
 
 def _rebuilt(value: Any, tensors: Iterator[TensorBase]) -> Any:
-    """The same tuples, lists and dicts around other tensors."""
+    """Rebuild tuples, lists and dicts around other tensors."""
     if isinstance(value, TensorBase):
         return next(tensors)
     if isinstance(value, Mapping):
@@ -206,13 +207,13 @@ class _Function:
 
     def __init__(self, name: str, fn: Callable[..., Any], inputs: Any, params: Any, dtype: Any) -> None:
         self.name, self._fn = name, fn
-        self._by_name = isinstance(inputs, Mapping)
-        self._arguments: Any = dict(inputs) if self._by_name else inputs
-        if not self._by_name and not isinstance(inputs, tuple | list):
+        self._are_named = isinstance(inputs, Mapping)
+        self._arguments: Any = dict(inputs) if self._are_named else inputs
+        if not self._are_named and not isinstance(inputs, tuple | list):
             self._arguments = (inputs,)
         named = []
-        for key, value in self._arguments.items() if self._by_name else enumerate(self._arguments):
-            named += list(_leaves(value, str(key) if self._by_name else f"inputs[{key}]"))
+        for key, value in self._arguments.items() if self._are_named else enumerate(self._arguments):
+            named += list(_leaves(value, str(key) if self._are_named else f"inputs[{key}]"))
         self._work = [np.array(t.data, working_dtype(name, t.data.dtype, dtype), order="C") for _, t in named]
         self._requires = [t._requires_grad for _, t in named]
         self.checked = [
@@ -245,7 +246,7 @@ class _Function:
         # A model's frozen parameters compute in the same dtype as the others.
         frozen = [p for p in (self._module.parameters() if self._module is not None else ()) if not p._requires_grad]
         tensors = [*(p for _, p in self._params), *frozen, *(tensor for _, _, tensor in held)]
-        before = [(t, t.data, t._version) for t in tensors]
+        previous = [(t, t.data, t._version) for t in tensors]
         try:
             for (_, p), work in zip(self._params, self._param_work, strict=True):
                 p.data, p._version = work, [0, False]
@@ -259,7 +260,7 @@ class _Function:
         finally:
             for owner, key, tensor, _ in self._buffers:
                 owner.__dict__[key] = tensor
-            for tensor, data, version in before:
+            for tensor, data, version in previous:
                 tensor.data, tensor._version = data, version
 
     def _reset_buffers(self) -> None:
@@ -269,11 +270,11 @@ class _Function:
             tensor.data, tensor._version = start.copy(), [0, False]
 
     def call(self) -> tuple[list[Any], list[tuple[str, Any]]]:
-        """What gradients are taken of, and the outputs by name, at what the arrays hold now."""
+        """Give what gradients are taken of, and the outputs by name, at what the arrays hold now."""
         self._reset_buffers()
         leaves = [Tensor(work, requires_grad=r) for work, r in zip(self._work, self._requires, strict=True)]
         arguments = _rebuilt(self._arguments, iter(leaves))
-        found = self._fn(**arguments) if self._by_name else self._fn(*arguments)
+        found = self._fn(**arguments) if self._are_named else self._fn(*arguments)
         wanted = [leaf for leaf, r in zip(leaves, self._requires, strict=True) if r]
         return [*wanted, *(p for _, p in self._params)], self._named(found)
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from minidl.arguments import read_list
 from minidl.errors import ArgumentError
-from minidl.testing.report import GradcheckReport, Problem
+from minidl.testing.findings import Problem
+from minidl.testing.report import GradcheckReport
 from minidl.testing.run import run_check
 from minidl.testing.subject import METHODS, Found, Input, Options, Subject, working_dtype
 
@@ -20,7 +21,7 @@ def _read(op: str, value: Any) -> Array:
     try:
         return np.asarray(value)
     except Exception as error:
-        # What a stranger's `__array__` raises may be anything.
+        # A stranger's `__array__` may raise anything.
         raise ArgumentError(f"{op}: arrays can't be read as arrays: {error}") from None
 
 
@@ -140,26 +141,26 @@ def check_vjp(
                 given[k][...] = u
         kept = [u.copy() for u in given]
         found = backward(tuple(given) if is_tuple else given[0], *work)
-        for k, (before, now) in enumerate(zip(kept, given, strict=True)):
-            if not np.array_equal(before, now):
+        for k, (original, now) in enumerate(zip(kept, given, strict=True)):
+            if not np.array_equal(original, now):
                 name = f"upstream[{k}]" if is_tuple else "upstream"
                 raise Found(Problem("modified input", f"backward changes its argument {name} in place"))
         gradients = list(found) if isinstance(found, tuple | list) else [found]
         if len(gradients) == len(checked) < len(work):
-            by_place = dict(zip(checked, gradients, strict=True))
+            positional = dict(zip(checked, gradients, strict=True))
         elif len(gradients) == len(work):
-            by_place = dict(enumerate(gradients))
+            positional = dict(enumerate(gradients))
         else:
             count = "1 gradient" if len(gradients) == 1 else f"{len(gradients)} gradients"
             many = "few" if len(gradients) < len(work) else "many"
             message = f"backward gives {count} for {len(work)} arrays: too {many}"
             raise Found(Problem("missing gradient", message))
         for i in checked:
-            if by_place[i] is None:
+            if positional[i] is None:
                 message = f"backward gives None as the gradient of {labels[i]}"
                 raise Found(Problem("missing gradient", message, labels[i]))
         # A copy, since a buffer of the user's may be used again.
-        return [np.array(by_place[i]) for i in checked]
+        return [np.array(positional[i]) for i in checked]
 
     def complex_values(number: int, element: int, t: complex) -> Array:
         points = [x.astype(np.complex128) if i in checked else x for i, x in enumerate(work)]

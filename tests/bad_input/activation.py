@@ -10,15 +10,11 @@ from minidl import nn
 from minidl.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 
 INTEGERS = ones(2, 3, dtype=np.int64)
-FUNCTIONS = [
-    F.relu, F.relu6, F.leaky_relu, F.elu, F.selu, F.gelu, F.silu, F.mish, F.hardswish, F.softplus, F.tanh, F.sigmoid,
-    F.logsigmoid,
-]  # fmt: skip
+FUNCTIONS = [getattr(F, name) for name in (*F.activation.__all__, *F.rectifiers.__all__) if name != "prelu"]
+NAMES = [name for name in nn.activation.__all__ if name not in ("PReLU", "Softmax", "LogSoftmax")]
 # Each with the function that it names when it refuses an input.
 LAYERS = [
-    (nn.ReLU(), "relu"), (nn.ReLU6(), "relu6"), (nn.LeakyReLU(), "leaky_relu"), (nn.ELU(), "elu"), (nn.SELU(), "selu"),
-    (nn.GELU(), "gelu"), (nn.SiLU(), "silu"), (nn.Mish(), "mish"), (nn.Hardswish(), "hardswish"),
-    (nn.Softplus(), "softplus"), (nn.Tanh(), "tanh"), (nn.Sigmoid(), "sigmoid"), (nn.LogSigmoid(), "logsigmoid"),
+    *[(getattr(nn, name)(), getattr(nn, name).function.__name__) for name in NAMES],
     (nn.PReLU(), "prelu"), (nn.Softmax(1), "softmax"), (nn.LogSoftmax(1), "log_softmax"), (nn.Dropout(), "dropout"),
     (nn.Dropout2d(), "dropout2d"),
 ]  # fmt: skip

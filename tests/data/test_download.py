@@ -208,7 +208,7 @@ def test_cache_that_cannot_be_written(server: Server, cache: Path) -> None:
 
 
 def test_endless_download(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(download, "_MAX_BYTES", 1000)
     with pytest.raises(DataNotFoundError, match="more than 1000 bytes came"):
         loads(server, "good")
 

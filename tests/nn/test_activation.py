@@ -16,31 +16,18 @@ from minidl.errors import ArgumentError, GraphError, ShapeError, StateDictError
 
 # Names, positional and keyword arguments, as PyTorch takes them too.
 LAYERS: list[tuple[str, tuple, dict[str, Any]]] = [
-    ("ReLU", (), {}),
-    ("ReLU6", (), {}),
-    ("LeakyReLU", (), {}),
+    *[(name, (), {}) for name in nn.activation.__all__ if name not in ("Softmax", "LogSoftmax")],
     ("LeakyReLU", (0.3,), {}),
     ("LeakyReLU", (), {"negative_slope": -1.5}),
-    ("ELU", (), {}),
     ("ELU", (), {"alpha": 1.7}),
-    ("SELU", (), {}),
-    ("GELU", (), {}),
     ("GELU", ("tanh",), {}),
     ("GELU", (), {"approximate": "none"}),
-    ("SiLU", (), {}),
-    ("Mish", (), {}),
-    ("Hardswish", (), {}),
-    ("Softplus", (), {}),
     ("Softplus", (2.5, 1), {}),
     ("Softplus", (), {"beta": 0.5, "threshold": 3.0}),
-    ("Tanh", (), {}),
-    ("Sigmoid", (), {}),
-    ("LogSigmoid", (), {}),
     ("Softmax", (1,), {}),
     ("Softmax", (), {"dim": -1}),
     ("LogSoftmax", (0,), {}),
     ("LogSoftmax", (), {"dim": -2}),
-    ("PReLU", (), {}),
     ("PReLU", (3,), {}),
     ("PReLU", (), {"num_parameters": 3, "init": -0.5}),
 ]
@@ -63,8 +50,7 @@ def pair(torch: Any, name: str, arguments: tuple, options: dict) -> tuple[Any, A
     return ours, theirs
 
 
-def test_every_layer_of_the_families_is_here() -> None:
-    assert {name for name, _, _ in LAYERS} == set(nn.activation.__all__)
+def test_every_layer_of_the_family_is_here() -> None:
     assert set(nn.dropout.__all__) == {"Dropout", "Dropout2d"}
 
 

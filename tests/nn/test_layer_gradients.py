@@ -37,10 +37,8 @@ _signs = np.array([1.0, -1.0, 1.0])
 LAYERS: dict[str, tuple[Any, Any]] = {
     **{
         name: (getattr(nn, name), distinct(3, 4))
-        for name in (
-            "ReLU", "ReLU6", "LeakyReLU", "ELU", "SELU", "GELU", "SiLU", "Softplus", "Hardswish", "Mish", "LogSigmoid",
-            "Tanh", "Sigmoid", "Identity",
-        )
+        for name in (*nn.activation.__all__, "Identity")
+        if name not in ("PReLU", "Softmax", "LogSoftmax")
     },
     "PReLU": (lambda: nn.PReLU(2), images()),
     "Softmax": (lambda: nn.Softmax(1), distinct(3, 4)),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 import minidl.functional as F
-from minidl import reference
+from minidl import kernels, reference
 from op_cases._case import *
 
 
@@ -24,8 +25,16 @@ def dropped(x: Array, p: float, together: int | None = None) -> Array:
     return np.where(kept, x, 0) / (1 - p or 1)
 
 
+# Functions that are rows of the kernels' table are held to the rows' twins, with their defaults, if nothing says more.
+ELEMENTWISE: list[Callable[..., Array]] = [
+    getattr(F, name)
+    for name in (*F.activation.__all__, *F.rectifiers.__all__)
+    if (found := kernels.ELEMENTWISE.get(name)) is not None and found.torch.endswith(f".{name}")
+]
+
 REFERENCES.update(
     {
+        **{function: partial(reference.elementwise, function.__name__) for function in ELEMENTWISE},
         F.relu: reference.relu,
         F.relu6: reference.relu6,
         F.leaky_relu: reference.leaky_relu,
@@ -47,18 +56,11 @@ REFERENCES.update(
 
 # Each with the settings that its rows have; the first of them goes through all shapes.
 SETTINGS: dict[Callable[..., Array], list[dict]] = {
-    F.relu: [{}],
-    F.relu6: [{}],
+    **{function: [{}] for function in ELEMENTWISE},
     F.leaky_relu: [{}, {"negative_slope": 0.3}, {"negative_slope": 0}, {"negative_slope": -0.5}],
     F.elu: [{}, {"alpha": 1.7}, {"alpha": 0}, {"alpha": -0.4}],
     F.selu: [{}],
-    F.tanh: [{}],
-    F.sigmoid: [{}],
-    F.logsigmoid: [{}],
     F.softplus: [{}, {"beta": 2.5}, {"beta": 0.3, "threshold": 1}, {"threshold": -0.9}, {"beta": -1.5}],
-    F.silu: [{}],
-    F.mish: [{}],
-    F.hardswish: [{}],
     F.gelu: [{"approximate": "none"}, {"approximate": "tanh"}, {}],
 }
 

@@ -87,12 +87,12 @@ MUTANTS = [
         "another thread computes with parameters that are not drawn yet", ("test_graph_threads.py -k Sizes",),
     ),
     Mutant(
-        "fork-while-drawing", "_before_fork",
+        "fork-while-drawing", "_prepare_fork",
         "        lock.acquire()\n", "        break\n",
         "a child waits for a generator's lock", ("test_runtime.py -k another_thread_draws",),
     ),
     Mutant(
-        "fork-with-held-locks", "_after_fork_in_child",
+        "fork-with-held-locks", "_reset_child",
         "    locks.__init__()  # type: ignore[misc]\n", "",
         "a child waits for a lock of ours", ("test_runtime.py -k a_lock_of_ours",),
     ),
@@ -114,7 +114,7 @@ MUTANTS = [
     ),
     Mutant(
         "recording-after-backward", "run_backward",
-        "    finally:\n        state.recording = before", "    finally:\n        state.recording = True",
+        "    finally:\n        state.recording = previous", "    finally:\n        state.recording = True",
         "a backward pass under no_grad turns recording on",
         ("test_autograd.py -k Mode or backward", "test_survivors.py"),
     ),
@@ -147,7 +147,7 @@ MUTANTS = [
     ),
     Mutant(
         "saved-value-in-its-place", "Op._record",
-        "source, version = at, inputs[at]._version", "source, version = 0, inputs[0]._version",
+        "source, version = position, inputs[position]._version", "source, version = 0, inputs[0]._version",
         "the same, of values saved in the order of the inputs", ("test_autograd.py -k mixed_second",
         "test_ops.py -k second_gradients and (mul or matmul)"),
     ),
@@ -168,7 +168,7 @@ MUTANTS = [
     ),
     Mutant(
         "decorator-leaves-its-mode", "set_grad_enabled.__call__",
-        "                state.recording = before\n", "                state.recording = not self._wanted\n",
+        "                state.recording = previous\n", "                state.recording = not self._wanted\n",
         "a decorated function turns recording on after itself", ("test_autograd.py -k decorators", "test_survivors.py"),
     ),
     Mutant(
@@ -236,7 +236,7 @@ MUTANTS = [
     ),
     Mutant(
         "cast-gradient-dtype", "Cast.backward",
-        "return Cast(self.before)(grad)", "return grad",
+        "return Cast(self.input_dtype)(grad)", "return grad",
         "the gradient keeps the dtype of the result", ("test_dtypes.py -k keep_the_dtype",),
     ),
     Mutant(

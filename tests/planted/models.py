@@ -17,7 +17,7 @@ MUTANTS = [
     ),
     Mutant(
         "dilation-of-the-other-axis", "_window",
-        "spread[1] * (kernel[1] - 1) + 1", "spread[0] * (kernel[1] - 1) + 1",
+        "dilations[1] * (kernel[1] - 1) + 1", "dilations[0] * (kernel[1] - 1) + 1",
         "the reach across takes the dilation down", ("test_geometry.py -k brute_force",),
     ),
     Mutant(
@@ -32,7 +32,7 @@ MUTANTS = [
     ),
     Mutant(
         "ceil-mode-starts-in-the-padding", "_positions",
-        ">= size + before else count", "> size + before else count",
+        ">= size + leading else count", "> size + leading else count",
         "a last window that starts in the padding after the image counts", ("test_geometry.py",),
     ),
     Mutant(
@@ -130,11 +130,11 @@ MUTANTS = [
     ),
     Mutant(
         "linear-goes-alone", "DenseRun.__init__",
-        "_is_plain(dense := modules[at], Dense, Linear):", "_is_plain(dense := modules[at], Dense):",
+        "_is_plain(dense := modules[position], Dense, Linear):", "_is_plain(dense := modules[position], Dense):",
         "layers under PyTorch's name are computed one by one", ("nn/test_names.py -k neighbours",),
     ),
     Mutant(
-        "in-place-of-nothing", "in_place",
+        "in-place-of-nothing", "apply_in_place",
         "input.clone() if is_recorded else input", "input",
         "a gradient is taken at the values that were written over", ("nn/test_names.py -k InPlace",),
     ),

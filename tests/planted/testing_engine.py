@@ -7,7 +7,7 @@ from planted._mutant import Mutant
 MUTANTS = [
     Mutant(
         "central-half-step", "Ladder.central",
-        "        width = (above + below)[:, None]\n", "        width = above[:, None]\n",
+        "        width = (upper + lower)[:, None]\n", "        width = upper[:, None]\n",
         "a difference over two steps divided by one", ("testing/test_strictness.py -k part_in_ten",),
     ),
     Mutant(
@@ -74,7 +74,7 @@ MUTANTS = [
     ),
     Mutant(
         "nan-gradient-passes", "Subject.jacobian",
-        "if not np.isfinite(rows[i][at]).all():", "if np.isinf(rows[i][at]).any():",
+        "if not np.isfinite(rows[i][entry]).all():", "if np.isinf(rows[i][entry]).any():",
         "a gradient of NaN has no message of its own", ("testing/test_problems.py -k nan",),
     ),
     Mutant(
@@ -89,7 +89,7 @@ MUTANTS = [
     ),
     Mutant(
         "empty-outputs-unseen", "Subject.has_something_to_check",
-        "report.problems += self._of_nothing()", "pass",
+        "report.problems += self._empty_outputs()", "pass",
         "what goes back from empty outputs is not looked at", ("testing/test_problems.py -k empty_input",),
     ),
 ]  # fmt: skip

@@ -12,7 +12,7 @@ HEATMAP = "testing/test_heatmap.py"
 MUTANTS = [
     Mutant(
         "report-true-with-problems",
-        "GradcheckReport.__bool__",
+        "Findings.__bool__",
         "return not any(problem.is_failure for problem in self.problems) and not",
         "return not",
         "a check that found no wrong element passes, though the function was not even deterministic",
@@ -36,7 +36,7 @@ MUTANTS = [
     ),
     Mutant(
         "report-json-with-nan",
-        "_number",
+        "json_number",
         "return number if np.isfinite(number) else str(number)",
         "return number",
         "NaN is no JSON",
@@ -44,7 +44,7 @@ MUTANTS = [
     ),
     Mutant(
         "report-kinks-of-failures",
-        "GradcheckReport.failures",
+        "Findings.failures",
         'if e.verdict.startswith("wrong")',
         'if e.verdict == "wrong"',
         "what is wrong at a kink is no failure",
@@ -69,7 +69,7 @@ MUTANTS = [
     Mutant(
         "hint-shift-the-other-way",
         "_shift",
-        "{by:+} along",
+        "{distance:+} along",
         "{-by:+} along",
         "says the direction in which to shift back",
         (HINTS,),
@@ -77,16 +77,16 @@ MUTANTS = [
     Mutant(
         "hint-shift-with-the-edge",
         "_shift",
-        "inside[axis] = slice(by, None) if by > 0 else slice(None, by)",
-        "inside[axis] = slice(by, None)",
+        "inside[axis] = slice(distance, None) if distance > 0 else slice(None, distance)",
+        "inside[axis] = slice(distance, None)",
         "what comes in at the edge is compared for one of the directions",
         (HINTS,),
     ),
     Mutant(
         "hint-first-taken-for-last",
         "one_use",
-        '"last": count - 1 - np.argmax(by_step[::-1], axis=0)',
-        '"last": np.argmax(by_step[::-1], axis=0)',
+        '"last": count - 1 - np.argmax(used_at[::-1], axis=0)',
+        '"last": np.argmax(used_at[::-1], axis=0)',
         "the last use is counted from the end",
         (HINTS,),
     ),
@@ -101,7 +101,7 @@ MUTANTS = [
     Mutant(
         "hint-moves-that-move-nothing",
         "Evidence.fits",
-        "explained &= ~self.equal(found, base[within])",
+        "explained &= ~self.equal(found, base[region])",
         "pass",
         "a factor is told as a flip that changes nothing",
         (CHANCE,),

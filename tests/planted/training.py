@@ -156,7 +156,7 @@ MUTANTS = [
     ),
     Mutant(
         "chain-forgets-eta-min", "FactorLR._lr",
-        "return self.eta_min + (lr - self.eta_min) * (now / before)", "return lr * (now / before)",
+        "return self.eta_min + (lr - self.eta_min) * (now / previous)", "return lr * (now / previous)",
         "the cosine falls to 0 instead of eta_min", (SCHEDULES + "cosine",),
     ),
     Mutant(
@@ -166,14 +166,14 @@ MUTANTS = [
         "every cycle is as long as the first", (SCHEDULES + "restarts",),
     ),
     Mutant(
-        "one-cycle-peak", "OneCycleLR._between",
+        "one-cycle-peak", "OneCycleLR._interpolate",
         "peak = self.pct_start * self.total_steps - 1", "peak = self.pct_start * self.total_steps",
         "the peak one step late", (SCHEDULES + "cycle",),
     ),
     Mutant(
         "one-cycle-momentum", "OneCycleLR._momentum",
-        "self._between([(high, low), (low, high), (high, high)])",
-        "self._between([(low, high), (high, low), (low, low)])",
+        "self._interpolate([(high, low), (low, high), (high, high)])",
+        "self._interpolate([(low, high), (high, low), (low, low)])",
         "momentum goes up with the rate instead of down",
         (SCHEDULES + "cycle",),
     ),
@@ -214,17 +214,19 @@ MUTANTS = [
     ),
     Mutant(
         "reflection-repeats-the-edge", "_padding_matrix",
-        "size - 1 - np.abs(size - 1 - np.abs(at))", "np.clip(size - np.abs(size - np.abs(at)), 0, size - 1)",
+        "size - 1 - np.abs(size - 1 - np.abs(source))",
+        "np.clip(size - np.abs(size - np.abs(source)), 0, size - 1)",
         "the edge is reflected too, on one side only", (VALUES + "pad and reflect",),
     ),
     Mutant(
         "bilinear-corners", "_linear",
-        "rows * (before - 1) / max(after - 1, 1)", "rows * before / max(after, 1)",
+        "rows * (input_size - 1) / max(output_size - 1, 1)", "rows * input_size / max(output_size, 1)",
         "align_corners ignored", (VALUES + "interpolate and align",),
     ),
     Mutant(
         "nearest-of-small-images", "_nearest",
-        "if is_small and after in (before, 2 * before):", "if after in (before, 2 * before):",
+        "if is_small and output_size in (input_size, 2 * input_size):",
+        "if output_size in (input_size, 2 * input_size):",
         "signals and large images copy sizes that stay", ("test_parity_resample.py -k copies or factor",),
     ),
     Mutant(

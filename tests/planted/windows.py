@@ -63,7 +63,8 @@ MUTANTS = [
     ),
     Mutant(
         "count-include-pad", "mean_scale",
-        "low, high = (-before, size + after) if count_include_pad else (0, size)", "low, high = -before, size + after",
+        "low, high = (-leading, size + trailing) if count_include_pad else (0, size)",
+        "low, high = -leading, size + trailing",
         "padding always counts", ("test_ops.py -k values_equal and avg_pool",),
     ),
     Mutant(
@@ -73,7 +74,7 @@ MUTANTS = [
     ),
     Mutant(
         "pooling-padding-unchecked", "pooling_window",
-        "if 2 * max(around.top, around.bottom) > rows or", "if 2 * max(around.top, around.bottom) > 2 * rows or",
+        "if 2 * max(margins.top, margins.bottom) > rows or", "if 2 * max(margins.top, margins.bottom) > 2 * rows or",
         "a check removed: windows of nothing but padding", ("test_survivors.py -k padding",),
     ),
     Mutant(

@@ -13,8 +13,9 @@ import pytest
 
 from minidl.errors import ArgumentError, MissingExtraError
 from minidl.testing._canvas import lay_out
+from minidl.testing.findings import VERDICTS, Element, InputReport
 from minidl.testing.heatmap import heatmap
-from minidl.testing.report import VERDICTS, Element, GradcheckReport, InputReport
+from minidl.testing.report import GradcheckReport
 
 pytest.importorskip("matplotlib")
 

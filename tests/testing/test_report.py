@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minidl.testing.report import VERDICTS, Element, GradcheckReport, InputReport, Problem, relative_error
+from minidl.testing.findings import VERDICTS, Element, InputReport, Problem, relative_error
+from minidl.testing.report import GradcheckReport
 
 NAN, INF = float("nan"), float("inf")
 

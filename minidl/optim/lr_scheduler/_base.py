@@ -1,4 +1,4 @@
-"""What schedules share: where they are, what they set, state."""
+"""Schedules share where they are, what they set, and their state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minidl.errors import ArgumentError, DTypeError, MinidlError, StateDictError
 from minidl.optim.optimizer import Optimizer, check_number
 
 # Steps are divided and multiplied as floats, which up to here have every int.
-_MOST_STEPS = 2**53
+_MAX_STEPS = 2**53
 
 
 class LRScheduler:
@@ -59,7 +59,7 @@ class LRScheduler:
         raise NotImplementedError
 
     def _momentum(self, i: int) -> dict[str, Any]:
-        """What else is set in group i at step `last_epoch`."""
+        """Give what else is set in group i at step `last_epoch`."""
         return {}
 
     def _set(self) -> None:
@@ -138,7 +138,7 @@ class LRScheduler:
         return state
 
     def _check_count(self, name: str, value: Any, low: int = 1) -> None:
-        if read_int(self._name, name, value, low) >= _MOST_STEPS:
+        if read_int(self._name, name, value, low) >= _MAX_STEPS:
             raise ArgumentError(f"{self._name}: {name} must be below 2**53, got {value!r:.80}")
 
     def _check_choice(self, name: str, value: Any, choices: tuple[str, str]) -> None:
@@ -152,7 +152,7 @@ class LRScheduler:
             if second < first or (second == first and not may_repeat):
                 raise ArgumentError(f"{self._name}: milestones must increase, got {values}")
 
-    def _per_group(self, name: str) -> list[Any]:
+    def _spread_over_groups(self, name: str) -> list[Any]:
         """A setting that is one for all groups, or a list with one for each."""
         value, groups = vars(self)[name], len(self.optimizer.param_groups)
         if not isinstance(value, list | tuple):

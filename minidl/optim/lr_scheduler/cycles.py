@@ -186,14 +186,14 @@ class OneCycleLR(LRScheduler):
         for name in ("cycle_momentum", "three_phase"):
             check_flag("OneCycleLR", name, vars(self)[name])
         for name in ("max_lr", *(("base_momentum", "max_momentum") if self.cycle_momentum else ())):
-            for value in self._per_group(name):
+            for value in self._spread_over_groups(name):
                 check_number(self._name, name, value, 0)
         if self.cycle_momentum and not {"betas", "momentum"} & set(self.optimizer.defaults):
             raise ArgumentError(
                 f"OneCycleLR: {type(self.optimizer).__name__} has neither momentum nor betas; give cycle_momentum=False"
             )
 
-        # Of a state dict; else there is no step yet.
+        # A state dict may have one; else there is no step yet.
         self._check_step(vars(self).get("last_epoch", 0))
 
     def _check_step(self, step: int) -> None:
@@ -201,9 +201,9 @@ class OneCycleLR(LRScheduler):
             raise ArgumentError(f"OneCycleLR: step {step} of a cycle of {self.total_steps} steps")
 
     def _note_initial_lr(self, i, group):
-        group["initial_lr"] = self._per_group("max_lr")[i] / self.div_factor
+        group["initial_lr"] = self._spread_over_groups("max_lr")[i] / self.div_factor
 
-    def _between(self, ends: list[tuple[float, float]]) -> float:
+    def _interpolate(self, ends: list[tuple[float, float]]) -> float:
         """The value at this step, from the first and last values of each phase."""
         self._check_step(self.last_epoch)
         # The step after the last one, which a loop that always steps both makes, keeps the last value; PyTorch's goes
@@ -212,24 +212,24 @@ class OneCycleLR(LRScheduler):
         peak = self.pct_start * self.total_steps - 1
         stops = [peak, 2 * peak] if self.three_phase else [peak]
         phase = next((n for n, stop in enumerate(stops) if step <= stop), len(stops))
-        before = stops[phase - 1] if phase else 0.0
-        length = [*stops, self.total_steps - 1][phase] - before
-        part = (step - before) / length if length else 1.0
+        begin = stops[phase - 1] if phase else 0.0
+        length = [*stops, self.total_steps - 1][phase] - begin
+        part = (step - begin) / length if length else 1.0
         start, end = ends[phase]
         if self.anneal_strategy == "linear":
             return start + (end - start) * part
         return end + (start - end) / 2 * (1 + cos(pi * part))
 
     def _lr(self, i):
-        first, peak = self.base_lrs[i], self._per_group("max_lr")[i]
+        first, peak = self.base_lrs[i], self._spread_over_groups("max_lr")[i]
         last = first / self.final_div_factor
-        return self._between([(first, peak), (peak, first), (first, last)] if self.three_phase else
+        return self._interpolate([(first, peak), (peak, first), (first, last)] if self.three_phase else
                              [(first, peak), (peak, last)])  # fmt: skip
 
     def _momentum(self, i) -> dict[str, Any]:
         if not self.cycle_momentum:
             return {}
-        low, high = self._per_group("base_momentum")[i], self._per_group("max_momentum")[i]
-        value = self._between([(high, low), (low, high), (high, high)])
+        low, high = self._spread_over_groups("base_momentum")[i], self._spread_over_groups("max_momentum")[i]
+        value = self._interpolate([(high, low), (low, high), (high, high)])
         betas = self.optimizer.param_groups[i].get("betas")
         return {"momentum": value} if betas is None else {"betas": (value, betas[1])}

@@ -51,13 +51,13 @@ class FactorLR(LRScheduler):
 
     def _lr(self, i):
         step, lr = self.last_epoch, self.optimizer.param_groups[i]["lr"]
-        before, now = self._factor(step - 1) if step else 1.0, self._factor(step)
-        if now == before:
+        previous, now = self._factor(step - 1) if step else 1.0, self._factor(step)
+        if now == previous:
             return lr
-        if before == 0:
+        if previous == 0:
             # Nothing is left to multiply.
             return lr + (self.base_lrs[i] - self.eta_min) * now
-        return self.eta_min + (lr - self.eta_min) * (now / before)
+        return self.eta_min + (lr - self.eta_min) * (now / previous)
 
 
 class StepLR(GammaLR):
@@ -267,7 +267,7 @@ class LambdaLR(LRScheduler):
         super().__init__(optimizer)
 
     def _check(self):
-        self.lr_lambdas = self._per_group("lr_lambdas")
+        self.lr_lambdas = self._spread_over_groups("lr_lambdas")
         for function in self.lr_lambdas:
             if not callable(function):
                 raise DTypeError(f"LambdaLR: lr_lambda must be callable, got {type(function).__name__}")

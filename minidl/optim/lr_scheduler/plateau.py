@@ -74,12 +74,12 @@ class ReduceLROnPlateau(LRScheduler):
     def _check(self):
         self._check_choice("mode", self.mode, ("min", "max"))
         self._check_choice("threshold_mode", self.threshold_mode, ("rel", "abs"))
-        check_number(self._name, "factor", self.factor, 0, below=1)
+        check_number(self._name, "factor", self.factor, 0, limit=1)
         check_number(self._name, "threshold", self.threshold)
         check_number(self._name, "eps", self.eps, 0)
         for name in ("patience", "cooldown", "num_bad_epochs", "cooldown_counter"):
             self._check_count(name, vars(self)[name], low=0)
-        for lowest in self._per_group("min_lr"):
+        for lowest in self._spread_over_groups("min_lr"):
             check_number(self._name, "min_lr", lowest, 0)
         self._number("best", self.best)
 
@@ -120,7 +120,7 @@ class ReduceLROnPlateau(LRScheduler):
             If it is no number.
         """
         metric = self._number("metrics", metrics)
-        lowest = self._per_group("min_lr")
+        lowest = self._spread_over_groups("min_lr")
         self.last_epoch += 1
         if self._is_better(metric):
             self.best, self.num_bad_epochs = metric, 0
