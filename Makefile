@@ -11,17 +11,18 @@ BUILD := build/dev
 SANITIZED := build/sanitize
 # The build tools are called by name; nothing of the caller's Python may leak in.
 export PATH := $(BIN):$(PATH)
-unexport PYTHONPATH PYTHONHOME
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUN := $(BIN)/python
 
-.PHONY: help build build-all build-float32 lenet test test-half test-rest test-slow test-isa test-all test-full parity mutants sanitize lint bench dist clean
+.PHONY: help build build-all build-float32 lenet test test-half test-rest test-slow test-isa test-all test-clang test-full parity mutants sanitize lint bench dist clean
 
 help:
 	@echo "make lenet      train LeNet-5 on MNIST (LENET='--fast ...' passes options on)"
 	@echo "make test       run the tests (PARITY=1 compares with PyTorch, installing it)"
 	@echo "make test-all   the slow tests, all on every instruction set and with bounds checks, and (PARITY=1) every third mutant;"
 	@echo "                FULL=1 plants all mutants and draws 20,000 random networks and convolutions, too"
+	@echo "make test-clang compile with Clang for Linux and macOS, and test what runs here"
 	@echo "make mutants    plant mistakes and see each caught by a test (MUTANTS='col2im ...' only some)"
 	@echo "make sanitize   the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make lint       ruff, mypy, cython-lint"
@@ -136,8 +137,13 @@ test-full: $(VENV)/.installed build $(if $(PARITY),parity)
 	MINIDL_PARITY=$(PARITY) MINIDL_EXAMPLES=3000 $(RUN) -m pytest -q tests/test_geometries.py
 	MINIDL_EXAMPLES=3000 $(RUN) -m pytest -q -m slow tests/test_tampering.py
 
+# Clang, as Zig brings it, for Linux and macOS.
+test-clang: $(VENV)/.installed
+	@$(RUN) -c 'import ziglang' 2>/dev/null || $(PIP) ziglang
+	$(RUN) -m pytest -q -m slow tests/test_compilers.py
+
 test-slow:
-	MINIDL_PARITY=$(PARITY) $(RUN) -m pytest -q -m slow tests
+	MINIDL_PARITY=$(PARITY) $(RUN) -m pytest -q -m slow tests --ignore=tests/test_compilers.py
 
 test-isa-ops-%:
 	@$(MAKE) --no-print-directory test-isa ISA=$* TESTS=tests/test_ops.py

