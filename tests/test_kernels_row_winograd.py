@@ -363,6 +363,6 @@ def test_lenet_s_layers_are_within_precision() -> None:
     for channels, filters, size, padding in ((1, 6, 28, 2), (6, 16, 14, 0)):
         window = sliding_window("test", (size, size), 5, 1, padding)
         for direction in ("forward", "weight"):
-            assert kernels.by_rows(direction, channels, filters, window, "default")
+            assert kernels.takes_winograd_rows(direction, channels, filters, window, "default")
             assert is_precise("winograd_rows", direction, channels, filters, window)
-    assert kernels.by_rows("input", 6, 16, sliding_window("test", (14, 14), 5, 1, 0), "default")
+    assert kernels.takes_winograd_rows("input", 6, 16, sliding_window("test", (14, 14), 5, 1, 0), "default")

@@ -47,10 +47,10 @@ def by(monkeypatch: pytest.MonkeyPatch) -> Any:
     def choose(method: Method) -> None:
         allowed = dict(zip(DIRECTIONS, method, strict=True))
 
-        def by_rows(direction: str, C: int, F: int, window: Window, precision: str) -> bool:
+        def takes_winograd_rows(direction: str, C: int, F: int, window: Window, precision: str) -> bool:
             return allowed[direction] and refused("winograd_rows", C, F, window) is None
 
-        monkeypatch.setattr(stack, "by_rows", by_rows)
+        monkeypatch.setattr(stack, "takes_winograd_rows", takes_winograd_rows)
 
     return choose
 

@@ -1,4 +1,4 @@
-"""What the processor can run, and how the kernels were built."""
+"""The processor's level, and how the kernels were built."""
 
 cdef extern from "cpu.h" nogil:
     int minidl_x86_64_level()

@@ -1,4 +1,4 @@
-"""What filter_tiles.h offers."""
+"""Declarations of filter_tiles.h."""
 
 from minidl._ext._real cimport real
 

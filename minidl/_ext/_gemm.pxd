@@ -1,4 +1,4 @@
-"""What gemm_tiles.h offers."""
+"""Declarations of gemm_tiles.h."""
 
 from minidl._ext._real cimport real
 from minidl._ext._window cimport copy_run

@@ -6,7 +6,7 @@
 
 #include "core/vector_math.h"
 
-/* What a gradient is divided by at least: 1e-12 in single precision, as PyTorch has it whatever the dtype. */
+/* A gradient is divided by no less than 1e-12 in single precision, as PyTorch has it whatever the dtype. */
 #define LEAST_VARIANCE 1e-12f
 #define binary_pow(x, y) _Generic((real)0, float: powf, double: pow)(x, y)
 

@@ -24,13 +24,13 @@ ROW(pow, binary_pow(x, y))
 ROW(pow_input, y == 0 ? 0 : grad * (y * binary_pow(x, y - 1)))
 ROW(pow_other, (x == 0) & (y >= 0) ? 0 : grad * (binary_pow(x, y) * vector_log(x)))
 
-/* Which values are the extremum y, or are NaN as it is. */
+/* 1 for values that are the extremum y, or are NaN as it is. */
 ROW(equal, x == y ? 1 : 0)
 ROW(same, (x == y) | ((x != x) & (y != y)) ? 1 : 0)
 /* y where x is not 0: not a product, which would be NaN where y is infinite. */
 ROW(chosen, x == 0 ? 0 : y)
 
-/* Of a probability x, or a logit x, and the target probability y. Logarithms are -100 at least. */
+/* x is a probability, or a logit, and y the target probability. Logarithms are -100 at least. */
 ROW(cross_entropy, (y - 1) * binary_larger(vector_log1p(-x), -100) - y * binary_larger(vector_log(x), -100))
 ROW(cross_entropy_input, grad * ((x - y) / binary_larger(x * (1 - x), (real)LEAST_VARIANCE)))
 ROW(cross_entropy_other, grad * (vector_log(1 - x) - vector_log(x)))

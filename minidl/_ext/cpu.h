@@ -1,4 +1,4 @@
-/* What this processor (and the operating system, for the wide registers) can run. */
+/* The instruction sets that this processor (and the operating system, for the wide registers) can run. */
 #ifndef MINIDL_CPU_H
 #define MINIDL_CPU_H
 

@@ -29,7 +29,7 @@ typedef real short_vector __attribute__((vector_size(16), aligned(sizeof(real)),
             TILE_ADD(sum, JB, BLOCKS * PARTS, w[i * w_output], LOAD(x + v / PARTS * x_block + v % PARTS * WIDTH));     \
         if (bias)                                                                                                      \
             TILE_EACH(JB, BLOCKS * PARTS, sum[i][v] += bias[i])                                                        \
-        else /* Which turns -0 into 0, as adding a bias of 0 does. */                                                  \
+        else /* This turns -0 into 0, as adding a bias of 0 does. */                                                   \
             TILE_EACH(JB, BLOCKS * PARTS, sum[i][v] += 0)                                                              \
         TILE_EACH(JB, BLOCKS * PARTS,                                                                                  \
                   STORE(y + i * MINIDL_LANES + v / PARTS * y_block + v % PARTS * WIDTH, sum[i][v]))                    \
@@ -51,7 +51,7 @@ PRODUCTS(1)
 PRODUCTS(2)
 #undef CALL
 
-/* The same for 1 or 2 blocks; together where the registers hold the sums of both. */
+/* Products of 1 or 2 blocks; together where the registers hold the sums of both. */
 static inline void dense_product(const real *x, const real *w, const real *bias, real *y, ptrdiff_t outputs,
                                  ptrdiff_t inputs, ptrdiff_t w_output, ptrdiff_t w_input, int blocks,
                                  ptrdiff_t x_block, ptrdiff_t y_block) {
@@ -71,7 +71,7 @@ static inline real dense_fold(vector sum) {
     return lanes[0];
 }
 
-/* The same for a single sample: y[j] = bias[j] + w[j] . x, vectors along the rows of w. */
+/* Products of a single sample: y[j] = bias[j] + w[j] . x, vectors along the rows of w. */
 #define ROW(JB)                                                                                                        \
     static void row_##JB(const real *x, const real *w, const real *bias, real *y, ptrdiff_t inputs) {                  \
         ptrdiff_t at = 0;                                                                                              \

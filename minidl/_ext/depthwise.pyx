@@ -23,7 +23,7 @@ cdef extern from "depthwise.h" nogil:
     const Py_ssize_t WIDE_BYTES "MINIDL_WIDE_BYTES"
     const Py_ssize_t NARROW_BYTES "MINIDL_NARROW_BYTES"
 
-    # The same without its pointer, so that it can be made from a dict.
+    # The geometry without its pointer, so that it can be made from a dict.
     ctypedef struct Layout "minidl_depthwise":
         Py_ssize_t height, width, top, left, gap_height, gap_width
         Py_ssize_t columns, split, part, pitch, plane_step, planes
@@ -168,7 +168,7 @@ cdef void weight_gradient_item(
 
 
 cdef class Plan:
-    """How planes are laid out and read, where the columns of the taps are, and how many numbers a slot works in."""
+    """The layout of planes, the columns of the taps, and the numbers that a slot works in."""
 
     cdef Geometry geometry
     cdef const Py_ssize_t[::1] column

@@ -85,7 +85,7 @@ cdef void forward_band(
 
 
 cdef struct Part:
-    # Of a panel: its first filter, its filters, lanes and vectors, its tiles of so many taps each.
+    # A panel's first filter, its filters, lanes and vectors, its tiles of so many taps each.
     Py_ssize_t first, filters, lanes, tiles, taps
     int vectors
     # The taps in question, and where their sums are among the panel's.
@@ -174,7 +174,7 @@ cdef void write_taps(
 
 
 cdef Py_ssize_t tiles_in(const Cut* cut) noexcept nogil:
-    """How many tiles the weight's gradient is."""
+    """Count the tiles of the weight's gradient."""
     cdef Py_ssize_t panel, tiles = 0
     for panel in range(cut.panels):
         tiles += part_of(cut, panel, 0, 0).tiles
@@ -191,7 +191,7 @@ cdef class Plan:
         self.cut, self.offset = cut, offset
 
     def sums(self):
-        """How many numbers the sums of a weight gradient are."""
+        """Count the numbers of the sums of a weight gradient."""
         cdef Py_ssize_t panel, count = 0
         cdef Part part
         for panel in range(self.cut.panels):

@@ -23,7 +23,7 @@ static inline real optim_towards(real old, real new, real part) {
 #define BIND(DECLARE, ...)                                                                                             \
     SEVENTH_AFTER(DECLARE __VA_OPT__(, ) __VA_ARGS__, BIND_6, BIND_5, BIND_4, BIND_3, BIND_2, BIND_1, BIND_0, )        \
     (DECLARE, 0 __VA_OPT__(, ) __VA_ARGS__)
-/* Of a list in brackets, which are taken off first. */
+/* The list stands in brackets, which are taken off first. */
 #define BOUND(DECLARE, list) BIND_LISTED(DECLARE, LIST list)
 #define BIND_LISTED(...) BIND(__VA_ARGS__)
 #define LIST(...) __VA_ARGS__

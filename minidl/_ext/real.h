@@ -8,7 +8,7 @@ typedef REAL real;
 /* As wide as a number: vectors of these are what comparisons give and what shuffles take. */
 typedef __typeof__(_Generic((real)0, float: (int)0, double: (long long)0)) integer;
 
-/* The same for the preprocessor, which knows no sizeof. */
+/* The preprocessor knows no sizeof. */
 #define MINIDL_BYTES_OF_float 4
 #define MINIDL_BYTES_OF_double 8
 #define MINIDL_BYTES_OF(type) MINIDL_BYTES_OF_##type

@@ -1,4 +1,4 @@
-/* What kernels tell AddressSanitizer (make sanitize); nothing in any other build. */
+/* Kernels tell AddressSanitizer (make sanitize) so; any other build compiles nothing here. */
 #ifndef MINIDL_SANITIZE_H
 #define MINIDL_SANITIZE_H
 

@@ -81,7 +81,7 @@ cdef class Plan:
         self.halves = self.cut
         self.halves.across, self.halves.width = 2, (self.cut.width + 1) // 2
         self.halved = self.cut.across == 1 and self.cut.width > 1 and self.items % 2 == 0 and self.strips % 2 > 0
-        # Of all the tiles of an item.
+        # The tiles of an item, at most.
         self.most = (self.strips + self.items - 1) // self.items * self.cut.width
         self.transposed, self.block, self.transformed = transposed, block, transformed
         self.parts, self.chunks, self.in_steps, self.sums, self.held = parts, chunks, in_steps, sums, held

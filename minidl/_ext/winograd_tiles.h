@@ -340,7 +340,7 @@ static void winograd_taps(int m, int r, const real *s, ptrdiff_t position_step, 
 
 /* ---- Products. ---- */
 
-/* Where vector v of several sixteens of lanes lies. */
+/* The place of vector v of several sixteens of lanes. */
 #define AT(v, group) ((v) * WIDTH / MINIDL_LANES * (group) + (v) * WIDTH % MINIDL_LANES)
 
 #define PRODUCT(RB, VB)                                                                                                \

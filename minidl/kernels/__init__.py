@@ -1,4 +1,4 @@
-"""Where arrays meet compiled code: layout, dtype, allocation, how work is cut; the only importer of `_ext`'s kernels.
+"""The border of arrays and compiled code: layout, dtype, allocation, cuts of work; alone it imports `_ext`'s kernels.
 
 Functions here take NumPy arrays whose shapes the functional layer has checked, in any memory layout, and return new
 arrays. How work is cut depends on shapes alone, so that results do not depend on the number of threads.
@@ -31,7 +31,7 @@ def instruction_sets() -> list[str]:
 
 
 def threads_by() -> str:
-    """What runs the kernels' threads in this build: "minidl's pool", "OpenMP" or "none"."""
+    """Name the runner of the kernels' threads in this build: "minidl's pool", "OpenMP" or "none"."""
     return _ext.threads_by()
 
 

@@ -1,4 +1,4 @@
-"""What the kernels' callers share: dtypes, layout, and limits."""
+"""Dtypes, layouts and limits that the kernels' callers share."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from minidl.errors import DTypeError, ShapeError
 Array = np.ndarray
 
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-# What stands for an array that is not given.
+# An empty array stands for one that is not given.
 NOTHING = {_FLOAT32: np.empty(0, _FLOAT32), _FLOAT64: np.empty(0, _FLOAT64)}
 
 
 class ByDtype(dict[np.dtype, Any]):
-    """What a kernel's two compilations have under one name, by the dtype that they take."""
+    """A name of a kernel's two compilations: their functions or classes, by the dtype that they take."""
 
     def __init__(self, kernel: _ext.Kernel, name: str) -> None:
         self._kernel, self._name = kernel, name
@@ -45,11 +45,6 @@ class PlanByDtype(ByDtype):
         return super()._find(dtype)(*self._shapes)
 
 
-def by_dtype(kernel: _ext.Kernel, name: str) -> ByDtype:
-    """A function or class of a kernel by the dtype that it takes. Its module is imported when it is first used."""
-    return ByDtype(kernel, name)
-
-
 def contiguous(x: Array) -> Array:
     """The array itself if it is C-contiguous, else a copy that is."""
     return x if x.flags.c_contiguous else x.copy(order="C")
@@ -71,7 +66,7 @@ def shaped(x: Array, *shape: int) -> Array:
 
 
 def all_contiguous(arrays: Sequence[Array | None]) -> list[Array | None]:
-    """The same for several arrays, some of which may be missing."""
+    """Several arrays, some of which may be missing, each C-contiguous."""
     for x in arrays:
         if x is not None and not x.flags.c_contiguous:
             return [None if x is None else contiguous(x) for x in arrays]
@@ -79,16 +74,16 @@ def all_contiguous(arrays: Sequence[Array | None]) -> list[Array | None]:
 
 
 def gradient_layout(shapes: Sequence[tuple[int, ...]]) -> tuple[tuple[slice, tuple[int, ...]], ...]:
-    """Where gradients lie in one array, all weights' before all biases'; listed in turn, with their shapes.
+    """Places of gradients in one array, all weights' before all biases'; listed in turn, with their shapes.
 
     `shapes` are those of the weights, whose first axis is as long as the bias.
     """
     found = []
-    at, bias_at = 0, sum(map(prod, shapes))
+    start, bias_start = 0, sum(map(prod, shapes))
     for shape in shapes:
-        end, bias_end = at + prod(shape), bias_at + shape[0]
-        found += [(slice(at, end), shape), (slice(bias_at, bias_end), shape[:1])]
-        at, bias_at = end, bias_end
+        end, bias_end = start + prod(shape), bias_start + shape[0]
+        found += [(slice(start, end), shape), (slice(bias_start, bias_end), shape[:1])]
+        start, bias_start = end, bias_end
     return tuple(found)
 
 

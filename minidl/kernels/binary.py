@@ -8,14 +8,14 @@ from math import prod
 import numpy as np
 
 from minidl import _ext
-from minidl.kernels._common import Array, by_dtype, shaped
+from minidl.kernels._common import Array, ByDtype, shaped
 from minidl.kernels.reduce import is_reducible, reduce
 from minidl.memory import new_array
 from minidl.runtime import threads_for
 
 __all__ = ["BINARY", "LEAST_VARIANCE", "binary", "is_large", "sum_to"]
 
-_binary = by_dtype(_ext.binary, "binary")
+_binary = ByDtype(_ext.binary, "binary")
 _ROWS = {name: number for number, name in enumerate(_ext.binary.either.names())}
 
 
@@ -36,9 +36,9 @@ def _shared(grad: Array, x: Array, y: Array) -> Array:
     return grad * np.where(x == y, 0.5, 1).astype(grad.dtype)
 
 
-# What a gradient is divided by at least: 1e-12 in single precision, as PyTorch has it whatever the dtype.
+# A gradient is divided by no less than 1e-12 in single precision, as PyTorch has it whatever the dtype.
 LEAST_VARIANCE = float(np.float32(1e-12))
-# What the rows of `_ext/binary_table.h` compute, in NumPy's passes.
+# The rows of `_ext/binary_table.h` in NumPy's passes.
 BINARY: dict[str, Callable[..., Array]] = {
     "add": lambda x, y, grad: x + y,
     "sub": lambda x, y, grad: x - y,
@@ -73,7 +73,7 @@ _FEWEST_NUMBERS = 2**16
 Moves = tuple[bool, bool, bool]
 
 
-def _around(shape: tuple[int, ...], x: tuple[int, ...], y: tuple[int, ...]) -> tuple[tuple, Moves, Moves] | None:
+def _collapsed(shape: tuple[int, ...], x: tuple[int, ...], y: tuple[int, ...]) -> tuple[tuple, Moves, Moves] | None:
     """(outer, middle, inner), and along which of them two inputs move; None where that is not all.
 
     Neighbouring axes along which both inputs move, or one of them repeats, are one.
@@ -81,10 +81,10 @@ def _around(shape: tuple[int, ...], x: tuple[int, ...], y: tuple[int, ...]) -> t
     x, y = (1,) * (len(shape) - len(x)) + x, (1,) * (len(shape) - len(y)) + y
     sizes: list[int] = []
     moves: list[tuple[bool, bool]] = []
-    for size, along_x, along_y in zip(shape, x, y, strict=True):
+    for size, x_size, y_size in zip(shape, x, y, strict=True):
         if size == 1:
             continue
-        how = along_x != 1, along_y != 1
+        how = x_size != 1, y_size != 1
         if moves and moves[-1] == how:
             sizes[-1] *= size
         else:
@@ -124,11 +124,11 @@ def _strided(name: str, x: Array, y: Array, grad: Array | None) -> Array | None:
     shape = np.broadcast_shapes(x.shape, y.shape)
     if not prod(shape) or (grad is not None and grad.shape != shape):
         return None
-    around = _around(shape, x.shape, y.shape)
-    if around is None:
+    collapsed = _collapsed(shape, x.shape, y.shape)
+    if collapsed is None:
         return None
     out = new_array(shape, x.dtype)
-    sizes, x_moves, y_moves = around
+    sizes, x_moves, y_moves = collapsed
     x_size, y_size = (prod(s for s, m in zip(sizes, moves, strict=True) if m) for moves in (x_moves, y_moves))
     to = out.reshape(sizes)
     _binary[out.dtype](

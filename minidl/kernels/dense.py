@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from minidl import _ext
-from minidl.kernels._common import Array, PlanByDtype, all_contiguous, by_dtype, contiguous, gradient_layout
+from minidl.kernels._common import Array, ByDtype, PlanByDtype, all_contiguous, contiguous, gradient_layout
 from minidl.memory import new_array
 from minidl.runtime import threads_for
 
@@ -30,9 +30,9 @@ class DensePlan(NamedTuple):
     # The input's size, then every layer's.
     sizes: tuple[int, ...]
     activations: tuple[str, ...]
-    # The same for the kernels.
+    # The plan as the kernels have it.
     compiled: PlanByDtype
-    # Where each gradient lies among all, weights' and biases' in turn, and its shape.
+    # The place of each gradient among all, weights' and biases' in turn, and its shape.
     gradients: tuple[tuple[slice, tuple[int, ...]], ...]
     size: int
     # As `threads_for` counts it, of a sample.
@@ -40,7 +40,7 @@ class DensePlan(NamedTuple):
 
 
 def fused_layers(sizes: Sequence[int]) -> int:
-    """How many of the first layers are faster as one operation; sizes are the input's, then every layer's."""
+    """Count the first layers that are faster as one operation; sizes are the input's, then every layer's."""
     count = 0
     for inputs, outputs in itertools.pairwise(sizes):
         if count == _MOST_LAYERS or inputs * outputs > _MOST_WEIGHTS:
@@ -59,8 +59,8 @@ def dense_plan(sizes: tuple[int, ...], activations: tuple[str, ...]) -> DensePla
     return DensePlan(sizes, activations, PlanByDtype(_ext.dense, layers), gradients, size, weights // _PACE)
 
 
-_forward = by_dtype(_ext.dense, "forward")
-_backward = by_dtype(_ext.dense, "backward")
+_forward = ByDtype(_ext.dense, "forward")
+_backward = ByDtype(_ext.dense, "backward")
 
 
 def dense_stack(

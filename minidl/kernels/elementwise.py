@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minidl import _ext
-from minidl.kernels._common import Array, by_dtype, contiguous, shaped
+from minidl.kernels._common import Array, ByDtype, contiguous, shaped
 from minidl.memory import new_array
 from minidl.runtime import threads_for
 
@@ -19,25 +19,25 @@ __all__ = [
     "shift",
 ]
 
-_value = by_dtype(_ext.elementwise, "value")
-_gradient = by_dtype(_ext.elementwise, "gradient")
-_channel_sum = by_dtype(_ext.elementwise, "channel_sum")
+_value = ByDtype(_ext.elementwise, "value")
+_gradient = ByDtype(_ext.elementwise, "gradient")
+_channel_sum = ByDtype(_ext.elementwise, "channel_sum")
 
 
 class Row(NamedTuple):
     """A row of the table in `_ext/elementwise_table.h`."""
 
     number: int
-    # What does the same in PyTorch.
+    # The function that does the same in PyTorch.
     torch: str
-    # What the gradient is computed from: "x", "y" (the result) or nothing.
+    # The source of the gradient: "x", "y" (the result) or nothing.
     keeps: str
-    # Multiply-adds an element, about.
+    # Multiply-adds an element, fields.
     steps: float
     documentation: str
 
 
-ELEMENTWISE = {name: Row(number, *about) for number, (name, *about) in enumerate(_ext.elementwise.either.rows())}
+ELEMENTWISE = {name: Row(number, *fields) for number, (name, *fields) in enumerate(_ext.elementwise.either.rows())}
 
 
 def elementwise(name: str, x: Array, a: float = 0.0, b: float = 0.0) -> Array:

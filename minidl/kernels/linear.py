@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minidl import _ext
 from minidl.errors import ShapeError
-from minidl.kernels._common import NOTHING, Array, by_dtype, check_blas_sizes, shaped
+from minidl.kernels._common import NOTHING, Array, ByDtype, check_blas_sizes, shaped
 from minidl.memory import new_array
 from minidl.runtime import single_threaded_blas, threads_for
 
@@ -12,7 +12,7 @@ __all__ = [
     "matmul",
 ]
 
-_matmul = by_dtype(_ext.matmul, "matmul")
+_matmul = ByDtype(_ext.matmul, "matmul")
 _BLOCK = 2**20
 
 

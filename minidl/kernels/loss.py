@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minidl import _ext
-from minidl.kernels._common import Array, by_dtype, shaped
+from minidl.kernels._common import Array, ByDtype, shaped
 from minidl.memory import new_array
 from minidl.runtime import threads_for
 
@@ -17,12 +17,12 @@ __all__ = [
     "squared_distance_gradient",
 ]
 
-_cross_entropy = by_dtype(_ext.loss, "cross_entropy")
-_cross_entropy_gradient = by_dtype(_ext.loss, "cross_entropy_gradient")
-_squared_distance = by_dtype(_ext.loss, "squared_distance")
-_squared_distance_gradient = by_dtype(_ext.loss, "squared_distance_gradient")
+_cross_entropy = ByDtype(_ext.loss, "cross_entropy")
+_cross_entropy_gradient = ByDtype(_ext.loss, "cross_entropy_gradient")
+_squared_distance = ByDtype(_ext.loss, "squared_distance")
+_squared_distance_gradient = ByDtype(_ext.loss, "squared_distance_gradient")
 
-# Of so many elements is a partial sum.
+# Elements of a partial sum.
 _CHUNK = 2**14
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from minidl import _ext
-from minidl.kernels._common import Array, by_dtype, shaped
+from minidl.kernels._common import Array, ByDtype, shaped
 from minidl.memory import new_array
 from minidl.runtime import threads_for
 
 __all__ = ["normalise", "normalise_gradient"]
 
-_normalise = by_dtype(_ext.norm, "normalise")
-_normalise_gradient = by_dtype(_ext.norm, "normalise_gradient")
+_normalise = ByDtype(_ext.norm, "normalise")
+_normalise_gradient = ByDtype(_ext.norm, "normalise_gradient")
 
 # The gradients of weight and bias are partial sums over chunks of the rows: 16 where these fit, else at least 4.
 _CHUNKS, _FEW_CHUNKS = 16, 4
@@ -34,7 +34,7 @@ def _parameters(weight: Array | None, bias: Array | None, shape: tuple[int, int]
 
 
 def _chunks(rows: int, parameters: int) -> int:
-    """How many partial sums there are, of two double numbers a parameter."""
+    """Count the partial sums, of two double numbers a parameter."""
     fitting = _BYTES_FOR_CHUNKS // max(16 * parameters, 1)
     return max(min(rows, _CHUNKS, max(fitting, _FEW_CHUNKS)), 1)
 
@@ -68,7 +68,7 @@ def normalise_gradient(
     A, R, G, K, S = x.shape
     rows = (A, R * G, K * S)
     if weight is None and (needs[1] or needs[2]):
-        # So that the kernel sums run by run.
+        # With weights the kernel sums run by run.
         weight = np.ones((G, K), x.dtype)
     runs = 1 if weight is None else K
     chunks = _chunks(R, G * runs)

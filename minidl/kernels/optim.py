@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minidl import _ext
-from minidl.kernels._common import Array, by_dtype
+from minidl.kernels._common import Array, ByDtype
 from minidl.runtime import threads_for
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
     "sgd_step",
 ]
 
-_kernel = by_dtype(_ext.optim, "update")
+_kernel = ByDtype(_ext.optim, "update")
 _FLOAT32 = np.dtype(np.float32)
 
 

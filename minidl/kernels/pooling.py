@@ -9,7 +9,7 @@ import numpy as np
 from minidl import _ext
 from minidl.errors import ShapeError
 from minidl.geometry import Pair, Window
-from minidl.kernels._common import Array, by_dtype, shaped
+from minidl.kernels._common import Array, ByDtype, shaped
 from minidl.memory import new_array
 from minidl.runtime import threads_for
 
@@ -24,14 +24,14 @@ __all__ = [
     "scatter_positions",
 ]
 
-_max_forward = by_dtype(_ext.pool, "max_forward")
-_max_of_bins = by_dtype(_ext.pool, "max_of_bins")
-_scatter = by_dtype(_ext.pool, "scatter")
-_gather = by_dtype(_ext.pool, "gather")
-_mean_forward = by_dtype(_ext.pool, "mean_forward")
-_mean_gradient = by_dtype(_ext.pool, "mean_gradient")
-_mean_of_bins = by_dtype(_ext.pool, "mean_of_bins")
-_mean_of_bins_gradient = by_dtype(_ext.pool, "mean_of_bins_gradient")
+_max_forward = ByDtype(_ext.pool, "max_forward")
+_max_of_bins = ByDtype(_ext.pool, "max_of_bins")
+_scatter = ByDtype(_ext.pool, "scatter")
+_gather = ByDtype(_ext.pool, "gather")
+_mean_forward = ByDtype(_ext.pool, "mean_forward")
+_mean_gradient = ByDtype(_ext.pool, "mean_gradient")
+_mean_of_bins = ByDtype(_ext.pool, "mean_of_bins")
+_mean_of_bins_gradient = ByDtype(_ext.pool, "mean_of_bins_gradient")
 
 
 def _argmax_like(op: str, output: Array, plane: Pair) -> Array:

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from minidl import _ext
-from minidl.kernels._common import Array, by_dtype, shaped
+from minidl.kernels._common import Array, ByDtype, shaped
 from minidl.memory import new_array
 from minidl.runtime import threads_for
 
@@ -20,8 +20,8 @@ __all__ = [
     "softmax_gradient",
 ]
 
-_normalize = by_dtype(_ext.reduce, "normalize")
-_reduce = by_dtype(_ext.reduce, "reduce")
+_normalize = ByDtype(_ext.reduce, "normalize")
+_reduce = ByDtype(_ext.reduce, "reduce")
 
 _SOFTMAX, _LOG_SOFTMAX, _SOFTMAX_GRADIENT, _LOG_SOFTMAX_GRADIENT = range(4)
 _KINDS = {"sum": 0, "max": 1, "min": 2}
@@ -29,8 +29,8 @@ _KINDS = {"sum": 0, "max": 1, "min": 2}
 _FEWEST_NUMBERS = 4096
 
 
-def _around(shape: tuple[int, ...], first: int, last: int) -> tuple[int, int, int]:
-    """(outer, n, inner) around the axes from first to last."""
+def _extents(shape: tuple[int, ...], first: int, last: int) -> tuple[int, int, int]:
+    """(outer, n, inner) extents the axes from first to last."""
     return prod(shape[:first]), prod(shape[first : last + 1]), prod(shape[last + 1 :])
 
 
@@ -40,10 +40,10 @@ def _normalized(op: int, x: Array, y: Array | None, axis: int) -> Array:
     if not out.size:
         return out
     axis %= out.ndim
-    around = outer, n, inner = _around(out.shape, axis, axis)
+    extents = outer, n, inner = _extents(out.shape, axis, axis)
     threads = threads_for(out.size * 8)
     scratch = np.empty((threads, _ext.reduce.either.scratch_numbers(n, inner)), out.dtype)
-    _normalize[out.dtype](op, shaped(x, *around), shaped(like, *around), scratch, out.reshape(around), threads)
+    _normalize[out.dtype](op, shaped(x, *extents), shaped(like, *extents), scratch, out.reshape(extents), threads)
     return out
 
 
@@ -89,9 +89,9 @@ def reduce(kind: str, x: Array, axes: tuple[int, ...], keepdims: bool = False, f
     With a factor, an array of the same shape, the sum is that of the products.
     """
     shape = x.shape
-    around = outer, n, inner = _around(shape, axes[0], axes[-1])
+    extents = outer, n, inner = _extents(shape, axes[0], axes[-1])
     parts = np.empty((outer, _ext.reduce.either.num_parts(n, inner), inner))
     out = np.empty((outer, inner), x.dtype)
-    factors = np.empty((0, 1, 1), x.dtype) if factor is None else shaped(factor, *around)
-    _reduce[x.dtype](_KINDS[kind], shaped(x, *around), factors, parts, out, threads_for(outer * n * inner // 4))
+    factors = np.empty((0, 1, 1), x.dtype) if factor is None else shaped(factor, *extents)
+    _reduce[x.dtype](_KINDS[kind], shaped(x, *extents), factors, parts, out, threads_for(outer * n * inner // 4))
     return out.reshape((*shape[: axes[0]], *(1,) * (len(axes) if keepdims else 0), *shape[axes[-1] + 1 :]))

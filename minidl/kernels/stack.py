@@ -11,7 +11,7 @@ import numpy as np
 
 from minidl import _ext
 from minidl.geometry import Pair, Window
-from minidl.kernels._common import Array, PlanByDtype, all_contiguous, by_dtype, contiguous, gradient_layout
+from minidl.kernels._common import Array, ByDtype, PlanByDtype, all_contiguous, contiguous, gradient_layout
 from minidl.kernels.conv.direct import direct_cost, why_too_wide
 from minidl.kernels.conv.problem import DIRECTIONS, ConvProblem, Direction
 from minidl.kernels.conv.row_winograd import ROW_POINTS, WINOGRAD_ROWS, row_scratch, rows_together
@@ -22,7 +22,7 @@ __all__ = [
     "LANES",
     "Stage",
     "StackPlan",
-    "by_rows",
+    "takes_winograd_rows",
     "conv_stack",
     "conv_stack_gradients",
     "conv_stack_samples",
@@ -37,7 +37,7 @@ _MOST_FILTERS = 6
 _MOST_STAGES = 16
 # Channels or filters, whichever are fewer, beyond which tiles of channels and BLAS are ahead of lanes of samples.
 _MOST_CHANNELS = 16
-# What a block's images or outputs take, at most, to stay in the cache from stage to stage.
+# Bytes that a block's images or outputs take, at most, to stay in the cache from stage to stage.
 _BLOCK_BYTES = 1024**2
 
 
@@ -57,14 +57,14 @@ class Stage(NamedTuple):
 
 
 class StackPlan(NamedTuple):
-    """How stages are laid out one behind the other."""
+    """The layout of stages one behind the other."""
 
     stages: tuple[Stage, ...]
-    # What the gradients were asked for with.
+    # The precision that the gradients were asked for with.
     precision: str
-    # The same for the kernels, with the places of everything.
+    # The plan as the kernels have it, with the places of everything.
     compiled: PlanByDtype
-    # Where each gradient lies among all, weights' and biases' in turn, and its shape.
+    # The place of each gradient among all, weights' and biases' in turn, and its shape.
     gradients: tuple[tuple[slice, tuple[int, ...]], ...]
     size: int
     # As `threads_for` counts it, of a sample.
@@ -74,7 +74,7 @@ class StackPlan(NamedTuple):
 
 
 class _Methods(NamedTuple):
-    """Which directions of a stage go by "winograd_rows"; the others go directly."""
+    """The directions of a stage that go by "winograd_rows"; the others go directly."""
 
     forward: bool
     input: bool
@@ -94,7 +94,7 @@ def _is_worthwhile(stage: Stage, itemsize: int) -> bool:
 
 
 def fused_stages(stages: Sequence[Stage], itemsize: int) -> int:
-    """How many of the first stages the kernel takes as one operation, and faster than one by one."""
+    """Count the first stages that the kernel takes as one operation, and faster than one by one."""
     count = 0
     for stage in stages[:_MOST_STAGES]:
         if _why_unsupported(stage) is not None or not _is_worthwhile(stage, itemsize):
@@ -103,7 +103,7 @@ def fused_stages(stages: Sequence[Stage], itemsize: int) -> int:
     return count
 
 
-def by_rows(direction: Direction, C: int, F: int, window: Window, precision: str) -> bool:
+def takes_winograd_rows(direction: Direction, C: int, F: int, window: Window, precision: str) -> bool:
     """Whether blocks of samples side by side go by "winograd_rows", not by "direct"."""
     problem = ConvProblem(direction, LANES, C, F, 1, window, np.dtype(np.float32), precision)
     if WINOGRAD_ROWS.why_unsupported(problem) is not None or not WINOGRAD_ROWS.within_precision(problem):
@@ -114,7 +114,7 @@ def by_rows(direction: Direction, C: int, F: int, window: Window, precision: str
 def stack_plan(stages: tuple[Stage, ...], precision: str) -> StackPlan:
     """Lay the stages out, for gradients with a precision."""
     methods = [
-        _Methods(*(by_rows(direction, C, F, window, precision) for direction in DIRECTIONS))
+        _Methods(*(takes_winograd_rows(direction, C, F, window, precision) for direction in DIRECTIONS))
         for window, C, F, _, _ in stages
     ]
     return _laid_out(stages, tuple(methods), precision)
@@ -124,13 +124,13 @@ def stack_plan(stages: tuple[Stage, ...], precision: str) -> StackPlan:
 def _laid_out(stages: tuple[Stage, ...], methods: tuple[_Methods, ...], precision: str) -> StackPlan:
     laid_out = []
     sample = [0, 0, 0, 0, 0]
-    weight = bias = x = index = scratch = gradient = dy = work = by_filters = forward = by_channel = 0
+    weight = bias = x = index = scratch = gradient = dy = work = sample_weights = forward = channel_packed = 0
     gradient_scratch = outputs = 0
     for (window, C, F, relu, pool), method in zip(stages, methods, strict=True):
         together = rows_together("input", window.output_size) if method.input else 0
         layout = dict(
             C=C, F=F, relu=relu, PH=pool[0], PW=pool[1], weight=weight, bias=bias, x=x, index=index, packed=forward,
-            packed_by_channel=by_channel, by_points=method.forward, weight_by_points=method.weight,
+            packed_by_channel=channel_packed, by_points=method.forward, weight_by_points=method.weight,
             input_by_points=together,
         )  # fmt: skip
         laid_out.append((window.packed, layout))
@@ -141,35 +141,35 @@ def _laid_out(stages: tuple[Stage, ...], methods: tuple[_Methods, ...], precisio
         bias += F
         x += C * rows * columns * LANES
         index += outputs * LANES
-        of_rows = C, F, KH, (OH, OW)
+        row_sizes = C, F, KH, (OH, OW)
         forward += F * C * KH * (ROW_POINTS["forward"] if method.forward else KW)
-        by_channel += F * C * KH * (ROW_POINTS["input"] if method.input else KW)
+        channel_packed += F * C * KH * (ROW_POINTS["input"] if method.input else KW)
         if method.forward:
-            scratch = max(scratch, row_scratch("forward", *of_rows, pool[0]) + pool[0] * OW * LANES)
+            scratch = max(scratch, row_scratch("forward", *row_sizes, pool[0]) + pool[0] * OW * LANES)
         else:
             scratch = max(scratch, _MOST_FILTERS * pool[0] * OW * LANES)
         if method.input:
-            gradient_scratch = max(gradient_scratch, row_scratch("input", *of_rows, together))
+            gradient_scratch = max(gradient_scratch, row_scratch("input", *row_sizes, together))
         if method.weight:
-            gradient_scratch = max(gradient_scratch, row_scratch("weight", *of_rows, 0))
+            gradient_scratch = max(gradient_scratch, row_scratch("weight", *row_sizes, 0))
         gradient = max(gradient, outputs * LANES, C * window.input_size[0] * window.input_size[1] * LANES)
         dy = max(dy, F * OH * grad_columns * LANES)
         work += F * C * window.taps * window.positions
         pooled = (OH // pool[0]) * (OW // pool[1]) * LANES
         parts = C * _ext.stack.either.sample_size(window.packed), pool[0] * OW * LANES, pooled, outputs, outputs
         sample = [max(pair) for pair in zip(sample, parts, strict=True)]
-        by_filters += -(-F // LANES) * LANES * (C * window.taps + 1)
+        sample_weights += -(-F // LANES) * LANES * (C * window.taps + 1)
     # Behind a block's outputs the stages' own scratch; behind the gradient of what a stage gives that of its
     # convolution's outputs. Of a sample alone: its padded input, rows of a convolution's output, 16 filters' pooled
     # one, two images, since a stage without padding reads one while it writes the other, and the weights and biases as
     # such a sample reads them.
-    y_at, pooled_at, even_image_at, odd_image_at, by_filters_at, sample_scratch = accumulate((*sample, by_filters))
+    y_at, pooled_at, even_image_at, odd_image_at, filters_at, sample_scratch = accumulate((*sample, sample_weights))
     memory = dict(
-        weights=weight, biases=bias, packed=forward, packed_by_channel=by_channel, images=x, places=index,
+        weights=weight, biases=bias, packed=forward, packed_by_channel=channel_packed, images=x, places=index,
         scratch=outputs * LANES + scratch, work_at=outputs * LANES,
         gradient_scratch=gradient + dy + gradient_scratch, dy_at=gradient, gradient_work_at=gradient + dy,
         y_at=y_at, pooled_at=pooled_at, even_image_at=even_image_at, odd_image_at=odd_image_at,
-        by_filters_at=by_filters_at, sample_scratch=sample_scratch,
+        by_filters_at=filters_at, sample_scratch=sample_scratch,
     )  # fmt: skip
     compiled = PlanByDtype(_ext.stack, laid_out, memory)
     last = stages[-1]
@@ -177,9 +177,9 @@ def _laid_out(stages: tuple[Stage, ...], methods: tuple[_Methods, ...], precisio
     return StackPlan(stages, precision, compiled, gradients, weight + bias, work, (last.filters, *last.output_size))
 
 
-_forward = by_dtype(_ext.stack, "forward")
-_backward = by_dtype(_ext.stack, "backward")
-_forward_samples = by_dtype(_ext.stack, "forward_samples")
+_forward = ByDtype(_ext.stack, "forward")
+_backward = ByDtype(_ext.stack, "backward")
+_forward_samples = ByDtype(_ext.stack, "forward_samples")
 
 
 def conv_stack(

@@ -256,8 +256,8 @@ MUTANTS = [
     Mutant(
         "stack-biases-before-weights",
         "gradient_layout",
-        "bias_at + shape[0]\n",
-        "bias_at + 1\n",
+        "bias_start + shape[0]\n",
+        "bias_start + 1\n",
         "the gradients of the second layer's biases begin among the first one's",
         (FUSION,),
     ),
@@ -369,8 +369,8 @@ MUTANTS = [
     Mutant(
         "conv-gradients-of-another-precision",
         "ConvPlans.input_gradient",
-        'self.problem.towards("input")',
-        'conv_plans(*self.problem.sizes, self.problem.dtype).problem.towards("input")',
+        'self.problem.redirected("input")',
+        'conv_plans(*self.problem.sizes, self.problem.dtype).problem.redirected("input")',
         "recorded gradients have the precision that is set when they are computed",
         ("test_precision_history.py",),
     ),

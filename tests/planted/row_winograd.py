@@ -220,7 +220,7 @@ MUTANTS = [
     ),
     Mutant(
         "along-rows-precision-unasked",
-        "by_rows",
+        "takes_winograd_rows",
         " or not WINOGRAD_ROWS.within_precision(problem):",
         ":",
         "a stack takes the faster way however much it rounds",

@@ -32,7 +32,7 @@ static inline __attribute__((always_inline)) void transpose_square(vector rows[W
     }
 }
 
-/* The same, from memory to memory. */
+/* A square of vectors from memory to memory. */
 static inline void transpose_vectors(const real *from, ptrdiff_t from_row, real *to, ptrdiff_t to_row) {
     vector square[WIDTH];
     UNROLL for (int i = 0; i < WIDTH; i++) square[i] = LOAD(from + i * from_row);

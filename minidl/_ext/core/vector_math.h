@@ -111,7 +111,7 @@ static inline real vector_exp2(real x) {
     return vector_times_power(vector_exp_of_reduced((limited - n) * LN2), rounded);
 }
 
-/* Where exp(x) is about to become subnormal. */
+/* exp(x) is about to become subnormal here. */
 #define LEAST_EXPONENT (IS_FLOAT ? -87 : -708)
 
 /* exp(x + rest) for x from LEAST_EXPONENT to 0 and a rest that is small, in fewer steps. */
@@ -199,7 +199,7 @@ static inline real vector_log2(real x) {
 }
 
 static inline real vector_log10(real x) {
-    /* Of log10(2) the upper part has so few bits that its products with powers are exact. */
+    /* log10(2) in two parts: the upper one has so few bits that its products with powers are exact. */
     const real upper = IS_FLOAT ? (real)0x1.344p-2 : (real)0x1.34413509f78p-2;
     const real lower = IS_FLOAT ? (real)0x1.3509f8p-18 : (real)0x1.fef311f12b358p-46;
     const vector_Logarithm l = vector_logarithm(x);
@@ -210,7 +210,7 @@ static inline real vector_log10(real x) {
 static inline real vector_log1p(real x) {
     const real infinity = (real)__builtin_inf();
     const real u = 1 + x, back = u - 1;
-    /* What the sum lost, exactly (Knuth). */
+    /* The sum lost exactly this (Knuth). */
     const real lost = (1 - (u - back)) + (x - back);
     const real y = vector_log_and_rest(u, lost / u);
     const real outside = x == -1 ? -infinity : (real)__builtin_nan("");
@@ -268,7 +268,7 @@ static inline real vector_scaled_tail(real x) {
                  -0x1.39362882d1728p-30, -0x1.9aa68119d4be3p-32));
 }
 
-/* Where the density of the standard normal distribution is about to become subnormal. */
+/* Here the density of the standard normal distribution is about to become subnormal. */
 #define LARGEST_DEVIATE (IS_FLOAT ? (real)13.1 : (real)37.6)
 
 /* The share of a standard normal distribution below x; also its density, but for the factor of 1 / sqrt(2 pi). */

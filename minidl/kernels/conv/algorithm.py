@@ -1,4 +1,4 @@
-"""What an entry of the registry says of itself."""
+"""An entry of the registry, and what it says of itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minidl import _ext
 from minidl.geometry import Pair
 from minidl.kernels.conv.problem import ConvProblem
 
-__all__ = ["Algorithm", "Plan", "by_size", "lanes"]
+__all__ = ["Algorithm", "Plan", "size_text", "lanes"]
 
 Plan = Callable[..., np.ndarray]
 """Runs a kernel: a function of the arrays that the problem's direction takes, for the shapes that it was made for.
@@ -29,7 +29,7 @@ def lanes(itemsize: int) -> float:
     return _FLOATS * 4 / itemsize
 
 
-def by_size(size: Pair) -> str:
+def size_text(size: Pair) -> str:
     """A size as messages print it."""
     return f"{size[0]} x {size[1]}"
 

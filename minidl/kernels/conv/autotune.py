@@ -25,7 +25,7 @@ __all__ = ["benchmark_algorithms", "is_measuring", "measured_plan", "recall_algo
 _RUNS = 3
 _DTYPES = {dtype.itemsize: dtype for dtype in (np.dtype(np.float32), np.dtype(np.float64))}
 Key = tuple[str | int, ...]
-# What a key is made of, in this order.
+# A key consists of these, in this order.
 _KEY = (
     "direction", "N", "C", "F", "groups", "H", "W", "KH", "KW", "row stride", "column stride", "top", "bottom", "left",
     "right", "row dilation", "column dilation", "OH", "OW", "itemsize", "instruction set", "threads", "precision",
@@ -35,7 +35,7 @@ _KEY = (
 class _Timing:
     wanted = False
     found: dict[Key, str] = {}
-    # What a checkpoint says was found. It is looked at again when it is first used, with what it is used for.
+    # Findings of a checkpoint. Each is looked at again when it is first used, with what it is used for.
     recalled: dict[Key, str] = {}
 
 
@@ -76,7 +76,7 @@ def is_measuring() -> bool:
 
 
 def measured_plan(problem: ConvProblem, plan_for: Callable[[ConvProblem, str], Plan]) -> Plan:
-    """What is fastest, and was so when this was first asked for, of the plans that `plan_for` makes.
+    """The plan that is fastest, and was so when this was first asked for, of the plans that `plan_for` makes.
 
     Plans that are asked for are not run before they have arrays: the first call measures.
     """
@@ -122,7 +122,7 @@ def _seconds(plan: Plan, arrays: tuple[Any, ...]) -> float:
 
 
 def remembered_algorithms() -> list[list[Any]]:
-    """What was measured, as JSON holds it."""
+    """Measurements as JSON holds them."""
     # Copies, since another thread may add to them meanwhile.
     return [[list(key), name] for key, name in (_Timing.recalled.copy() | _Timing.found.copy()).items()]
 
@@ -169,26 +169,26 @@ def _read(i: int, entry: Any) -> tuple[Key, str]:
 
 def _applies(key: Key, name: str) -> bool:
     """Whether an algorithm computes the convolution that a key is of, by what is asked of a user's own choice."""
-    of: dict[str, Any] = dict(zip(_KEY, key, strict=True))
-    C, F, groups, dtype = of["C"], of["F"], of["groups"], _DTYPES.get(of["itemsize"])
-    if name not in ALGORITHMS[1:] or of["direction"] not in DIRECTIONS or dtype is None:
+    fields: dict[str, Any] = dict(zip(_KEY, key, strict=True))
+    C, F, groups, dtype = fields["C"], fields["F"], fields["groups"], _DTYPES.get(fields["itemsize"])
+    if name not in ALGORITHMS[1:] or fields["direction"] not in DIRECTIONS or dtype is None:
         return False
-    if of["precision"] not in ("default", "fast"):
+    if fields["precision"] not in ("default", "fast"):
         return False
-    if 0 in (of["N"], C, F, groups) or C % groups or F % groups:
+    if 0 in (fields["N"], C, F, groups) or C % groups or F % groups:
         return False
     try:
         window = sliding_window(
             "recall_algorithms",
-            (of["H"], of["W"]),
-            (of["KH"], of["KW"]),
-            (of["row stride"], of["column stride"]),
-            Padding(of["top"], of["bottom"], of["left"], of["right"]),
-            (of["row dilation"], of["column dilation"]),
+            (fields["H"], fields["W"]),
+            (fields["KH"], fields["KW"]),
+            (fields["row stride"], fields["column stride"]),
+            Padding(fields["top"], fields["bottom"], fields["left"], fields["right"]),
+            (fields["row dilation"], fields["column dilation"]),
         )
     except MinidlError:
         return False
-    # Of a transposed convolution, the window may have room for further positions.
-    has_room = window.output_size[0] >= of["OH"] and window.output_size[1] >= of["OW"]
-    problem = ConvProblem(of["direction"], of["N"], C, F, groups, window, dtype, of["precision"])
+    # A transposed convolution's window may have room for further positions.
+    has_room = window.output_size[0] >= fields["OH"] and window.output_size[1] >= fields["OW"]
+    problem = ConvProblem(fields["direction"], fields["N"], C, F, groups, window, dtype, fields["precision"])
     return has_room and any(entry.why_unsupported(problem) is None for entry in entries(name))

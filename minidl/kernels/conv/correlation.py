@@ -23,23 +23,23 @@ __all__ = [
     "weight_plan",
 ]
 
-# Of the inner dimension, after which a sum is written down and taken up again.
+# Steps of the inner dimension, after which a sum is written down and taken up again.
 _K_BLOCK = 512
-# Of packed columns at a time, a share of the L2 cache.
+# Bytes of packed columns at a time, a share of the L2 cache.
 _COLUMNS_BYTES = 256 * 1024
 # Positions that the weight gradient sums up in registers (the kernel knows at most 384), and what it holds of the
 # outputs' gradients meanwhile.
 _POSITIONS_AT_ONCE = 256
 _GRADIENTS_BYTES = 512 * 1024
-# Of an image, from which on the outputs' gradients are read where they lie instead of turned: sums are written down and
-# taken up again for each.
+# Positions of an image, from which on the outputs' gradients are read where they lie instead of turned: sums are
+# written down and taken up again for each.
 _POSITIONS_WORTH_READING = 128
 # All partial sums of a weight gradient.
 _SUMS_BYTES = 4 * 1024**2
 _CHUNKS = 8
-# Of a pixel, from which on it pays to split the rows of images first.
+# Reads of a pixel, from which on it pays to split the rows of images first.
 _READS_WORTH_SPLITTING = 2
-# Of the vector multiply-adds that a core can do, how many a tile does: with 16 registers tiles are half as large.
+# The share of a core's vector multiply-adds that a tile does: with 16 registers tiles are half as large.
 _TILE_RATE = {"v4": 0.9, "v3": 0.85}.get(_ext.instruction_set, 0.7)
 # Parts that the work is cut into where there is not much of it: so many that a few threads get as much each.
 _FEWEST_PARTS = 8
@@ -176,7 +176,7 @@ def _correlation(
 
 
 def _offsets(window: Window) -> list[tuple[int, int]]:
-    """Where each tap of a window is, seen from the position."""
+    """Offsets of a window's taps from its position."""
     (KH, KW), (DH, DW), (top, left) = window.kernel_size, window.dilation, (window.padding.top, window.padding.left)
     return [(k * DH - top, j * DW - left) for k in range(KH) for j in range(KW)]
 
@@ -233,18 +233,18 @@ def weight_plan(N: int, C: int, F: int, window: Window, itemsize: int, threads: 
     chunks = max(chunks - chunks % 4 if chunks > 4 else chunks, 1)
     P = positions[0] * positions[1]
     blocks = chunks * -(-Q // (chunks * _POSITIONS_AT_ONCE))
-    by_images = P >= _POSITIONS_WORTH_READING
-    if by_images:
+    image_blocks = P >= _POSITIONS_WORTH_READING
+    if image_blocks:
         blocks = N * -(-P // _POSITIONS_AT_ONCE)
         chunks = min(chunks, blocks)
-    most = -(-(P if by_images else Q) // (blocks // N if by_images else blocks))
+    most = -(-(P if image_blocks else Q) // (blocks // N if image_blocks else blocks))
     fewest = -(-(4 if 4 % threads == 0 else _FEWEST_PARTS) // chunks)
     row_blocks, column_blocks = _parts(F, K, fewest, rows, lanes, _GRADIENTS_BYTES // (most * itemsize))
     panels = -(-(high // rows) // row_blocks)
     seen = _seen(offsets, image, stride, positions)
     compiled = _ext.implicit_gemm[itemsize].WeightGradient(
         _geometry(N, C, F, image, seen, positions, stride[0]),
-        dict(blocks=blocks, most=most, row_blocks=row_blocks, column_blocks=column_blocks, by_images=by_images),
+        dict(blocks=blocks, most=most, row_blocks=row_blocks, column_blocks=column_blocks, by_images=image_blocks),
         seen.tap,
     )  # fmt: skip
     return GradientPlan(
@@ -256,7 +256,7 @@ def weight_plan(N: int, C: int, F: int, window: Window, itemsize: int, threads: 
 
 
 def _parts(F: int, K: int, fewest: int, rows: int, lanes: int, most_rows: int) -> tuple[int, int]:
-    """How many parts the weight's rows and columns are cut into, so that there are `fewest` or more of them.
+    """Parts of the weight's rows and columns, so that there are `fewest` or more of them.
 
     What a part of the rows costs is to pack the columns again, and the other way round.
     """
@@ -284,16 +284,16 @@ def positions_cost(direction: str, N: int, C: int, F: int, window: Window, items
     gathered = N * inner * taps * seen
     # Runs of one row each, cut by panels; with a stride no plain copies.
     across = OW if direction != "input" else -(-W // window.stride[1])
-    by_number = 0.15 if window.taps == 1 else 0.15 + 8 / across + 8 / 48
+    number_cost = 0.15 if window.taps == 1 else 0.15 + 8 / across + 8 / 48
     splitting = 0.0
     if direction != "input" and window.stride[1] > 1:
         if _splits(window.taps, window.output_size, window.input_size, window.stride[1]):
             splitting = 0.6 * N * C * H * W
         else:
             # The weight's gradient gathers longer runs.
-            by_number += (0.3 if direction == "forward" else 0.25) * window.stride[1]
-    by_weight = 3.0 if direction == "input" and window.taps > 1 else 0.4
-    packed = gathered * by_number + by_weight * F * C * window.taps + splitting
+            number_cost += (0.3 if direction == "forward" else 0.25) * window.stride[1]
+    weight_cost = 3.0 if direction == "input" and window.taps > 1 else 0.4
+    packed = gathered * number_cost + weight_cost * F * C * window.taps + splitting
     filled = rows / (-(-rows // 8) * 8)
     if direction == "weight":
         # Columns are turned, and with several taps what was gathered leaves the L1 cache before; so are the outputs'

@@ -20,7 +20,7 @@ from minidl.runtime import threads_for
 
 __all__ = ["DEPTHWISE", "depthwise2d", "depthwise2d_input_gradient", "depthwise2d_weight_gradient"]
 
-# What a band of padded rows may take of the L1 cache.
+# Bytes of the L1 cache that a band of padded rows may take.
 _BAND_BYTES = 16 * 1024
 # Neighbouring planes that the weight gradient reads before it goes on to the next sample.
 _BLOCK_BYTES = 16 * 1024
@@ -31,7 +31,7 @@ _MOST_AHEAD = 8
 
 
 class Layout(NamedTuple):
-    """How planes are read, as the kernel does it, and what Python needs of that. Sizes are in elements."""
+    """The way planes are read, as the kernel does it, and what Python needs of that. Sizes are in elements."""
 
     compiled: Any
     lanes: int
@@ -48,10 +48,10 @@ class WeightPlan(NamedTuple):
 
 
 def _layout(
-    size: Pair, before: Pair, gap: Pair, kernel: Pair, stride: Pair, dilation: Pair, output: Pair, planes: int,
+    size: Pair, padding: Pair, gap: Pair, kernel: Pair, stride: Pair, dilation: Pair, output: Pair, planes: int,
     itemsize: int, rows_of_kernel: int | None = None,
 ) -> Layout:  # fmt: skip
-    """Planes of `size` with padding `before` and zeros between (`gap`), as a window over them reads them."""
+    """Planes of `size` with `padding` and zeros between (`gap`), as a window over them reads them."""
     wide, narrow = (width // itemsize for width in _ext.depthwise.either.vector_bytes())
     use_narrow = -(-output[1] // narrow) * narrow < -(-output[1] // wide) * wide
     lanes = narrow if use_narrow else wide
@@ -73,10 +73,10 @@ def _layout(
     square = planes == 1 and stride[0] == stride[1] and dilation == (1, 1)
     # A few small planes at once, if whole ones fit.
     ahead = min(max(_BAND_BYTES // (plane_step * planes * itemsize), 1), _MOST_AHEAD) if bands == 1 else 1
-    begin = -max(before[1], 0) % lanes if split == 1 else 0
+    begin = -max(padding[1], 0) % lanes if split == 1 else 0
     column = [k * dilation[1] % split * part + k * dilation[1] // split for k in range(kernel[1])]
     layout = dict(
-        height=size[0], width=size[1], top=before[0], left=before[1], gap_height=gap[0], gap_width=gap[1],
+        height=size[0], width=size[1], top=padding[0], left=padding[1], gap_height=gap[0], gap_width=gap[1],
         columns=columns, split=split, part=part, pitch=pitch, plane_step=plane_step, planes=planes,
         kernel_height=kernel_height, kernel_width=kernel[1], stride=stride[0], dilation=dilation[0], square=square,
         out_height=output[0], out_width=output[1], bands=bands, narrow=use_narrow, ahead=ahead, begin=begin,
@@ -108,7 +108,7 @@ def _halves(window: Window, multiplier: int) -> bool:
 
 @lru_cache(maxsize=1024)
 def _gradient_layout(window: Window, multiplier: int, itemsize: int) -> Layout:
-    """How the output's gradient is read for the input gradient, of whose planes `multiplier` are summed."""
+    """The way the output's gradient is read for the input gradient, of whose planes `multiplier` are summed."""
     (KH, KW), (DH, DW) = window.kernel_size, window.dilation
     top, left = window.padding.top, window.padding.left
     if _halves(window, multiplier):

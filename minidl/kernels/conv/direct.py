@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from minidl import _ext
 from minidl.geometry import Window
 from minidl.kernels._common import Array, contiguous
-from minidl.kernels.conv.algorithm import Algorithm, Plan, by_size, lanes
+from minidl.kernels.conv.algorithm import Algorithm, Plan, lanes, size_text
 from minidl.kernels.conv.problem import ConvProblem
 from minidl.memory import WORKSPACE_PER_THREAD, new_array
 from minidl.runtime import threads_for
@@ -23,15 +23,15 @@ _FEW_BLOCKS = 8
 # The kernel's offsets of columns are a small table.
 MOST_COLUMNS = 64
 _L2_BYTES = 512 * 1024
-# What a band of an image may take, so that it stays in the cache while all filters pass over it. Bands of the weight's
-# gradient are higher: each ends with a sum over lanes for every weight.
+# Bytes that a band of an image may take, so that it stays in the cache while all filters pass over it. Bands of
+# the weight's gradient are higher: each ends with a sum over lanes for every weight.
 _BAND_BYTES = {"forward": 128 * 1024, "input": 128 * 1024, "weight": 640 * 1024}
 # Without BLAS's calls and packing, so much more work is over before a second thread has woken up.
 PACE = 8
 
 
 class _Cost(NamedTuple):
-    """What moving data costs beside the products, in units of one product with full vectors.
+    """Costs of moving data beside the products, in units of one product with full vectors.
 
     Fitted to times of both cuts, one thread, AVX-512: benchmarks/choices.py --grid small.
     """
@@ -59,7 +59,7 @@ _ALIASED = 4096
 
 
 class DirectPlan(NamedTuple):
-    """How one direction is cut, and scratch in elements.
+    """A cut of one direction, and scratch in elements.
 
     By the rows of a band, or (band 0) blocks of samples, each in so many parts.
     """
@@ -70,7 +70,7 @@ class DirectPlan(NamedTuple):
     chunks: int
     # As `threads_for` counts it.
     work: int
-    # The same for the kernels.
+    # The plan as the kernels have it.
     compiled: Any
 
 
@@ -163,7 +163,7 @@ def _why_unsupported(problem: ConvProblem) -> str | None:
 def _why_no_blocks(problem: ConvProblem) -> str | None:
     reason = _why_unsupported(problem)
     if reason is None and blocks_plan(*_key(problem)).scratch * problem.itemsize > WORKSPACE_PER_THREAD:
-        reason = f"a block of {LANES} images of {problem.C} x {by_size(problem.window.input_size)} exceeds its budget"
+        reason = f"a block of {LANES} images of {problem.C} x {size_text(problem.window.input_size)} exceeds its budget"
     return reason
 
 
@@ -171,8 +171,8 @@ def direct_cost(problem: ConvProblem) -> float:
     """An estimate of the time of the better cut, in vector multiply-adds."""
     direction, N, F, window = problem.direction, problem.N, problem.F, problem.window
     across = window.output_size[1] if direction != "input" else -(-window.input_size[1] // window.stride[1])
-    by_columns = _lanes_filled(across)
-    by_samples = N / (-(-N // LANES) * LANES) * 0.9 if N >= LANES // 2 else 0.0
+    column_cost = _lanes_filled(across)
+    sample_cost = N / (-(-N // LANES) * LANES) * 0.9 if N >= LANES // 2 else 0.0
     rate = {"forward": 0.85, "input": 0.8, "weight": 0.7}[direction]
     if direction == "weight" and across % LANES == 0 and lanes(4) == LANES:
         # Whole vectors of gradients are read where they lie.
@@ -187,15 +187,15 @@ def direct_cost(problem: ConvProblem) -> float:
         # Gradients of many filters are read for the sums of a few pixels.
         rate *= 0.6
     folding = 0.0
-    if direction == "weight" and by_columns > by_samples:
+    if direction == "weight" and column_cost > sample_cost:
         # Each few filters and taps of an image end with sums over the lanes.
         folding = 80.0 * N * -(-F // 4) * problem.C * -(-window.taps // 6)
     products = problem.products / lanes(problem.itemsize)
-    return products / (rate * max(by_columns, by_samples)) + folding + 0.3 * problem.moved
+    return products / (rate * max(column_cost, sample_cost)) + folding + 0.3 * problem.moved
 
 
 def _block_cost(problem: ConvProblem) -> float:
-    """What a sample takes by blocks, in products with full vectors; all lanes are full but those without a sample."""
+    """The time of a sample by blocks, in products with full vectors; all lanes are full but those without a sample."""
     N, C, F, window, cost = problem.N, problem.C, problem.F, problem.window, _COSTS[problem.direction]
     if N < LANES // 2:
         return inf
@@ -206,7 +206,7 @@ def _block_cost(problem: ConvProblem) -> float:
 
 
 def _band_cost(problem: ConvProblem) -> float:
-    """The same by bands, which leave lanes beyond a row's end empty."""
+    """The time of a sample by bands, which leave lanes beyond a row's end empty."""
     C, F, window, cost = problem.C, problem.F, problem.window, _COSTS[problem.direction]
     (H, W), (OH, OW) = window.input_size, window.output_size
     across = OW if problem.direction != "input" else -(-W // window.stride[1])
@@ -239,7 +239,7 @@ def _bands_cost(problem: ConvProblem) -> float:
 
 
 def _plan(problem: ConvProblem, plan: DirectPlan) -> Plan:
-    """What runs a cut; there is nothing to compute of no samples."""
+    """A function that runs a cut; there is nothing to compute of no samples."""
     N, dtype, work = problem.N, problem.dtype, plan.work
     if problem.direction == "forward":
         shape, convolve = problem.output_shape, plan.compiled.forward

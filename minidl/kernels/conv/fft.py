@@ -22,7 +22,7 @@ from minidl.runtime import get_num_threads
 
 __all__ = ["FFT", "fft_conv2d", "fft_input_gradient", "fft_weight_gradient"]
 
-# Of the transforms of a group of samples.
+# Bytes of the transforms of a group of samples.
 _GROUP_BYTES = 64 * 1024**2
 # Kernels of fewer taps are never worth a Fourier transform.
 _LARGE_KERNEL = 81

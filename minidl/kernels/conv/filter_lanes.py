@@ -17,7 +17,7 @@ from minidl.runtime import threads_for
 
 __all__ = ["filter_lanes_conv2d", "filter_lanes_cost", "filter_lanes_weight_gradient"]
 
-# What a band's results or turned gradients may take of the L2 cache, and the band's pixels.
+# Bytes that a band's results or turned gradients may take of the L2 cache, and the band's pixels.
 _RESULTS_BYTES = 96 * 1024
 _SEEN_BYTES = 192 * 1024
 # Rows of a band that need not be kept until they are turned.
@@ -31,12 +31,12 @@ _TURNED_BYTES = 32 * 1024
 _SUMS_BYTES = 5 * 1024**2
 _CHUNKS = 8
 _POSITIONS_WORTH_SUMS = 512
-# What the bands of the longest sum, times the sums, may be of all bands.
+# The bands of the longest sum, times the sums, beside all bands: at most.
 _UNEVEN = 1.06
-# Of the vector multiply-adds that a core can do, how many a tile does, and the sums that it needs at a time for that.
+# The share of a core's vector multiply-adds that a tile does, and the sums that it needs at a time for that.
 _RATE = {"v4": 1.0, "v3": 0.95}.get(_ext.instruction_set, 0.8)
 _SUMS_IN_FLIGHT = 8
-# Of packed weights, beyond which a panel of them does not stay in the L2 cache while a band's rows pass over it.
+# Bytes of packed weights, beyond which a panel of them does not stay in the L2 cache while a band's rows pass over it.
 _WEIGHTS_BYTES = 384 * 1024
 
 
@@ -72,8 +72,8 @@ def filter_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize
     (KH, KW), (DH, DW), (top, left) = window.kernel_size, window.dilation, (window.padding.top, window.padding.left)
     rows, columns = _reach(window)
     copies = top > 0 or left > 0 or rows > H or columns > W
-    of_row = OW * most_vectors * width
-    band = _RESULTS_BYTES // (of_row * itemsize)
+    row_results = OW * most_vectors * width
+    band = _RESULTS_BYTES // (row_results * itemsize)
     if direction == "weight":
         band = min(band, min(_POSITIONS_AT_ONCE, _TURNED_BYTES // (most_vectors * width * itemsize)) // OW)
     elif OW >= 2 * width:
@@ -106,7 +106,7 @@ def filter_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize
         band,
         vectors * width * (len(offset) + 1),
         (chunks, count),
-        together * of_row + C * high * columns,
+        together * row_results + C * high * columns,
         N * F * len(offset) * OH * OW,
     )
 
@@ -143,7 +143,7 @@ def filter_lanes_cost(direction: str, N: int, C: int, F: int, window: Window, it
 
 
 def filter_lanes_conv2d(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[..., Array]:
-    """What makes (N, F, OH, OW) from (N, C, H, W), (F, C, KH, KW) and a bias or None; none of them empty."""
+    """A function that makes (N, F, OH, OW) from (N, C, H, W), (F, C, KH, KW) and a bias or None; none of them empty."""
     plan, nothing = filter_plan("forward", N, C, F, window, dtype.itemsize), NOTHING[dtype]
     shape, pixels = (N, F, *window.output_size), N * C * prod(window.input_size)
 
@@ -162,7 +162,7 @@ def filter_lanes_conv2d(N: int, C: int, F: int, window: Window, dtype: np.dtype)
 def filter_lanes_weight_gradient(
     N: int, C: int, F: int, window: Window, dtype: np.dtype
 ) -> Callable[[Array, Array], Array]:
-    """What makes (F, C, KH, KW) from (N, C, H, W) and (N, F, OH, OW); none of them empty."""
+    """A function that makes (F, C, KH, KW) from (N, C, H, W) and (N, F, OH, OW); none of them empty."""
     plan = filter_plan("weight", N, C, F, window, dtype.itemsize)
     shape, pixels = (F, C, *window.kernel_size), N * C * prod(window.input_size)
 

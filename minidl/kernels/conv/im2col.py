@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from minidl import _ext
 from minidl.geometry import Window
-from minidl.kernels._common import NOTHING, Array, by_dtype, check_blas_sizes, shaped
+from minidl.kernels._common import NOTHING, Array, ByDtype, check_blas_sizes, shaped
 from minidl.kernels.conv.algorithm import Algorithm, Plan, lanes
 from minidl.kernels.conv.problem import ConvProblem
 from minidl.memory import WORKSPACE_PER_THREAD, new_array, workspace
@@ -19,7 +19,7 @@ _L2_BYTES = 512 * 1024
 
 
 class ConvPlan(NamedTuple):
-    """How one convolution is cut; see `_ext/conv.pyx`. Sizes are in elements."""
+    """A cut of one convolution; see `_ext/conv.pyx`. Sizes are in elements."""
 
     tile: int
     k_block: int
@@ -69,11 +69,11 @@ def conv_plan(N: int, C: int, F: int, groups: int, window: Window, itemsize: int
     )  # fmt: skip
 
 
-_conv_forward = by_dtype(_ext.conv, "forward")
-_conv_input_gradient = by_dtype(_ext.conv, "input_gradient")
-_conv_weight_gradient = by_dtype(_ext.conv, "weight_gradient")
-_unfold = by_dtype(_ext.conv, "unfold")
-_fold = by_dtype(_ext.conv, "fold")
+_conv_forward = ByDtype(_ext.conv, "forward")
+_conv_input_gradient = ByDtype(_ext.conv, "input_gradient")
+_conv_weight_gradient = ByDtype(_ext.conv, "weight_gradient")
+_unfold = ByDtype(_ext.conv, "unfold")
+_fold = ByDtype(_ext.conv, "fold")
 
 
 def im2col_conv2d(x: Array, weight: Array, bias: Array | None, window: Window, groups: int) -> Array:

@@ -133,13 +133,13 @@ def _weight_gradient(problem: ConvProblem) -> Plan:
         plan = weight_plan(N, C, F, window, dtype.itemsize, threads)
         matrix, count = output.reshape(F, -1), prod(plan.sums)
         # A single sum of whole tiles goes straight to the result.
-        in_place = plan.sums == (1, *matrix.shape)
+        is_in_place = plan.sums == (1, *matrix.shape)
         with (
-            workspace(1, 0 if in_place else count, dtype) as rows,
+            workspace(1, 0 if is_in_place else count, dtype) as rows,
             workspace(1, plan.split, dtype) as split,
             workspace(threads, plan.scratch, dtype) as scratch,
         ):
-            sums = (output if in_place else rows[0, :count]).reshape(plan.sums)
+            sums = (output if is_in_place else rows[0, :count]).reshape(plan.sums)
             plan.compiled.run(shaped(x, pixels), shaped(grad, positions), sums, matrix, split[0], scratch, threads)
         return output
 

@@ -16,8 +16,9 @@ from minidl.runtime import threads_for
 
 __all__ = ["is_pointwise", "pointwise_product"]
 
-# Of the inner dimension, after which sums are written down and taken up again, and of the columns that are gathered
-# together, times their panels: so much stays in the L1 cache, or nearly so. (The kernel knows at most 12 panels.)
+# Steps of the inner dimension, after which sums are written down and taken up again, and of the columns that are
+# gathered together, times their panels: so much stays in the L1 cache, or nearly so. (The kernel knows at most 12
+# panels.)
 _K_BLOCK = 192
 _MOST_TOGETHER = 12
 
@@ -60,7 +61,7 @@ def _plan(N: int, K: int, F: int, P: int, turned: bool, itemsize: int) -> _Plan:
 
 
 def pointwise_product(N: int, K: int, F: int, P: int, turned: bool, dtype: np.dtype) -> Callable[..., None]:
-    """What writes (N, F, H, W) from (N, K, H, W) and (F, K, 1, 1), or `turned` from (K, F, 1, 1); P is H W."""
+    """A function that writes (N, F, H, W) from (N, K, H, W) and (F, K, 1, 1); `turned`, (K, F, 1, 1). P is H W."""
     plan, nothing = _plan(N, K, F, P, turned, dtype.itemsize), NOTHING[dtype]
 
     def write(x: Array, weight: Array, output: Array, bias: Array | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What is asked of a convolution kernel: which of its three directions, which sizes, dtype and precision."""
+"""The problem that a convolution kernel solves: a direction, sizes, a dtype and a precision."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class ConvProblem:
     dtype: np.dtype
     precision: str = "default"
 
-    def towards(self, direction: Direction) -> ConvProblem:
-        """The same convolution in another direction."""
+    def redirected(self, direction: Direction) -> ConvProblem:
+        """This convolution in another direction."""
         return self if direction == self.direction else replace(self, direction=direction)
 
     @property

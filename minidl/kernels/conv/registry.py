@@ -21,7 +21,7 @@ from minidl.kernels.conv.winograd import WINOGRAD_2X2, WINOGRAD_4X4
 
 __all__ = ["ALGORITHMS", "REGISTRY", "choose", "entries", "refusal", "supported"]
 
-# Of equal costs the first one counts; im2col computes everything.
+# The first of equal costs counts; im2col computes everything.
 REGISTRY: dict[str, Algorithm] = {
     entry.name: entry
     for entry in (
@@ -60,7 +60,7 @@ def refusal(name: str, C: int, F: int, groups: int, window: Window, itemsize: in
             if reason is None:
                 return None
             reasons.append(reason)
-    # Of the last entry of a family, whose reasons speak for all, the forward pass's.
+    # The last entry of a family, whose reasons speak for all, the forward pass's.
     return reasons[-len(DIRECTIONS)]
 
 

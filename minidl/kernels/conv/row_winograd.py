@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from minidl import _ext
 from minidl.geometry import Pair, Window
-from minidl.kernels._common import Array, by_dtype, contiguous
-from minidl.kernels.conv.algorithm import Algorithm, Plan, by_size, lanes
+from minidl.kernels._common import Array, ByDtype, contiguous
+from minidl.kernels.conv.algorithm import Algorithm, Plan, lanes, size_text
 from minidl.kernels.conv.direct import LANES, MOST_FILTERS, PACE, chunks_of, parts_of
 from minidl.kernels.conv.problem import ConvProblem
 from minidl.memory import new_array
@@ -29,7 +29,7 @@ __all__ = [
 
 # Columns of the kernels that there are transforms for.
 ROW_TAPS = 5
-# What 5 taps become in each direction; the weight's gradient transforms outputs' gradients.
+# Points that 5 taps become in each direction; the weight's gradient transforms outputs' gradients.
 ROW_POINTS = {"forward": 8, "input": 6, "weight": 0}
 _POINTS, _FEW_POINTS = 8, 6
 # As in `_ext/_row_winograd.pxd`.
@@ -41,7 +41,7 @@ _MOST_SCRATCH = 2 * 1024**2
 
 
 class RowPlan(NamedTuple):
-    """How one direction is cut, and sizes in elements."""
+    """A cut of one direction, and sizes in elements."""
 
     # In how many parts a block's rows are worked on.
     parts: int
@@ -51,7 +51,7 @@ class RowPlan(NamedTuple):
     chunks: int
     # As `threads_for` counts it.
     work: int
-    # The same for the kernels.
+    # The plan as the kernels have it.
     compiled: Any
 
 
@@ -79,7 +79,7 @@ def row_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize: i
     size, together = F * C * window.taps, rows_together(direction, window.output_size)
 
     def scratch_for(high: int) -> int:
-        """Of a part of so many rows."""
+        """Numbers of scratch for a part of so many rows."""
         if direction == "input":
             found = row_scratch("input", C, F, rows, (min(high + rows - 1, OH), OW), together)
             return found + (OW + C * high * W) * LANES
@@ -107,7 +107,7 @@ def _why_unsupported(problem: ConvProblem) -> str | None:
         return None
     return (
         f"it takes kernels of {ROW_TAPS} columns with stride 1, dilation 1 and 1 group, "
-        f"got {by_size(window.kernel_size)}, {window.stride}, {window.dilation} and {groups}"
+        f"got {size_text(window.kernel_size)}, {window.stride}, {window.dilation} and {groups}"
     )
 
 
@@ -149,20 +149,20 @@ def _cost(problem: ConvProblem) -> float:
         moves = 30 * C * (OH + rows - 1) * tiles + 20 * F * OH * tiles + 62 * F * C * rows
     # A tile of outputs of one channel alone waits for its own sums.
     rate = 0.65 if (F if direction != "input" else C) > 2 else 0.3
-    # Of large images few rows stay in the cache, and parts of so few rows see many of the same ones.
+    # Few rows of large images stay in the cache, and parts of so few rows see many of the same ones.
     cut = OH if direction != "input" else H
     high = -(-cut // row_plan(direction, N, C, F, window, problem.itemsize).parts)
     overlap = (high + rows - 1) / high if high < cut else 1.0
     return (sums / rate + moves * vectors) * overlap**0.5 + 0.3 * problem.moved
 
 
-_forward = by_dtype(_ext.row_winograd, "forward")
-_input_gradient = by_dtype(_ext.row_winograd, "gradient_of_input")
-_weight_gradient = by_dtype(_ext.row_winograd, "gradient_of_weight")
+_forward = ByDtype(_ext.row_winograd, "forward")
+_input_gradient = ByDtype(_ext.row_winograd, "gradient_of_input")
+_weight_gradient = ByDtype(_ext.row_winograd, "gradient_of_weight")
 
 
 def _plan(problem: ConvProblem) -> Plan:
-    """What runs the kernel; there is nothing to compute of no samples."""
+    """A function that runs the kernel; there is nothing to compute of no samples."""
     N, dtype = problem.N, problem.dtype
     cut = row_plan(problem.direction, N, problem.C, problem.F, problem.window, problem.itemsize)
     compiled, work = cut.compiled, cut.work

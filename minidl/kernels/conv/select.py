@@ -18,7 +18,7 @@ __all__ = ["ConvPlans", "conv2d", "conv2d_input_gradient", "conv2d_weight_gradie
 
 
 def plan_for(problem: ConvProblem, algorithm: str = "auto", measure: bool | None = None) -> Plan:
-    """What computes a problem, by an algorithm that is named or by the one that is estimated to be fastest.
+    """The plan of a problem, by an algorithm that is named or by the one that is estimated to be fastest.
 
     With `measure`, which `benchmark_algorithms` sets unless it is given, "auto" is the one that is measured to be so.
     """
@@ -44,17 +44,17 @@ class ConvPlans:
     @computed_once
     def forward(self) -> Plan:
         """Takes the images, the filters and the bias or None."""
-        return plan_for(self.problem.towards("forward"), self.algorithm, self.measures)
+        return plan_for(self.problem.redirected("forward"), self.algorithm, self.measures)
 
     @computed_once
     def input_gradient(self) -> Plan:
         """Takes the output's gradient and the filters."""
-        return plan_for(self.problem.towards("input"), self.algorithm, self.measures)
+        return plan_for(self.problem.redirected("input"), self.algorithm, self.measures)
 
     @computed_once
     def weight_gradient(self) -> Plan:
         """Takes the images and the output's gradient."""
-        return plan_for(self.problem.towards("weight"), self.algorithm, self.measures)
+        return plan_for(self.problem.redirected("weight"), self.algorithm, self.measures)
 
 
 def conv_plans(

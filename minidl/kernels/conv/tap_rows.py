@@ -16,9 +16,9 @@ from minidl.runtime import threads_for
 
 __all__ = ["tap_rows_cost", "tap_rows_input_gradient"]
 
-# Of filters whose products are summed up in registers: their gradients stay in the L1 cache.
+# Filters whose products are summed up in registers: their gradients stay in the L1 cache.
 _K_BLOCK = 192
-# Of a band's pixels, a share of the L2 cache.
+# Bytes of a band's pixels, a share of the L2 cache.
 _BAND_BYTES = 256 * 1024
 _FEWEST_BANDS = 8
 
@@ -34,7 +34,7 @@ class _Plan(NamedTuple):
 
 
 def _more(window: Window, axis: int) -> int:
-    """How many rows, or columns, of every stride-th pixel are seen beyond those from the first tap."""
+    """Rows, or columns, of every stride-th pixel that are seen beyond those from the first tap."""
     return (window.kernel_size[axis] - 1) * window.dilation[axis] // window.stride[axis]
 
 
@@ -85,7 +85,7 @@ def tap_rows_cost(N: int, C: int, F: int, window: Window, itemsize: int) -> floa
 
 
 def tap_rows_input_gradient(N: int, C: int, F: int, window: Window, dtype: np.dtype) -> Callable[..., None]:
-    """What writes (N, C, H, W) from (N, F, OH, OW) and (F, C, KH, KW)."""
+    """A function that writes (N, C, H, W) from (N, F, OH, OW) and (F, C, KH, KW)."""
     plan = _plan(N, C, F, window, dtype.itemsize)
     run = plan.compiled.input_gradient
 

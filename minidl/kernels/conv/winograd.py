@@ -12,8 +12,8 @@ import numpy as np
 
 from minidl import _ext
 from minidl.geometry import Pair, Window
-from minidl.kernels._common import Array, by_dtype, contiguous
-from minidl.kernels.conv.algorithm import Algorithm, Plan, by_size, lanes
+from minidl.kernels._common import Array, ByDtype, contiguous
+from minidl.kernels.conv.algorithm import Algorithm, Plan, lanes, size_text
 from minidl.kernels.conv.problem import ConvProblem
 from minidl.memory import new_array
 from minidl.runtime import threads_for
@@ -25,14 +25,15 @@ WINOGRAD_KERNELS = {2: (3, 5), 4: (3,)}
 # The budget of transformed weights, or of the sums that the weight gradient is made from: enough for 512 channels to
 # 512 in float32 with m = 4 (36 MiB).
 TRANSFORMED_WEIGHTS_BYTES = 64 * 1024**2
-# What the weight gradient holds of transformed tiles at a time: what caches keep. If that makes more than two chunks,
-# they are larger where they would have few tiles (each is rounded into the sums of all) or less than the sums, which
-# each chunk reads and writes.
+# Bytes that the weight gradient holds of transformed tiles at a time: what caches keep. If that makes more than two
+# chunks, they are larger where they would have few tiles (each is rounded into the sums of all) or less than the
+# sums, which each chunk reads and writes.
 _TILES_BYTES = 4 * 1024**2
 _MOST_TILES_BYTES = 24 * 1024**2
 _TILES_SUMMED = 256
-# Of more tiles than these (of 4x4 outputs; of 2x2 eight times as many, of more than 128 x 128 weights up to four times)
-# sums go by levels, which costs 4 to 6 %: one level's error grew to 7.5 times im2col's for 25,000 tiles of 64 channels.
+# From more tiles than these on (of 4x4 outputs; of 2x2 eight times as many, of more than 128 x 128 weights up to four
+# times) sums go by levels, which costs 4 to 6 %: one level's error grew to 7.5 times im2col's for 25,000 tiles of 64
+# channels.
 _TILES_IN_ONE_SUM = 1600
 # Sums that fit into a core's cache beside the tiles of an item, which are then transformed and summed by one thread.
 _PART_BYTES = 1536 * 1024
@@ -52,12 +53,12 @@ _CACHE_BYTES = 24 * 1024**2
 
 
 class TilePlan(NamedTuple):
-    """How tiles are cut; see `_ext/_winograd.pxd`."""
+    """A cut of tiles; see `_ext/_winograd.pxd`."""
 
     rows: int
     across: int
     width: int
-    # How many parts the strips are worked on in, and the most tiles and pixels of one.
+    # Parts that the strips are worked on in, and the most tiles and pixels of one.
     items: int
     tiles: int
     pixels: int
@@ -93,7 +94,7 @@ def kernel_of_phases(window: Window) -> Pair:
 
 
 class Phases(NamedTuple):
-    """Of images that windows see with strides; the image itself with stride 1."""
+    """Phases of images that windows see with strides; the image itself with stride 1."""
 
     channels: int
     size: Pair
@@ -106,7 +107,7 @@ class Phases(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def phases_of(window: Window, C: int) -> Phases:
-    """Of images of C channels."""
+    """The phases of images of C channels."""
     (H, W), (OH, OW), (SH, SW), padding = window.input_size, window.output_size, window.stride, window.padding
     r = kernel_of_phases(window)[0]
     if (SH, SW) == (1, 1):
@@ -126,8 +127,8 @@ def _why_unsupported(problem: ConvProblem, m: int) -> str | None:
     taken = [(r, r) for r in WINOGRAD_KERNELS[m]]
     if kernel not in taken or window.dilation != (1, 1) or problem.groups != 1:
         return (
-            f"it takes kernels of {' or '.join(map(by_size, taken))} strides, rounded up, with dilation 1 and 1 group, "
-            f"got {by_size(window.kernel_size)}, {window.stride}, {window.dilation} and {problem.groups}"
+            f"it takes kernels of {' or '.join(map(size_text, taken))} strides, rounded up, with dilation 1 and "
+            f"1 group, got {size_text(window.kernel_size)}, {window.stride}, {window.dilation} and {problem.groups}"
         )
     channels = C * window.stride[0] * window.stride[1]
     most = max(_transformed(m, kernel[0], channels, F), _transformed(m, kernel[0], F, channels))
@@ -140,10 +141,10 @@ def _arguments(problem: ConvProblem) -> tuple[int, int, int, Window]:
     return problem.N, problem.C, problem.F, problem.window
 
 
-_compiled = by_dtype(_ext.winograd, "Plan")
-_forward = by_dtype(_ext.winograd, "forward")
-_weight_gradient = by_dtype(_ext.winograd, "weight_gradient")
-_weight_gradient_by_parts = by_dtype(_ext.winograd, "weight_gradient_by_parts")
+_compiled = ByDtype(_ext.winograd, "Plan")
+_forward = ByDtype(_ext.winograd, "forward")
+_weight_gradient = ByDtype(_ext.winograd, "weight_gradient")
+_weight_gradient_by_parts = ByDtype(_ext.winograd, "weight_gradient_by_parts")
 
 
 def _correlation(N: int, C: int, F: int, window: Window, dtype: np.dtype, m: int, transposed: bool) -> tuple[Any, int]:
@@ -203,7 +204,7 @@ def _input_gradient_plan(problem: ConvProblem, m: int) -> Plan:
 
 
 class WeightPlan(NamedTuple):
-    """How a weight's gradient is cut."""
+    """A cut of a weight's gradient."""
 
     tiles: TilePlan
     # Sums over parts of the items, by one thread each, or 0 if all threads share the tiles of a chunk; then how many
@@ -211,7 +212,7 @@ class WeightPlan(NamedTuple):
     parts: int
     chunks: int
     # Whether sums go by levels; see `sum_item`.
-    in_steps: bool
+    sums_in_steps: bool
     # Numbers of one sum, of the tiles of a chunk, and of one thread's workspace.
     sums: int
     held: int
@@ -243,8 +244,8 @@ def weight_plan(N: int, C: int, F: int, outputs: Pair, m: int, r: int, itemsize:
     most = -(-pairs // chunks) * 2 * plan.tiles
     held = positions * (step(groups, most) + step(filter_groups, most))
     few = (_TILES_IN_ONE_SUM if m == 4 else 8 * _TILES_IN_ONE_SUM) * min(max(C * F / 128**2, 1), 4)
-    in_steps = r == 5 or N * plan.rows * plan.across * plan.width > few
-    return WeightPlan(plan, 0, chunks, in_steps, sums, held, max(plan.pixels, 2 * groups * _LANES) * _LANES)
+    sums_in_steps = r == 5 or N * plan.rows * plan.across * plan.width > few
+    return WeightPlan(plan, 0, chunks, sums_in_steps, sums, held, max(plan.pixels, 2 * groups * _LANES) * _LANES)
 
 
 def _weight_gradient_plan(problem: ConvProblem, m: int) -> Plan:
@@ -255,8 +256,8 @@ def _weight_gradient_plan(problem: ConvProblem, m: int) -> Plan:
     plan = weight_plan(N, phases.channels, F, outputs, m, phases.r, dtype.itemsize)
     compiled = _compiled[dtype](
         N, (C, *window.input_size), (F, *outputs), (F, C, window.taps), (padding.top, padding.left), phases.fields,
-        m, phases.r, plan.tiles[:4], plan.scratch, parts=plan.parts, chunks=plan.chunks, in_steps=plan.in_steps,
-        sums=plan.sums, held=plan.held,
+        m, phases.r, plan.tiles[:4], plan.scratch, parts=plan.parts, chunks=plan.chunks,
+        in_steps=plan.sums_in_steps, sums=plan.sums, held=plan.held,
     )  # fmt: skip
     run = (_weight_gradient_by_parts if plan.parts else _weight_gradient)[dtype]
     work = N * F * window.positions * phases.channels
@@ -298,7 +299,7 @@ def _is_precise(problem: ConvProblem, m: int) -> bool:
 
 
 def _strides_are_precise(problem: ConvProblem) -> bool:
-    """What strides ask for besides; the figures are `_is_precise`'s."""
+    """Further conditions with strides; the figures are `_is_precise`'s."""
     C, window = problem.C, problem.window
     if problem.direction == "forward":
         return C * window.taps >= 36
@@ -320,17 +321,17 @@ def _cost(problem: ConvProblem, m: int) -> float:
     multiplied = tiles * positions * (_sixteens(C) * _LANES) * (_sixteens(F) * _LANES) / width / 0.75
     weights = positions * C * F
     # Fitted apart: with 5 taps there are four times as many tiles to transform for as many outputs, which counts more.
-    by_number = 0.35 if r == 3 else 0.6
+    number_cost = 0.35 if r == 3 else 0.6
     if direction == "weight":
-        by_number += 0.3 if r == 3 else 1.1
-    transformed = by_number * tiles * positions * (C + F)
+        number_cost += 0.3 if r == 3 else 1.1
+    transformed = number_cost * tiles * positions * (C + F)
     # Transformed weights that no cache holds are written and read at the memory's pace, sums of gradients less often.
-    by_weight = 1.0 if weights * problem.itemsize < _CACHE_BYTES else 3.5 if direction == "weight" else 6.0
+    weight_cost = 1.0 if weights * problem.itemsize < _CACHE_BYTES else 3.5 if direction == "weight" else 6.0
     if window.stride != (1, 1):
         # Phases are gathered, or come back, by as few numbers as the stride; and so are their taps.
         gathered = N * C * phases.size[0] * phases.size[1]
         transformed += (1 + 4 / window.stride[1]) * gathered + 2.0 * weights
-    return multiplied + transformed + weights * by_weight
+    return multiplied + transformed + weights * weight_cost
 
 
 _PLANS = {"forward": _forward_plan, "input": _input_gradient_plan, "weight": _weight_gradient_plan}
