@@ -177,7 +177,7 @@ def test_each_direction_of_a_stage_is_decided_for_itself() -> None:
         (found,) = (
             kernels.stack_plan((Stage(window, channels, layer[0], *layer[5:]),), "default")
             .compiled[np.dtype(np.float32)]
-            .by_rows()
+            .winograd_rows()
         )
         return found
 

@@ -25,12 +25,6 @@ CONVERSIONS = ("to", "from")
 # PyTorch has these names; a problem's precision is a bound that an algorithm is within.
 ALLOWED = frozenset({"in_channels", "in_features", "in_cooldown", "within_precision"})
 FRAGMENT = re.compile(r"(Of|What|Where|Which|How|By how|By what|So that|The same)\b")
-# Names and fragments that are still to be mended in folders that are being rewritten; the numbers may only fall.
-TO_MEND = {"_ext": (3, 66)}
-
-
-def folder(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0]
 
 
 def python_names(text: str) -> Iterator[tuple[int, str]]:
@@ -106,20 +100,11 @@ def test_names_and_remarks_of_the_package() -> None:
     names: list[str] = []
     fragments: list[str] = []
     for path in sources():
-        if folder(path) not in TO_MEND:
-            found = prepositions_and_fragments(path)
-            names += found[0]
-            fragments += found[1]
+        found = prepositions_and_fragments(path)
+        names += found[0]
+        fragments += found[1]
     assert not names, "names start with a preposition:\n" + "\n".join(names)
     assert not fragments, "a comment is a sentence with a subject and a verb:\n" + "\n".join(fragments)
-
-
-@pytest.mark.parametrize("name", TO_MEND)
-def test_what_is_to_be_mended_only_falls(name: str) -> None:
-    found = [prepositions_and_fragments(path) for path in sources() if folder(path) == name]
-    names, fragments = ([each for pair in found for each in pair[k]] for k in (0, 1))
-    assert len(names) <= TO_MEND[name][0], "\n".join(names)
-    assert len(fragments) <= TO_MEND[name][1], "\n".join(fragments)
 
 
 def test_mistakes_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from minidl._ext._window cimport Window
 
 cdef enum:
     LANES = 16
-    # How many filters a tile keeps at once; packed weights have so many side by side.
+    # Filters that a tile keeps at once; packed weights have so many side by side.
     MOST_FILTERS = 6
     # Columns that a kernel may have; taps that go together in the weight gradient.
     MOST_COLUMNS = 64
@@ -60,7 +60,7 @@ cdef inline Plane plane_of(const Window* window) noexcept nogil:
 
 
 cdef struct Part:
-    # Which rows of the image and of the outputs it begins at, and the window over those that it has.
+    # The rows of the image and of the outputs that it begins at, and the window over those that it has.
     Py_ssize_t input, output
     Window window
     Plane plane
@@ -117,14 +117,14 @@ cdef inline void flatten(Run* steps, Py_ssize_t* terms) noexcept nogil:
 
 
 cdef inline Py_ssize_t filters_at_once(Py_ssize_t filters, bint by_bands) noexcept nogil:
-    """How many filters go together: all up to 6, else 4; in bands, whose rows are short, 6 where none are left over."""
+    """Count the filters that go together: all up to 6, else 4; in bands, whose rows are short, 6 if none are left."""
     if filters <= MOST_FILTERS or (by_bands and filters % MOST_FILTERS == 0):
         return min(filters, <Py_ssize_t>MOST_FILTERS)
     return 4
 
 
 cdef inline Py_ssize_t filters_from(Py_ssize_t start, Py_ssize_t filters, bint by_bands) noexcept nogil:
-    """How many filters the group that starts at `start` has; the last one may be smaller."""
+    """Count the filters of the group that starts at `start`; the last one may be smaller."""
     return min(filters_at_once(filters, by_bands), filters - start)
 
 

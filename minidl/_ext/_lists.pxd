@@ -6,7 +6,7 @@ from minidl._ext._real cimport real
 
 
 cdef inline const real* address(object array, Py_ssize_t count) except? NULL:
-    """Where the `count` numbers of an array lie, which its list keeps alive; its dtype is the caller's business."""
+    """The address of the `count` numbers of an array, which its list keeps alive; its dtype is the caller's affair."""
     cdef Py_buffer view
     PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS)
     PyBuffer_Release(&view)

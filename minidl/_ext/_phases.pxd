@@ -23,7 +23,7 @@ cdef struct Phases:
 
 # Numbers of one row of the image that are neighbours among the phases, too.
 cdef struct Neighbours:
-    # How many, where the row starts, where in it the first column's first number is, and how many numbers are seen.
+    # Their count, where the row starts, where in it the first column's first number is, and how many numbers are seen.
     Py_ssize_t count, row, first, width
     # The columns that have all of them inside.
     Py_ssize_t start, stop
@@ -32,7 +32,7 @@ cdef struct Neighbours:
 cdef inline Neighbours neighbours(
     const Phases* phases, Py_ssize_t phase, Py_ssize_t most, Py_ssize_t row, Py_ssize_t column, Py_ssize_t columns,
 ) noexcept nogil:
-    """Of a row of phases from `phase` on, for so many columns from `column` on."""
+    """The neighbours in a row of phases from `phase` on, for so many columns from `column` on."""
     cdef Neighbours near
     cdef Py_ssize_t j = phase % phases.SW, above = phase // phases.SW
     cdef Py_ssize_t y = row * phases.SH + above % phases.SH - phases.top

@@ -37,12 +37,12 @@ cdef extern from "row_winograd_tiles.h" nogil:
 
 
 cdef inline Py_ssize_t tiles_of(const Window* window) noexcept nogil:
-    """Of 4 outputs, in a row."""
+    """Tiles of 4 outputs in a row."""
     return (window.OW + 3) // 4
 
 
 cdef inline Py_ssize_t few_tiles_of(const Window* window) noexcept nogil:
-    """Of 2 outputs, in a row: those of the input's gradient."""
+    """Tiles of 2 outputs in a row: those of the input's gradient."""
     return (window.OW + 1) // 2
 
 
@@ -204,7 +204,7 @@ cdef inline void input_points(
                 count = max(min(together, min(window.OH - window.top, window.H) - h), 1)
             steps.y_filter = count * row
             point, other = size * count * row, FEW_POINTS * size * count * row
-            # Where there is little else to do at once, fewer channels keep more tiles in registers.
+            # Fewer channels, if there is little else to do at once, keep more tiles in registers.
             part = size if count * tiles > 6 or size < 4 else (size + 1) // 2
             for half in range(halves):
                 steps.channels = filters // halves if half == 0 else filters - filters // halves

@@ -34,7 +34,7 @@ cdef inline Py_ssize_t band_rows(Py_ssize_t count, const Window* window) noexcep
 
 
 cdef inline void look_at(Py_ssize_t* columns, Py_ssize_t length, const Window* window) noexcept nogil:
-    """Where each column of the kernel looks in a row of `length` columns a phase."""
+    """Offsets of the kernel's columns in a row of `length` columns a phase."""
     cdef Py_ssize_t kw
     for kw in range(window.KW):
         columns[kw] = kw * window.DW % window.SW * length + kw * window.DW // window.SW
@@ -43,7 +43,7 @@ cdef inline void look_at(Py_ssize_t* columns, Py_ssize_t length, const Window* w
 cdef inline void load_band(
     const real* image, Py_ssize_t channels, Py_ssize_t first, Py_ssize_t count, const Window* window, real* x,
 ) noexcept nogil:
-    """What output rows first to first + count see of an image (C, H, W)."""
+    """Load what output rows first to first + count see of an image (C, H, W)."""
     cdef Py_ssize_t length = band_columns(window), rows = band_rows(count, window)
     cdef Py_ssize_t c, r, h, phase, w, i, last
     cdef real* to
@@ -180,7 +180,7 @@ cdef inline void band_weight_gradient(
 
 
 cdef struct GradBand:
-    # Of the output's gradient: which rows a band of the input's gradient sees, and its margin and columns.
+    # The output's gradient: which rows a band of the input's gradient sees, and its margin and columns.
     Py_ssize_t first, rows, margin, length
     # Columns of one phase of the input, in whole vectors.
     Py_ssize_t wide

@@ -28,11 +28,11 @@ cdef struct Layout:
     Py_ssize_t C, F, relu
     # The pooling window, which is also its stride.
     Py_ssize_t PH, PW
-    # Where its part begins: in the weights and biases of all stages, in a block's images, in a block's indices.
+    # The start of its part: in the weights and biases of all stages, in a block's images, in a block's indices.
     Py_ssize_t weight, bias, x, index
     # And in the packed weights of all stages, forward and for the inputs' gradients.
     Py_ssize_t packed, packed_by_channel
-    # Which directions go by Winograd's method (_row_winograd.pxd), and how many rows of the input's gradient together.
+    # The directions that go by Winograd's method (_row_winograd.pxd), and the rows of the input's gradient together.
     Py_ssize_t by_points, weight_by_points, input_by_points
 
 

@@ -1,4 +1,4 @@
-"""How work is shared: every kernel loops over `threads` slots and gives each a contiguous run of its items.
+"""Sharing of work: every kernel loops over `threads` slots and gives each a contiguous run of its items.
 
 An item is cut by the shape of the problem alone and writes to memory of its own, so the bits of a result do not
 depend on how many slots there are. Workspace is indexed by slot, never by a thread's number, which two Python threads

@@ -1,4 +1,4 @@
-"""What winograd_tiles.h offers, and how the work is cut into strips of tiles."""
+"""Declarations of winograd_tiles.h, and how the work is cut into strips of tiles."""
 
 from minidl._ext._phases cimport Phases, gather_phases, scatter_phases
 from minidl._ext._real cimport real
@@ -63,9 +63,9 @@ cdef struct Cut:
 
 
 cdef struct Image:
-    # Of the whole array, and where the first tile's first pixel lies above and left of the image.
+    # Sizes of the whole array, and where the first tile's first pixel lies above and left of the image.
     Py_ssize_t C, H, W, top, left
-    # Where all that is of phases: how they lie. Otherwise NULL.
+    # The layout of phases, if the array consists of them; otherwise NULL.
     const Phases* phases
 
 

@@ -9,11 +9,11 @@ cdef enum:
     # in the L1 cache.
     GROUPS_AT_ONCE = 4
     TILES_AT_ONCE = 64
-    # How many of them are summed up in registers; see Product.
+    # Those that are summed up in registers; see Product.
     GROUPS_TOGETHER = 2
     TILES_TOGETHER = 32
     FEWER_TOGETHER = 16
-    # Where sums go by levels, how many of TILES_AT_ONCE are added up before they join the sum of all.
+    # Sums by levels: so many of TILES_AT_ONCE are added up before they join the sum of all.
     SUMS_TOGETHER = 8
 
 

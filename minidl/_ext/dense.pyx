@@ -43,7 +43,7 @@ cdef struct Layer:
     const void* bias
     Py_ssize_t inputs, outputs
     int activation
-    # Where its value begins in a block's lanes and (times the number of samples) in the rows; its first weight, its
+    # The start of its value in a block's lanes and (times the number of samples) in the rows; its first weight, its
     # first bias and its first group of outputs among all layers'.
     Py_ssize_t lanes, rows, weights, biases, group
 

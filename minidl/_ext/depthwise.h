@@ -46,7 +46,7 @@
 /* Compared with to make a mask. */
 static const integer depthwise_count[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
-/* How planes lie in the workspace, and what is computed from them. Sizes are in numbers. */
+/* The layout of planes in the workspace, and what is computed from them. Sizes are in numbers. */
 typedef struct {
     ptrdiff_t height, width;   /* of a source plane */
     ptrdiff_t top, left;       /* where its first number goes in the padded plane; negative: it is cut off */

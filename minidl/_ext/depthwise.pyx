@@ -54,7 +54,7 @@ def vector_bytes():
 
 
 cdef inline Py_ssize_t rows_seen(Py_ssize_t rows, const Geometry* g) noexcept nogil:
-    """How many padded rows are under that many rows of outputs."""
+    """Count the padded rows that are under that many rows of outputs."""
     return (rows - 1) * g.stride + (g.kernel_height - 1) * g.dilation + 1
 
 
@@ -114,7 +114,7 @@ cdef inline void spread_item(
 
 
 cdef struct Sums:
-    # How the weight gradient is cut, and where its parts of the workspace begin; x comes first.
+    # The cut of the weight gradient, and where its parts of the workspace begin; x comes first.
     Py_ssize_t block, grad_at, sums_at, lanes
 
 

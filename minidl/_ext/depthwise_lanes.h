@@ -65,7 +65,7 @@ MINIDL_INLINE void NAME(correlate_square)(const real *x, const real *w, real bia
     }
 }
 
-/* The same for any kernel, stride and dilation, and a sum over any number of planes. */
+/* y for any kernel, stride and dilation, and a sum over any number of planes. */
 MINIDL_INLINE void NAME(correlate_any)(const real *x, const real *w, real bias, real *y, ptrdiff_t rows,
                                        const minidl_depthwise *g, const int R) {
     const ptrdiff_t width = g->out_width, step = g->stride * g->pitch;
@@ -264,7 +264,7 @@ MINIDL_INLINE void NAME(collect_square)(const real *x, const real *grad, ptrdiff
     MINIDL_UNROLL for (int k = 0; k < K * K; k++) *(VECTOR *)(sums + k * WIDTH) += sum[k];
 }
 
-/* The same for COUNT neighbouring taps of any kernel. */
+/* Sums of COUNT neighbouring taps of any kernel. */
 MINIDL_INLINE void NAME(collect_taps)(const real *x, const real *grad, ptrdiff_t grad_pitch, real *sums, ptrdiff_t rows,
                                       MASK mask, const ptrdiff_t *column, const minidl_depthwise *g, const int COUNT) {
     const ptrdiff_t width = g->out_width;
@@ -310,7 +310,8 @@ static void NAME(collect)(const real *x, const real *grad, ptrdiff_t grad_pitch,
     const ptrdiff_t width = g->out_width, K = g->kernel_width;
     const int fast = g->square && g->kernel_height == K && g->stride <= 2;
     const MASK lane = *(const MASK *)depthwise_count;
-    /* What ends a row of less than a vector is left out, or else what an earlier vector has counted. */
+    /* A row of less than a vector has lanes beyond its end, which are left out; another row ends with some that an
+     * earlier vector has counted. */
     const MASK mask = width < WIDTH ? (MASK)(lane < (integer)width) : (MASK)(lane >= (integer)(WIDTH - width % WIDTH));
     if (fast && K == 3 && g->stride == 1)
         NAME(collect_square)(x, grad, grad_pitch, sums, rows, mask, g, 3, 1, MINIDL_ROWS_3);

@@ -83,7 +83,7 @@ static inline void direct_run(const real *x, const real *w, const real *bias, re
 }
 
 /* All bits set in those lanes of a part, which begins at lane `part`, that lie before `tail`. */
-static inline mask until(ptrdiff_t part, ptrdiff_t tail) {
+static inline mask lanes_before(ptrdiff_t part, ptrdiff_t tail) {
     integer inside[WIDTH];
     for (int i = 0; i < WIDTH; i++) inside[i] = part + i < tail ? -1 : 0;
     return *(const mask *)inside;
@@ -94,7 +94,7 @@ static inline mask until(ptrdiff_t part, ptrdiff_t tail) {
     static void sum_##FB##_##KB(const real *x, const real *dy, real *dw, const minidl_direct_sum *s) {                 \
         const ptrdiff_t full = s->columns - (s->tail > 0);                                                             \
         for (int part = 0; part < MINIDL_LANES; part += WIDTH) {                                                       \
-            const mask inside = until(part, s->tail);                                                                  \
+            const mask inside = lanes_before(part, s->tail);                                                                  \
             TILE_SUMS(sum, FB, KB);                                                                                    \
             for (ptrdiff_t r = 0; r < s->rows; r++) {                                                                  \
                 const real *from = x + part + r * s->x_row, *grad = dy + part + r * s->dy_row;                         \

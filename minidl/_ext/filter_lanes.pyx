@@ -38,7 +38,7 @@ def tile_sizes():
 cdef const real* seen_by(
     const real* image, const Cut* cut, Py_ssize_t row, Py_ssize_t rows, real* copied,
 ) noexcept nogil:
-    """Where the first tap of the first position of output row `row` reads, for so many output rows."""
+    """The place that the first tap of the first position of output row `row` reads, for so many output rows."""
     cdef Py_ssize_t first = row * cut.SH - cut.top, c, i, count
     cdef Py_ssize_t before = min(cut.left, cut.columns), inside = min(cut.W, cut.columns - before)
     cdef Py_ssize_t needed = cut.rows - (cut.band - rows) * cut.SH
@@ -93,7 +93,7 @@ cdef struct Part:
 
 
 cdef Part part_of(const Cut* cut, Py_ssize_t panel, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """What tiles `start` to `stop`, counted from the panel's first, have of it: none if they are others'."""
+    """The part of a panel that tiles `start` to `stop`, counted from its first, have: none if they are others'."""
     cdef Part part
     cdef Py_ssize_t first = slot_start(cut.vectors, panel, cut.panels)
     part.vectors = <int>(slot_start(cut.vectors, panel + 1, cut.panels) - first)
@@ -128,7 +128,7 @@ cdef void weight_gradient_band(
                 first = part.first
             turn(grad + part.first * cut.OH * cut.OW, cut.OH * cut.OW, part.filters, rows * cut.OW, turned,
                  part.lanes)
-            # What is turned next: of the next filters, or the next rows of the first ones.
+            # Fetch what is turned next: of the next filters, or the next rows of the first ones.
             if stop > before:
                 count = part.first + part.lanes
                 fetch_rows(grad + count * cut.OH * cut.OW, cut.OH * cut.OW,

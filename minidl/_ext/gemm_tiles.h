@@ -80,7 +80,7 @@ static int minidl_gemm_runs(const minidl_gemm_view *view, ptrdiff_t first, ptrdi
     }
 EACH_3(TILE)
 
-/* The same with a[i][k], rows of `a_row` numbers, and always added. Addresses go by fours, which three registers for
+/* A tile with a[i][k], rows of `a_row` numbers, and always added. Addresses go by fours, which three registers for
  * multiples of the row are enough for. */
 #define TILE_OF_ROWS(VB)                                                                                               \
     static void gemm_rows_##VB(const real *restrict a, ptrdiff_t a_row, const real *restrict b, ptrdiff_t count,       \

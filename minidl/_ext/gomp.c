@@ -1,4 +1,4 @@
-/* What GCC calls where a kernel has a parallel region (its libgomp's binary interface), handed to minidl's pool.
+/* The calls that GCC makes where a kernel has a parallel region (libgomp's binary interface), handed to minidl's pool.
 
 Linked into each kernel module and hidden there, so that neither does another libgomp in the process answer these
 calls, nor do these answer anybody else's. */

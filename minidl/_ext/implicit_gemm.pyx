@@ -34,7 +34,7 @@ cdef struct Geometry:
 
 
 cdef struct Target:
-    # Where a position's result goes: its steps in an image of `high` x `wide`.
+    # The place that a position's result goes to: its steps in an image of `high` x `wide`.
     Py_ssize_t high, wide, row_start, row_step, column_start, column_step
 
 

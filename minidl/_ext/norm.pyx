@@ -133,7 +133,7 @@ cdef void moments(const real[:, :, ::1] x_abp, Py_ssize_t b, double* mean, doubl
 
 
 cdef inline double remainder(double mean, double rounded) noexcept nogil:
-    """What rounding left out of a mean; nothing if it is infinite."""
+    """The part of a mean that rounding left out; nothing if it is infinite."""
     cdef double rest = mean - rounded
     return rest if rest == rest else 0
 
@@ -176,7 +176,7 @@ cdef void normalise_columns(
     const real[:, :, ::1] x_abp, const real[:, ::1] weight_gk, const real[:, ::1] bias_gk, double eps, bint is_given,
     double[::1] mean_b, double[::1] variance_b, real[:, :, ::1] y_abp, Py_ssize_t start, Py_ssize_t width,
 ) noexcept nogil:
-    """What `normalise` does for the columns from start, at most 64, of rows of one number."""
+    """`normalise` for the columns from start, at most 64, of rows of one number."""
     cdef double scale[64]
     cdef double shift[64]
     cdef double* mean = &mean_b[start]
@@ -341,7 +341,7 @@ cdef void gradient_columns(
     bint is_given, const double[::1] mean_b, const double[::1] variance_b, real[:, :, ::1] grad_x_abp,
     double[:, :, ::1] sum_cgk, double[:, :, ::1] product_cgk, Py_ssize_t start, Py_ssize_t width,
 ) noexcept nogil:
-    """What `normalise_gradient` does for the columns from start, at most 64, of rows of one number."""
+    """`normalise_gradient` for the columns from start, at most 64, of rows of one number."""
     cdef double scale[64]
     cdef double slope[64]
     cdef double shift[64]

@@ -17,7 +17,7 @@ from minidl._ext._threads cimport slot_start, team_barrier
 cdef enum:
     # Panels of columns whose results stay in the L2 cache while the blocks of the inner dimension go by.
     PANELS_AT_ONCE = 12
-    # What a panel of columns takes to be gathered, in panels of rows that it is multiplied by.
+    # The time to gather a panel of columns, in panels of rows that it is multiplied by.
     GATHERING = 2
 
 cdef extern from "pointwise_tiles.h" nogil:
@@ -95,7 +95,7 @@ cdef void multiply(
 
 
 cdef Py_ssize_t parts_of_rows(Py_ssize_t panels, Py_ssize_t vectors, Py_ssize_t threads) noexcept nogil:
-    """How many parts the rows are cut into, of as many of rows and positions together as there are threads.
+    """Count the parts that the rows are cut into, of as many of rows and positions together as there are threads.
 
     Who computes a number makes no difference to its bits, so threads may share this as it takes least time.
     """

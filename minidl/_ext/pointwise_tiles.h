@@ -12,7 +12,7 @@
 #include <immintrin.h>
 #endif
 
-/* What a tile's vectors hold of one result row: of an image, and of the next one; a bit for each lane. */
+/* The part of a result row that a tile's vectors hold: of an image, and of the next one; a bit for each lane. */
 typedef struct {
     ptrdiff_t at[MINIDL_GEMM_VECTORS], beyond[MINIDL_GEMM_VECTORS];
     unsigned lanes[MINIDL_GEMM_VECTORS], lanes_beyond[MINIDL_GEMM_VECTORS];
@@ -112,7 +112,7 @@ TILE(2, pointwise_tile_2, 0)
 TILE(3, pointwise_tile_3, 0)
 TILE(3, pointwise_tile_whole, 1)
 
-/* Where the lanes of a tile lie; an image has at least as many positions as a vector has lanes. */
+/* Find where the lanes of a tile lie; an image has at least as many positions as a vector has lanes. */
 static int pointwise_place(ptrdiff_t P, ptrdiff_t rows_of_image, ptrdiff_t first, ptrdiff_t count,
                            minidl_pointwise_place *place) {
     int vectors = 0;
@@ -123,7 +123,7 @@ static int pointwise_place(ptrdiff_t P, ptrdiff_t rows_of_image, ptrdiff_t first
         const ptrdiff_t here = P - position < now ? P - position : now;
         place->at[vectors] = image * rows_of_image * P + position;
         place->lanes[vectors] = (1u << here) - 1;
-        /* So that lane `here` is the next image's first position. */
+        /* Lane `here` is the next image's first position. */
         place->beyond[vectors] = (image + 1) * rows_of_image * P - here;
         place->lanes_beyond[vectors] = (1u << now) - (1u << here);
         if (here < WIDTH) place->whole = 0;

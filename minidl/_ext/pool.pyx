@@ -32,14 +32,14 @@ cdef extern from "max_pool.h" nogil:
 
 
 cdef struct Span:
-    # What a window sees along one axis of the image: from start up to stop, in steps.
+    # The range that a window sees along one axis of the image: from start up to stop, in steps.
     Py_ssize_t start
     Py_ssize_t stop
     Py_ssize_t step
 
 
 cdef inline Span inside(Py_ssize_t start, Py_ssize_t taps, Py_ssize_t step, Py_ssize_t size) noexcept nogil:
-    """What lies inside the image of the taps along an axis."""
+    """The taps along an axis that lie inside the image."""
     cdef Span span
     span.stop = min(start + (taps - 1) * step + 1, size)
     span.start = start + first_inside(start, step) * step

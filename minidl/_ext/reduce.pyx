@@ -26,7 +26,7 @@ cdef extern from "reduce.h" nogil:
 cdef enum:
     # Rows of a partial result, so that one long column is work for several threads.
     ROWS = 2048
-    # The same for rows of one number.
+    # Numbers of a row that is contiguous.
     NUMBERS = 16384
     # Numbers of a tile that its next pass should find in the second-level cache, and the fewest columns of one: to
     # read less than this from each row is slow.
@@ -43,14 +43,14 @@ cdef inline Py_ssize_t tile_columns(Py_ssize_t n, Py_ssize_t inner) noexcept nog
 
 
 cdef inline Py_ssize_t packed_columns(Py_ssize_t n, Py_ssize_t inner) noexcept nogil:
-    """How many columns are packed side by side; 0 where they are read as they are."""
+    """Count the columns that are packed side by side; 0 where they are read as they are."""
     if inner >= LANES or (inner == 1 and n > SHORT_ROW):
         return 0
     return min(max(TILE_NUMBERS // max(n, 1) // LANES * LANES, LANES), PACKED_COLUMNS)
 
 
 def scratch_numbers(Py_ssize_t n, Py_ssize_t inner):
-    """How many numbers of scratch `normalize` wants for each thread."""
+    """Count the numbers of scratch that `normalize` wants for each thread."""
     cdef Py_ssize_t packed = packed_columns(n, inner), parts = 2 * ((n + TERMS - 1) // TERMS)
     return (3 * n + parts) * packed if packed > 0 else 0 if inner == 1 else parts * tile_columns(n, inner)
 
@@ -91,7 +91,7 @@ def normalize(
 
 
 def num_parts(Py_ssize_t n, Py_ssize_t inner):
-    """How many partial results `reduce` wants for each column."""
+    """Count the partial results that `reduce` wants for each column."""
     cdef Py_ssize_t rows = NUMBERS if inner == 1 else ROWS
     return (n + rows - 1) // rows
 

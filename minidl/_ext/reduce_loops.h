@@ -60,7 +60,7 @@ static inline void column_max(const real *restrict x, ptrdiff_t n, ptrdiff_t inn
         for (int i = 0; i < width; i++) largest[i] = larger(largest[i], sign * x[p * inner + i], misses_nan);
 }
 
-/* The same of a contiguous run. */
+/* The extremum of a contiguous run. */
 static inline real run_max(const real *x, ptrdiff_t count, real sign, int misses_nan) {
     const ptrdiff_t whole = count / REDUCE_LANES * REDUCE_LANES;
     real lanes[REDUCE_LANES], found = sign * x[0];
@@ -92,7 +92,7 @@ static void exp_run(const real *x, ptrdiff_t count, real less, real *to) {
     }
 }
 
-/* What softmax and the like do with a contiguous row: x, or the gradient and what was computed from x, to `to`. */
+/* Softmax and the like of a contiguous row: x, or the gradient and what was computed from x, to `to`. */
 static void normalize_row(int op, const real *restrict x, const real *restrict y, ptrdiff_t n,
                           real *restrict to) {
     if (op == MINIDL_SOFTMAX_GRADIENT) {
@@ -162,7 +162,7 @@ static void column_exponentials(const real *restrict x, ptrdiff_t n, ptrdiff_t i
         real *const block_max = parts + b * width, *const block_sum = parts + (num_blocks + b) * width;
         column_max(x + at, rows, inner, width, 1, 1, block_max);
         for (int i = 0; i < width; i++) {
-            /* Where all are -infinity, their exponentials are 0, but for the whole column to be so. */
+            /* If all are -infinity, their exponentials are 0, but for the whole column to be so. */
             less[i] = block_max[i] == -(real)__builtin_inf() ? 0 : block_max[i];
             block_sum[i] = 0;
             largest[i] = b == 0 ? block_max[i] : larger(largest[i], block_max[i], 1);

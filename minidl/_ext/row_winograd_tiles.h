@@ -114,7 +114,7 @@ static inline void row_weights(const real *w, real *u) {
     u[7] = (real)w4;
 }
 
-/* The same for the points of F(2, 5). */
+/* Weights for the points of F(2, 5). */
 static inline void row_few_weights(const real *w, real *u) {
     const double w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3], w4 = w[4];
     const double even = (w0 + w2 + w4) / 3, odd = (w1 + w3) / 3;

@@ -77,7 +77,7 @@ cdef class Plan:
             window, layout = unpack(stages[s][0]), stages[s][1]
             self.stages[s] = stage_of(&window, &layout)
 
-    def by_rows(self):
+    def winograd_rows(self):
         """For each stage, which directions go by Winograd's method: forward, input, weight."""
         return [
             (bool(self.stages[s].by_points), self.stages[s].input_by_points > 0, bool(self.stages[s].weight_by_points))
@@ -132,9 +132,9 @@ cdef void forward_block(
                 &stage.window, &stage.plane, images)
     for s in range(last + 1):
         stage = plan.stages[s]
-        # Where nothing is kept, samples that go alone have the same bits.
+        # If nothing is kept, samples that go alone have the same bits.
         stage.by_points = stage.by_points and keep
-        # What the next stage sees lies inside its padding; the last stage's in the front of the scratch.
+        # The next stage's images lie inside its padding; the last stage's in the front of the scratch.
         if s < last:
             following = &plan.stages[s + 1]
             target = images + following.x

@@ -25,7 +25,7 @@ from minidl._ext._winograd_products cimport (
 cdef enum:
     # Transformed weights that a core's cache keeps are not fetched ahead.
     KEPT_BYTES = 524288
-    # Of a kernel, or of a phase of one.
+    # Taps of a kernel, or of a phase of one.
     MOST_TAPS = 25
 
 
@@ -146,7 +146,7 @@ cdef void write_taps(
 
 
 cdef inline const Cut* strips_of(Plan plan, Py_ssize_t item, Py_ssize_t* first, Py_ssize_t* stop) noexcept nogil:
-    """Which strips an item of a forward pass is made of, and how they are cut."""
+    """The strips that an item of a forward pass is made of, and how they are cut."""
     cdef Py_ssize_t half = plan.items // 2, middle = plan.strips // 2, start = 0
     if not plan.halved:
         first[0], stop[0] = slot_start(plan.strips, item, plan.items), slot_start(plan.strips, item + 1, plan.items)
@@ -313,7 +313,7 @@ cdef void sum_part(
 
 
 def weight_gradient_by_parts(Plan plan, object x, object grad, real[:, :, :, ::1] grad_weight_fckl, int threads):
-    """The same where sums are few enough to stay in a core's cache beside an item's tiles.
+    """The weight gradient where sums are few enough to stay in a core's cache beside an item's tiles.
 
     There are sums for each of the `parts` of the items; they are added in order. Tiles never leave their thread. Not
     for 5 taps, whose sums go by levels.
