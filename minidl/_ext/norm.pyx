@@ -18,87 +18,22 @@ from minidl._ext._real cimport real
 from minidl._ext._threads cimport slot_start
 
 
+cdef extern from "norm_sums.h" nogil:
+    # lanes[16] += x - mean, its square, factor (x - mean), and weight factor (x - mean), over a run of numbers.
+    void add_run "norm_add" (const real* x, Py_ssize_t count, double mean, double* lanes)
+    void add_squares "norm_add_squares" (const real* x, Py_ssize_t count, double mean, double* lanes)
+    void add_products "norm_add_products" (
+        const real* factor, const real* x, Py_ssize_t count, double mean, double* lanes)
+    void add_weighted "norm_add_weighted" (
+        const real* weight, const real* factor, const real* x, Py_ssize_t count, double mean, double* lanes)
+
+
 cdef inline double folded(const double* lanes) noexcept nogil:
     cdef double total = 0
     cdef int i
     for i in range(16):
         total += lanes[i]
     return total
-
-
-cdef void add_run(const real* x, Py_ssize_t count, double mean, double* lanes) noexcept nogil:
-    """lanes += x - mean."""
-    cdef double sums[16]
-    cdef Py_ssize_t p
-    cdef int i
-    for i in range(16):
-        sums[i] = lanes[i]
-    for p in range(0, count - 15, 16):
-        for i in range(16):
-            sums[i] += x[p + i] - mean
-    for i in range(16):
-        lanes[i] = sums[i]
-    p = count - count % 16
-    for i in range(<int>(count % 16)):
-        lanes[i] += x[p + i] - mean
-
-
-cdef void add_squares(const real* x, Py_ssize_t count, double mean, double* lanes) noexcept nogil:
-    """lanes += (x - mean)^2."""
-    cdef double sums[16]
-    cdef double d
-    cdef Py_ssize_t p
-    cdef int i
-    for i in range(16):
-        sums[i] = lanes[i]
-    for p in range(0, count - 15, 16):
-        for i in range(16):
-            d = x[p + i] - mean
-            sums[i] += d * d
-    for i in range(16):
-        lanes[i] = sums[i]
-    p = count - count % 16
-    for i in range(<int>(count % 16)):
-        d = x[p + i] - mean
-        lanes[i] += d * d
-
-
-cdef void add_products(
-    const real* factor, const real* x, Py_ssize_t count, double mean, double* lanes,
-) noexcept nogil:
-    """lanes += factor (x - mean)."""
-    cdef double sums[16]
-    cdef Py_ssize_t p
-    cdef int i
-    for i in range(16):
-        sums[i] = lanes[i]
-    for p in range(0, count - 15, 16):
-        for i in range(16):
-            sums[i] += <double>factor[p + i] * (x[p + i] - mean)
-    for i in range(16):
-        lanes[i] = sums[i]
-    p = count - count % 16
-    for i in range(<int>(count % 16)):
-        lanes[i] += <double>factor[p + i] * (x[p + i] - mean)
-
-
-cdef void add_weighted(
-    const real* weight, const real* factor, const real* x, Py_ssize_t count, double mean, double* lanes,
-) noexcept nogil:
-    """lanes += weight factor (x - mean)."""
-    cdef double sums[16]
-    cdef Py_ssize_t p
-    cdef int i
-    for i in range(16):
-        sums[i] = lanes[i]
-    for p in range(0, count - 15, 16):
-        for i in range(16):
-            sums[i] += <double>weight[p + i] * factor[p + i] * (x[p + i] - mean)
-    for i in range(16):
-        lanes[i] = sums[i]
-    p = count - count % 16
-    for i in range(<int>(count % 16)):
-        lanes[i] += <double>weight[p + i] * factor[p + i] * (x[p + i] - mean)
 
 
 cdef inline void correct(double* mean, double* variance, double rest) noexcept nogil:

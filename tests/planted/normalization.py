@@ -11,9 +11,9 @@ FUSED = "test_ops.py -k fused and "
 
 MUTANTS = [
     Mutant(
-        "norm-variance-tail", "add_squares",
-        "        d = x[p + i] - mean\n        lanes[i] += d * d", "        d = x[p + i]\n        lanes[i] += d * d",
-        "the mean is not taken off after the last whole vector", (KERNEL,),
+        "norm-variance-tail", "NORM_SUM",
+        "lane < (int)(count % 16)", "lane + 1 < (int)(count % 16)",
+        "the last number that fills no vector is left out", (KERNEL,),
     ),
     Mutant(
         "norm-eps-outside-the-root", "normalise",
