@@ -84,7 +84,7 @@ def test_the_sum_over_many_tiles_keeps_its_error(filters: int) -> None:
     rng = np.random.default_rng(0)
     window = sliding_window("test", (224, 224), 3, 1, 1)
     plan = weight_plan(4, 64, filters, (224, 224), 4, 3, 4)
-    assert (plan.parts > 1, plan.in_steps) == (filters == 64, filters == 96)
+    assert (plan.parts > 1, plan.sums_in_steps) == (filters == 64, filters == 96)
     x, grad = (rng.normal(size=(4, channels, 224, 224)).astype(np.float32) for channels in (64, filters))
     exact = kernels.conv2d_weight_gradient(x.astype(np.float64), grad.astype(np.float64), window, 1, "im2col")
     plain = kernels.conv2d_weight_gradient(x, grad, window, 1, "im2col")

@@ -68,7 +68,6 @@ optim = Kernel("optim")
 pointwise = Kernel("pointwise")
 pool = Kernel("pool")
 reduce = Kernel("reduce")
-row_winograd = Kernel("row_winograd")
 stack = Kernel("stack")
 tap_rows = Kernel("tap_rows")
 winograd = Kernel("winograd")
@@ -92,7 +91,6 @@ __all__ = [
     "pointwise",
     "pool",
     "reduce",
-    "row_winograd",
     "stack",
     "tap_rows",
     "threads_by",

@@ -1,4 +1,4 @@
-"""Winograd's convolution along the rows of blocks of 16 samples; what row_winograd.pyx and stack.pyx share.
+"""Winograd's convolution along the rows of blocks of 16 samples; what direct.pyx and stack.pyx share.
 
 For kernels of 5 columns and any number of rows, with stride 1 and dilation 1. row_winograd_tiles.h has the method and
 the transforms: F(4, 5) for outputs and the weight's gradient, F(2, 5), of fewer points, for the input's.

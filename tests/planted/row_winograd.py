@@ -24,7 +24,7 @@ MUTANTS = [
         "odd2 = (real)2 * x1 - (real)2.5 * x3 + (real)0.5 * x5;",
         "the pixels at 2 get the odd powers of 1/2",
         (MATRICES,),
-        modules=("row_winograd",),
+        modules=("direct",),
     ),
     Mutant(
         "along-rows-infinity",
@@ -33,7 +33,7 @@ MUTANTS = [
         "AT(to, 3) = difference1",
         "the point at infinity left out of the last output",
         (MATRICES,),
-        modules=("row_winograd",),
+        modules=("direct",),
     ),
     Mutant(
         "along-rows-third-power",
@@ -42,7 +42,7 @@ MUTANTS = [
         "AT(to, 3) = difference1 + (real)4 *",
         "the second power in place of the third in the last transform of the weight's gradient",
         (MATRICES,),
-        modules=("row_winograd",),
+        modules=("direct",),
     ),
     Mutant(
         "along-rows-wrong-sign",
@@ -51,7 +51,7 @@ MUTANTS = [
         "u[1] = (real)(even + odd);",
         "the sign that one point's distances from the others have",
         (MATRICES,),
-        modules=("row_winograd",),
+        modules=("direct",),
     ),
     Mutant(
         "along-rows-next-row",
@@ -60,7 +60,7 @@ MUTANTS = [
         "rest[i] = x[i]",
         "a last tile sees the row below",
         (EDGES,),
-        modules=("row_winograd",),
+        modules=("direct",),
     ),
     Mutant(
         "along-rows-last-pixels",
@@ -69,7 +69,7 @@ MUTANTS = [
         "t < tiles + 1; t++",
         "pixels that only the last tile's gradients reach are left as they were",
         (WIDTHS,),
-        modules=("row_winograd",),
+        modules=("direct",),
     ),
     Mutant(
         "along-rows-odd-padding",
@@ -78,7 +78,7 @@ MUTANTS = [
         "if (column >= 0 && column + 1 < columns)",
         "with an odd padding the first pixel is left out",
         (WIDTHS,),
-        modules=("row_winograd",),
+        modules=("direct",),
     ),
     Mutant(
         "along-rows-second-half",
@@ -87,7 +87,7 @@ MUTANTS = [
         "m + other + at if halves == 3 else NULL",
         "the second half of the filters adds nothing",
         (CHANNELS,),
-        modules=("row_winograd",),
+        modules=("direct",),
     ),
     Mutant(
         "along-rows-halves-of-an-odd-number",
@@ -96,7 +96,7 @@ MUTANTS = [
         "else filters // halves",
         "the last of an odd number of filters is left out",
         (CHANNELS,),
-        modules=("row_winograd",),
+        modules=("direct",),
     ),
     Mutant(
         "along-rows-below-seen-by-fewer",
@@ -105,7 +105,7 @@ MUTANTS = [
         "min(together, window.H - h)",
         "rows at the lower edge are taken for such as all taps see",
         (ROWS,),
-        modules=("row_winograd",),
+        modules=("direct",),
     ),
     Mutant(
         "along-rows-sums-of-before",
@@ -114,7 +114,7 @@ MUTANTS = [
         "steps.adds = min(together, rows - row) * tiles, False",
         "the sums of some rows take the place of those before",
         (LONG,),
-        modules=("row_winograd",),
+        modules=("direct",),
     ),
     Mutant(
         "along-rows-sums-of-rows-transformed-before",
@@ -150,7 +150,7 @@ MUTANTS = [
         "dw[((i * channels + c) * window.KH + j) * 5 + k]",
         "the gradient of a kernel's eighth row goes to its first",
         (ROWS,),
-        modules=("row_winograd",),
+        modules=("direct",),
     ),
     Mutant(
         "along-rows-part-at-the-top",
@@ -249,6 +249,6 @@ MUTANTS = [
         "                flatten(&steps, terms)\n",
         "where a row is seen by some taps only, weights are taken for neighbours that are not",
         (ROWS,),
-        modules=("row_winograd",),
+        modules=("direct",),
     ),
 ]

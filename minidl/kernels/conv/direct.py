@@ -111,7 +111,7 @@ def blocks_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize
     }[direction]
     chunks = chunks_of(-(-N // LANES) * parts, size, itemsize)
     compiled = _ext.direct[itemsize].Plan(
-        window.packed, N, C, F, band=0, parts=parts, scratch=scratch, sum_at=scratch - size, chunks=chunks,
+        window.packed, N, C, F, parts=parts, scratch=scratch, packed=size, sum_at=scratch - size, chunks=chunks,
         of_inputs=direction == "input",
     )  # fmt: skip
     return DirectPlan(0, parts, scratch, chunks, N * size * window.positions // PACE, compiled)
@@ -138,7 +138,7 @@ def bands_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize:
     used = needed(band)
     chunks = chunks_of(N * -(-total // band), size, itemsize)
     compiled = _ext.direct[itemsize].Plan(
-        window.packed, N, C, F, band=band, parts=1, scratch=sum(used), sum_at=used[0], chunks=chunks,
+        window.packed, N, C, F, band=band, scratch=sum(used), packed=size, sum_at=used[0], chunks=chunks,
         of_inputs=direction == "input",
     )  # fmt: skip
     return DirectPlan(band, 1, sum(used), chunks, N * size * window.positions // PACE, compiled)
@@ -238,8 +238,8 @@ def _bands_cost(problem: ConvProblem) -> float:
     return direct_cost(problem) * ratio
 
 
-def _plan(problem: ConvProblem, plan: DirectPlan) -> Plan:
-    """A function that runs a cut; there is nothing to compute of no samples."""
+def run_cut(problem: ConvProblem, plan: Any) -> Plan:
+    """A function that runs a cut, which has `compiled` and `work`; there is nothing to compute of no samples."""
     N, dtype, work = problem.N, problem.dtype, plan.work
     if problem.direction == "forward":
         shape, convolve = problem.output_shape, plan.compiled.forward
@@ -273,8 +273,8 @@ BLOCKS = Algorithm(
     _FAMILY,
     _why_no_blocks,
     _blocks_cost,
-    lambda problem: _plan(problem, blocks_plan(*_key(problem))),
+    lambda problem: run_cut(problem, blocks_plan(*_key(problem))),
 )
 BANDS = Algorithm(
-    "direct_bands", _FAMILY, _why_unsupported, _bands_cost, lambda problem: _plan(problem, bands_plan(*_key(problem)))
+    "direct_bands", _FAMILY, _why_unsupported, _bands_cost, lambda problem: run_cut(problem, bands_plan(*_key(problem)))
 )

@@ -1,6 +1,6 @@
 """Winograd's convolution along rows, for few channels and kernels of 5 columns: how it is cut.
 
-See `_ext/row_winograd.pyx`.
+See `_ext/direct.pyx`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,9 @@ from typing import Any, NamedTuple
 
 from minidl import _ext
 from minidl.geometry import Pair, Window
-from minidl.kernels._common import Array, ByDtype, contiguous
 from minidl.kernels.conv.algorithm import Algorithm, Plan, lanes, size_text
-from minidl.kernels.conv.direct import LANES, MOST_FILTERS, PACE, chunks_of, parts_of
+from minidl.kernels.conv.direct import LANES, MOST_FILTERS, PACE, chunks_of, parts_of, run_cut
 from minidl.kernels.conv.problem import ConvProblem
-from minidl.memory import new_array
-from minidl.runtime import threads_for
 
 __all__ = [
     "ROW_POINTS",
@@ -94,8 +91,8 @@ def row_plan(direction: str, N: int, C: int, F: int, window: Window, itemsize: i
     scratch = scratch_for(-(-cut // parts))
     chunks = chunks_of(-(-N // LANES) * parts, size, itemsize)
     transformed, work = ROW_POINTS[direction] * F * C * rows, N * size * window.positions // (2 * PACE)
-    compiled = _ext.row_winograd[itemsize].Plan(
-        window.packed, N, C, F, together=together, parts=parts, scratch=scratch, transformed=transformed,
+    compiled = _ext.direct[itemsize].Plan(
+        window.packed, N, C, F, together=together, parts=parts, scratch=scratch, packed=transformed,
         sum_at=scratch - size, chunks=chunks,
     )  # fmt: skip
     return RowPlan(parts, scratch, transformed, chunks, work, compiled)
@@ -156,40 +153,9 @@ def _cost(problem: ConvProblem) -> float:
     return (sums / rate + moves * vectors) * overlap**0.5 + 0.3 * problem.moved
 
 
-_forward = ByDtype(_ext.row_winograd, "forward")
-_input_gradient = ByDtype(_ext.row_winograd, "gradient_of_input")
-_weight_gradient = ByDtype(_ext.row_winograd, "gradient_of_weight")
-
-
 def _plan(problem: ConvProblem) -> Plan:
-    """A function that runs the kernel; there is nothing to compute of no samples."""
-    N, dtype = problem.N, problem.dtype
-    cut = row_plan(problem.direction, N, problem.C, problem.F, problem.window, problem.itemsize)
-    compiled, work = cut.compiled, cut.work
-    if problem.direction == "forward":
-        shape, convolve = problem.output_shape, _forward[dtype]
-
-        def compute(x: Array, weight: Array, bias: Array | None) -> Array:
-            output = new_array(shape, dtype)
-            if N:
-                bias = None if bias is None else contiguous(bias)
-                convolve(compiled, contiguous(x), contiguous(weight), bias, output, threads_for(work))
-            return output
-
-        return compute
-    is_input = problem.direction == "input"
-    shape = problem.image_shape if is_input else problem.filters_shape
-    differentiate = (_input_gradient if is_input else _weight_gradient)[dtype]
-
-    def gradient(first: Array, second: Array) -> Array:
-        output = new_array(shape, dtype)
-        if N:
-            differentiate(compiled, contiguous(first), contiguous(second), output, threads_for(work))
-        else:
-            output.fill(0)
-        return output
-
-    return gradient
+    cut = row_plan(problem.direction, problem.N, problem.C, problem.F, problem.window, problem.itemsize)
+    return run_cut(problem, cut)
 
 
 WINOGRAD_ROWS = Algorithm("winograd_rows", "winograd_rows", _why_unsupported, _cost, _plan, _is_precise)
