@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import shutil
 import sys
 import sysconfig
@@ -30,6 +31,8 @@ def headers(target: str, folder: Path) -> Path:
     """Python's headers for another system."""
     shutil.copytree(sysconfig.get_path("include"), folder, dirs_exist_ok=True)
     config = folder / "pyconfig.h"
+    # Debian's is one that includes the system's own.
+    shutil.copy2(sysconfig.get_config_h_filename(), config)
     if target.endswith("macos"):
         text = re.sub(rf"^#define ({'|'.join(DARWIN_LACKS)}) .*$", r"/* #undef \1 */", config.read_text(), flags=re.M)
         config.write_text(text)
@@ -40,11 +43,12 @@ def write(target: str, folder: Path) -> Path:
     """Write the compiler's wrapper and the file for meson, whose path comes back."""
     folder.mkdir(parents=True, exist_ok=True)
     processor, system = target.split("-")[:2]
-    for name, tool in (("cc", f"cc -target {target}"), ("ar", "ar")):
+    # Before all others, so that the running Python's headers are not found.
+    include = f"-I{shlex.quote(str(headers(target, folder.resolve() / 'include')))}"
+    for name, tool in (("cc", f"cc -target {target} {include}"), ("ar", "ar")):
         (folder / name).write_text(COMPILER.format(python=sys.executable, tool=tool))
         (folder / name).chmod(0o755)
     lines = ["[binaries]", f"c = '{folder.resolve() / 'cc'}'", f"ar = '{folder.resolve() / 'ar'}'"]
-    lines += ["[built-in options]", f"c_args = ['-I{headers(target, folder.resolve() / 'include')}']"]
     if target == "x86_64-linux-gnu":
         path = folder / "native.ini"
     else:
