@@ -29,10 +29,13 @@ DARWIN_LACKS = ("HAVE_CLOCK_NANOSLEEP", "HAVE_EPOLL", "HAVE_FUTIMESAT", "HAVE_LI
 
 def headers(target: str, folder: Path) -> Path:
     """Python's headers for another system."""
-    shutil.copytree(sysconfig.get_path("include"), folder, dirs_exist_ok=True)
+    include = Path(sysconfig.get_path("include"))
+    shutil.copytree(include, folder, dirs_exist_ok=True)
     config = folder / "pyconfig.h"
-    # Debian's is one that includes the system's own.
-    shutil.copy2(sysconfig.get_config_h_filename(), config)
+    # Debian's asks the compiler for the system, and includes that one's.
+    own = include.parent / (sysconfig.get_config_var("MULTIARCH") or "") / include.name / "pyconfig.h"
+    if own.exists():
+        shutil.copy2(own, config)
     if target.endswith("macos"):
         text = re.sub(rf"^#define ({'|'.join(DARWIN_LACKS)}) .*$", r"/* #undef \1 */", config.read_text(), flags=re.M)
         config.write_text(text)
