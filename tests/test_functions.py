@@ -42,6 +42,8 @@ def test_no_gradient_passes_jumps(name: str, torch: Any) -> None:
     getattr(x, name)().backward(minidl.tensor(upstream))
     getattr(y, name)().backward(torch.tensor(upstream))
     assert x.grad is not None and np.array_equal(x.grad.data, y.grad.numpy())
+    (recorded,) = minidl.grad(getattr(x, name)().sum(), [x], create_graph=True)
+    assert not recorded.data.any()
 
 
 @pytest.mark.parametrize("exponent", [3, 2, 0.5, -1, -2, 3.0, 2.5, 0, 1])
@@ -54,6 +56,13 @@ def test_powers_are_pytorchs_at_the_corners(exponent: float, torch: Any) -> None
     expected.sum().backward()
     assert ours.grad is not None
     np.testing.assert_allclose(ours.grad.data, theirs.grad.numpy(), rtol=1e-6)
+
+
+def test_the_recorded_gradient_of_dropout_drops_the_same() -> None:
+    x = minidl.tensor(np.linspace(1, 2, 50), requires_grad=True)
+    y = minidl.functional.dropout(x, 0.4, generator=np.random.default_rng(0))
+    (recorded,) = minidl.grad(y.sum(), [x], create_graph=True)
+    assert np.allclose(recorded.data, y.data / x.data) and not recorded.data.all()
 
 
 def test_powers_of_integers_stay_integers() -> None:
